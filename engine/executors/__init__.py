@@ -1,0 +1,1 @@
+"""Where a Dask graph runs: in this thread, in threads, in processes, on a cluster."""

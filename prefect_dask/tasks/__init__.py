@@ -1,0 +1,1 @@
+"""The task library: a module per kind of work."""
