@@ -1,0 +1,55 @@
+# On a fresh machine with Python and make: `make run` runs the main job, `make test` runs all tests.
+PYTHON ?= python3
+VENV ?= .venv
+RUN_ARGS ?=
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
+BIN := $(VENV)/bin
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench clean
+
+help:
+	@echo "make run    install into $(VENV) and take a census of the Python source on this machine"
+	@echo "make test   install into $(VENV) and run all tests"
+	@echo "make check  lint, types, direction of imports, examples in docstrings and README"
+	@echo "make bench  microseconds of overhead per task, beside raw Dask"
+	@echo "make clean  remove what the others made"
+	@echo "PYTHON=python3.12 chooses an interpreter (3.10 or newer) for a new $(VENV)"
+
+run: $(VENV)/installed
+	$(BIN)/python examples/census.py $(RUN_ARGS)
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/installed-dev
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/python -m pytest -q tests/house README.md docs $(PYTEST_ARGS)
+
+bench: $(VENV)/installed
+	$(BIN)/python benchmarks/overhead.py $(BENCH_ARGS)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An install is repeated when what it was made from has changed.
+$(VENV)/installed: setup.cfg pyproject.toml | $(VENV)/pyvenv.cfg
+	$(BIN)/python -m pip install -q -e .
+	@touch $@
+
+$(VENV)/installed-dev: setup.cfg pyproject.toml | $(VENV)/pyvenv.cfg
+	$(BIN)/python -m pip install -q -e ".[dev]"
+	@touch $@ $(VENV)/installed
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed, $(PYTHON) is " + sys.version.split()[0] + "; try make PYTHON=python3.12" if sys.version_info < (3, 10) else 0)'
+	$(PYTHON) -m venv $(VENV)

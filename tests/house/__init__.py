@@ -1,0 +1,1 @@
+"""The house itself: what stands where, what may import what, what is shipped."""
