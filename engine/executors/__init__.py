@@ -1,1 +1,1 @@
-"""Where a Dask graph runs: in this thread, in threads, in processes, on a cluster."""
+"""Where nodes run: this thread, threads, processes, a Dask cluster."""

@@ -1,0 +1,159 @@
+"""Hand-overs as a Dask graph: no I/O, no clock.
+
+A node is as small as it can be: a function known to every worker, numbers, and references to the nodes above it
+(DESIGN D3). What it runs travels apart, once a worker.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import cloudpickle
+from dask._expr import LLGExpr
+from dask._task_spec import DataNode, Task, TaskRef
+from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
+
+from .advance import Given, HandOver, Source
+from .graph import FlowGraph
+from .node import RunPackage, run_alone, run_node
+from .stream import NodeId
+
+#: A key of ours: (task name-token, task, map index, generation).
+DaskKey: TypeAlias = tuple[str, int, int, int]
+
+#: The tag by which a task asks for a worker resource.
+RESOURCE_TAG = re.compile(r"^dask-resource:(?P<name>[^=]+)=(?P<amount>[0-9.]+)$")
+
+
+class Keys:
+    """The Dask keys of one flow run.
+
+    Args:
+        token: The run's token; hexadecimal, so that Dask shows the task's name alone.
+        graph: The flow.
+    """
+
+    def __init__(self, token: str, graph: FlowGraph) -> None:
+        self.token = token
+        self._prefixes = [f"{node.label.name}-{token}" for node in graph.nodes]
+
+    def of(self, node: NodeId) -> DaskKey:
+        """The key of a node."""
+        return (self._prefixes[node[0]], *node)
+
+    def is_ours(self, key: object) -> bool:
+        """Whether a key belongs to this run."""
+        return (
+            isinstance(key, (tuple, list))
+            and len(key) == 4
+            and isinstance(key[0], str)
+            and key[0].endswith(self.token)
+        )
+
+    @staticmethod
+    def node(key: Sequence[Any]) -> NodeId:
+        """The node of a key."""
+        return (key[1], key[2], key[3])
+
+
+def compile_nodes(plan: Iterable[HandOver], keys: Keys) -> dict[DaskKey, Task | DataNode]:
+    """The Dask graph of hand-overs; keys of nodes handed over before are referred to, not repeated.
+
+    States from outside the run become a data node each, however many nodes take them.
+    """
+    dsk: dict[DaskKey, Task | DataNode] = {}
+
+    def refer(source: Source) -> TaskRef:
+        if not isinstance(source, Given):
+            return TaskRef(keys.of(source))
+        key = keys.of(source.node)
+        if key not in dsk:
+            # As bytes: the scheduler opens the graph, and has no business with users' objects.
+            dsk[key] = DataNode(key, cloudpickle.dumps(source.state))
+        return TaskRef(key)
+
+    for item in plan:
+        key = keys.of(item.node)
+        task, map_index, generation = item.node
+        start = None if item.start is None else refer(item.start)
+        upstream = [refer(source) for source in item.upstream]
+        dsk[key] = Task(
+            key, run_node, keys.token, task, map_index, generation, item.as_of, start, *upstream
+        )
+    return dsk
+
+
+def worker_resources(tags: Iterable[str]) -> dict[str, float]:
+    """What a task asks of a worker by its tags.
+
+    >>> worker_resources(["nightly", "dask-resource:GPU=1"])
+    {'GPU': 1.0}
+    """
+    found = (RESOURCE_TAG.match(tag) for tag in tags)
+    return {match["name"]: float(match["amount"]) for match in found if match}
+
+
+class NodesExpr(LLGExpr):
+    """A Dask graph whose nodes ask for worker resources, each for its own."""
+
+    _parameters = ["dsk", "resources"]
+
+    def __dask_annotations__(self) -> dict[str, dict[DaskKey, Any]]:
+        operand: Any = self.operand  # dask._expr has no types
+        resources: dict[DaskKey, Any] = operand("resources")
+        return {"resources": resources}
+
+
+def as_expression(
+    dsk: Mapping[DaskKey, Task | DataNode], graph: FlowGraph
+) -> dict[DaskKey, Task | DataNode] | NodesExpr:
+    """The graph in the form that a Dask client takes, with what its nodes ask of workers."""
+    by_task: dict[int, dict[str, float]] = {}
+    resources = {}
+    for key, node in dsk.items():
+        if key[1] not in by_task:
+            by_task[key[1]] = worker_resources(graph.nodes[key[1]].label.tags)
+        if by_task[key[1]] and isinstance(node, Task):
+            resources[key] = by_task[key[1]]
+    if not resources:
+        return dict(dsk)
+    make: Any = NodesExpr  # dask._expr has no types
+    expression: NodesExpr = make(dict(dsk), resources)
+    return expression
+
+
+def compile_collection(package: RunPackage) -> tuple[HighLevelGraph, list[DaskKey]]:
+    """A whole flow as a Dask graph that any Dask scheduler can run without a coordinating process.
+
+    One layer a task, named after it. There is nobody to hand a retry over again, so a node waits out its own.
+
+    Returns:
+        The graph, and the key of each task's state in the order of the flow.
+    """
+    graph = package.graph
+    keys = Keys(package.token, graph)
+    state_keys = [keys.of((index, -1, 1)) for index in range(len(graph))]
+    layer_names = [f"{node.label.slug}-{package.token}" for node in graph.nodes]
+    layers = {}
+    dependencies = {}
+    for index, runner in enumerate(package.runners):
+        runner_key = keys.of((index, -1, 0))
+        above = [TaskRef(state_keys[i]) for i in graph.upstream[index]]
+        layers[layer_names[index]] = MaterializedLayer(
+            {
+                runner_key: DataNode(runner_key, runner),
+                state_keys[index]: Task(
+                    state_keys[index], run_alone, TaskRef(runner_key), index, *above
+                ),
+            },
+            annotations=_annotations(graph.nodes[index].label.tags),
+        )
+        dependencies[layer_names[index]] = {layer_names[i] for i in graph.upstream[index]}
+    return HighLevelGraph(layers, dependencies), state_keys
+
+
+def _annotations(tags: Iterable[str]) -> dict[str, Any] | None:
+    wanted = worker_resources(tags)
+    return {"resources": wanted} if wanted else None

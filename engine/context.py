@@ -1,0 +1,223 @@
+"""What a running task may ask about its run: `context.map_index`, `context.logger`, `context.today`, …
+
+The context belongs to a thread: a stack of frames, the top one asked first. Entering a frame copies nothing, and
+the facts of a task run (dates, loggers, names) are only made when somebody asks for them.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from . import clock
+
+if TYPE_CHECKING:
+    from .graph import Node
+
+#: What stays with the flow that is being written, and is not handed on to its runs.
+AUTHORING = ("case", "flow", "mapped", "resource", "tags")
+
+
+class Context(threading.local, MutableMapping[str, Any]):
+    """The facts of the moment, by attribute or by key; used as `with context(name=value):` too.
+
+    A missing attribute raises AttributeError; `context.get(name)` gives None instead.
+    """
+
+    def __init__(self) -> None:
+        # Not `_frames = …`: attributes set on the context are facts, see __setattr__.
+        self.__dict__["_frames"] = [{}]
+
+    # ---- frames
+
+    def __call__(self, facts: Mapping[str, Any] | None = None, /, **more: Any) -> FrameGuard:
+        """A context manager within which `facts` are known."""
+        return FrameGuard(self, {**(facts or {}), **more})
+
+    def push_frame(self, frame: Mapping[str, Any]) -> None:
+        """Put a frame on top; `pop_frame` takes it off again."""
+        self.__dict__["_frames"].append(frame)
+
+    def pop_frame(self) -> None:
+        """Take the top frame off."""
+        self.__dict__["_frames"].pop()
+
+    def snapshot(self) -> dict[str, Any]:
+        """What a run started here inherits: what users put here, but for the flow being written.
+
+        The facts of a task run around it are its own, and stay behind.
+        """
+        facts: dict[str, Any] = {}
+        for frame in self.__dict__["_frames"]:
+            if not isinstance(frame, LazyFrame):
+                facts.update(frame)
+        return {key: value for key, value in facts.items() if key not in AUTHORING}
+
+    # ---- reading
+
+    def __getitem__(self, key: str) -> Any:
+        for frame in reversed(self.__dict__["_frames"]):
+            try:
+                return frame[key]
+            except KeyError:
+                continue
+        raise KeyError(key)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(
+                f"the context has no {name!r}; use context.get({name!r}) where it may be missing"
+            ) from None
+
+    def __iter__(self) -> Iterator[str]:
+        seen: dict[str, None] = {}
+        for frame in self.__dict__["_frames"]:
+            seen.update(dict.fromkeys(frame))
+        return iter(seen)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __contains__(self, key: object) -> bool:
+        return any(key in frame for frame in self.__dict__["_frames"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """All facts, those not asked for yet included."""
+        return dict(self)
+
+    def __repr__(self) -> str:
+        # Names only: values may be secrets.
+        return f"<Context: {', '.join(sorted(self))}>"
+
+    # ---- writing: into the top frame
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.__dict__["_frames"][-1][key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.__dict__["_frames"][-1][key]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        del self[name]
+
+
+class FrameGuard:
+    """Puts a frame on the context of the thread that enters it, and takes it off at the end."""
+
+    __slots__ = ("context", "frame")
+
+    def __init__(self, context: Context, frame: Mapping[str, Any]) -> None:
+        self.context, self.frame = context, frame
+
+    def __enter__(self) -> Context:
+        self.context.push_frame(self.frame)
+        return self.context
+
+    def __exit__(self, *_: object) -> None:
+        self.context.pop_frame()
+
+
+context = Context()
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """The facts of one flow run, the same for all its tasks. Travels to each worker once."""
+
+    flow_name: str
+    flow_run_id: str
+    flow_run_name: str
+    parameters: Mapping[str, Any]
+    scheduled_start_time: datetime
+    #: What the caller passed or had in his own context; wins over all else.
+    caller: Mapping[str, Any] = field(default_factory=dict)
+    log_level: int = logging.INFO
+
+
+class LazyFrame(dict[str, Any]):
+    """A frame that makes its facts when they are first asked for."""
+
+    makers: Mapping[str, Callable[[Any], Any]] = {}
+
+    def __missing__(self, key: str) -> Any:
+        maker = self.makers.get(key)
+        if maker is None:
+            raise KeyError(key)
+        value = self[key] = maker(self)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys([*super().keys(), *self.makers]))
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.makers or super().__contains__(key)
+
+
+class TaskFrame(LazyFrame):
+    """What one task run may ask: its names, counts, dates and logger."""
+
+    __slots__ = ("map_index", "node", "run")
+
+    def __init__(self, run: RunInfo, node: Node, map_index: int, facts: Mapping[str, Any]) -> None:
+        super().__init__(facts)
+        self.run, self.node, self.map_index = run, node, map_index
+
+    @property
+    def full_name(self) -> str:
+        name = self.node.label.name
+        return name if self.map_index < 0 else f"{name}[{self.map_index}]"
+
+
+def _run_fact(name: str) -> Callable[[TaskFrame], Any]:
+    return lambda frame: getattr(frame.run, name)
+
+
+def _day(offset: int, form: str) -> Callable[[TaskFrame], str]:
+    return lambda frame: (frame["date"] + timedelta(days=offset)).strftime(form)
+
+
+def _run_key(frame: TaskFrame) -> str:
+    return f"{frame.run.flow_run_id}/{frame.node.label.slug}/{frame.map_index}"
+
+
+TaskFrame.makers = {
+    **{
+        name: _run_fact(name)
+        for name in (
+            "flow_name",
+            "flow_run_id",
+            "flow_run_name",
+            "parameters",
+            "scheduled_start_time",
+        )
+    },
+    "date": lambda frame: clock.utc_now(),
+    "today": _day(0, "%Y-%m-%d"),
+    "yesterday": _day(-1, "%Y-%m-%d"),
+    "tomorrow": _day(1, "%Y-%m-%d"),
+    "today_nodash": _day(0, "%Y%m%d"),
+    "yesterday_nodash": _day(-1, "%Y%m%d"),
+    "tomorrow_nodash": _day(1, "%Y%m%d"),
+    "logger": lambda frame: logging.getLogger(f"prefect_dask.{frame.node.label.name}"),
+    "map_index": lambda frame: frame.map_index if frame.map_index >= 0 else None,
+    "task_name": lambda frame: frame.node.label.name,
+    "task_full_name": lambda frame: frame.full_name,
+    "task_run_name": lambda frame: frame.full_name,
+    "task_slug": lambda frame: frame.node.label.slug,
+    "task_tags": lambda frame: set(frame.node.label.tags),
+    "task_run_id": _run_key,
+    # The same for each attempt: what a task writes under this key may be written twice without harm.
+    "idempotency_key": _run_key,
+    "task_loop_count": lambda frame: 1,
+    "task_loop_result": lambda frame: None,
+    "resume": lambda frame: False,
+}

@@ -1,0 +1,221 @@
+"""What can go wrong that a person can mend: one small tree of exceptions.
+
+Each writes its own sentence (what happened, where, what to do), keeps the parts as attributes, and survives
+the trip between processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any
+
+
+class PrefectDaskError(Exception):
+    """The root of the errors that this package raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Rebuilt from its sentence and parts, not from constructor arguments: each class has its own.
+        return _rebuild, (type(self), str(self), dict(self.__dict__))
+
+
+def _rebuild(kind: type[PrefectDaskError], text: str, parts: dict[str, Any]) -> PrefectDaskError:
+    error = kind.__new__(kind, text)
+    error.args = (text,)
+    error.__dict__.update(parts)
+    return error
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """A hint for a misspelt name: `did you mean 'x'?`, or what there is.
+
+    >>> nearest("lod", ["load", "save"])
+    "did you mean 'load'?"
+    >>> nearest("q", ["load", "save"])
+    "there are 'load', 'save'"
+    >>> nearest("q", [])
+    'there are none'
+    """
+    close = get_close_matches(name, known, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    if not known:
+        return "there are none"
+    return "there are " + ", ".join(repr(item) for item in known[:20]) + (", …" if len(known) > 20 else "")
+
+
+# ---- writing flows
+
+
+class FlowError(PrefectDaskError, ValueError):
+    """A flow is put together wrongly."""
+
+
+# ---- states and results
+
+
+class UnknownStateType(PrefectDaskError, ValueError):
+    """A serialised state names a type that does not exist."""
+
+    def __init__(self, kind: str, known: Sequence[str]) -> None:
+        super().__init__(f"there is no state type {kind!r}; {nearest(kind, known)}")
+        self.kind = kind
+
+
+class ResultLost(PrefectDaskError):
+    """A result lay on a cluster or in a process that is gone."""
+
+    def __init__(self, task: str, cause: str) -> None:
+        super().__init__(
+            f"the result of task {task!r} is lost: {cause}; run the flow again, or give the task a `result` "
+            f"or `target` so that its result is stored"
+        )
+        self.task, self.cause = task, cause
+
+
+class ResultNotKept(PrefectDaskError):
+    """A result was released because nobody asked to keep it."""
+
+    def __init__(self, task: str) -> None:
+        super().__init__(
+            f"the result of task {task!r} was not kept: the run was told which to keep, and this is none of "
+            f"them; add the task to return_tasks"
+        )
+        self.task = task
+
+
+class ResultNotPicklable(PrefectDaskError, TypeError):
+    """A result has to go to another process, and cannot."""
+
+    def __init__(self, task: str, kind: str, cause: str) -> None:
+        super().__init__(
+            f"task {task!r} returned a {kind}, which cannot be pickled and so cannot leave the process that "
+            f"made it ({cause}); return plain data, or run the flow with LocalExecutor or threads"
+        )
+        self.task, self.kind, self.cause = task, kind, cause
+
+
+class TaskNotPicklable(PrefectDaskError, TypeError):
+    """A task has to go to another process, and cannot."""
+
+    def __init__(self, task: str, cause: str) -> None:
+        super().__init__(
+            f"task {task!r} cannot be sent to another process: {cause}; make what it holds (locks, open files, "
+            f"connections) inside its run method, or run the flow with LocalExecutor or threads"
+        )
+        self.task, self.cause = task, cause
+
+
+class TaskException(PrefectDaskError):
+    """Stands in for an exception that could not travel between processes.
+
+    Attributes:
+        type_name: The full name of the original exception's type.
+        text: Its text, cut at `engine.failures.TEXT_LIMIT_BYTES`.
+        traceback_text: Its traceback as text, cut likewise.
+    """
+
+    def __init__(self, type_name: str, text: str, traceback_text: str) -> None:
+        super().__init__(f"{type_name}: {text}")
+        self.type_name, self.text, self.traceback_text = type_name, text, traceback_text
+
+
+# ---- running
+
+
+class TaskTimeout(PrefectDaskError, TimeoutError):
+    """A task's body did not end within its time limit."""
+
+    def __init__(self, task: str, seconds: float) -> None:
+        super().__init__(
+            f"task {task!r} timed out after {seconds:g} s; raise its timeout, or give it isolation='process' "
+            f"so that a late body is stopped"
+        )
+        self.task, self.seconds = task, seconds
+
+
+class ProcessDied(PrefectDaskError):
+    """The process that ran a task's body ended before the body did."""
+
+    def __init__(self, task: str, exit_code: int | None, deaths: int = 1) -> None:
+        times = "" if deaths == 1 else f" (the last of {deaths} that did)"
+        super().__init__(
+            f"the process that ran task {task!r} died with exit code {exit_code}{times}; a killed process is "
+            f"most often out of memory"
+        )
+        self.task, self.exit_code, self.deaths = task, exit_code, deaths
+
+
+class WorkerDied(PrefectDaskError):
+    """Dask gave a node up because each worker that ran it died."""
+
+    def __init__(self, task: str, worker: str, deaths: int) -> None:
+        super().__init__(
+            f"task {task!r} crashed: {deaths} workers died while they ran it, the last one {worker}; look at "
+            f"that worker's memory and logs"
+        )
+        self.task, self.worker, self.deaths = task, worker, deaths
+
+
+class NodeFailed(PrefectDaskError):
+    """Dask could not run a node, for a reason outside the task's own code."""
+
+    def __init__(self, task: str, cause: str) -> None:
+        super().__init__(f"task {task!r} could not be run on the cluster: {cause}")
+        self.task, self.cause = task, cause
+
+
+class ClusterUnreachable(PrefectDaskError, ConnectionError):
+    """Nobody answers at a scheduler's address."""
+
+    def __init__(self, address: str, seconds: float, cause: str) -> None:
+        super().__init__(
+            f"no Dask scheduler answers at {address!r} within {seconds:g} s ({cause}); check the address and "
+            f"that the scheduler runs, or leave the address out for a temporary local cluster"
+        )
+        self.address, self.seconds, self.cause = address, seconds, cause
+
+
+class ClusterLost(PrefectDaskError, ConnectionError):
+    """The connection to the scheduler broke during a run."""
+
+    def __init__(self, address: str, cause: str) -> None:
+        super().__init__(
+            f"the Dask scheduler at {address!r} was lost during the run ({cause}); the states reached until "
+            f"then are in the flow's state"
+        )
+        self.address, self.cause = address, cause
+
+
+class WorkersUnfit(PrefectDaskError, RuntimeError):
+    """Workers of a cluster cannot run this package's tasks."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__(
+            "the cluster cannot run this flow: " + "; ".join(faults) + ". Install the same Python minor "
+            "version and prefect-dask on every worker"
+        )
+        self.faults = list(faults)
+
+
+class MappingNotSupported(PrefectDaskError, NotImplementedError):
+    """A flow has mapped edges, which this version writes and shows but does not run."""
+
+    def __init__(self, flow: str, task: str) -> None:
+        super().__init__(
+            f"flow {flow!r}: task {task!r} is mapped, and mapped tasks do not run yet; until they do, add one "
+            f"task an item in a loop"
+        )
+        self.flow, self.task = flow, task
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """Ctrl-C during a flow run, after what ran was cancelled.
+
+    Attributes:
+        state: The flow's state, Cancelled; its result holds the states reached so far.
+    """
+
+    def __init__(self, state: Any) -> None:
+        super().__init__("the flow run was interrupted; .state holds the states reached so far")
+        self.state = state

@@ -1,0 +1,132 @@
+"""What every executor does: runs nodes somewhere, and tells what came of them.
+
+Flow runs use the whole-graph door: `Executor.open` gives a `GraphRun`, which takes hand-overs at any time and
+yields events. `submit` and `wait` are for single functions.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any, Protocol, TypeVar
+
+from ..advance import HandOver
+from ..context import context
+from ..node import RunPackage
+from ..stream import Event, NodeId
+
+T = TypeVar("T")
+
+
+class GraphRun(Protocol):
+    """One flow run on one executor. All methods are called by the coordinating thread."""
+
+    def extend(self, plan: Sequence[HandOver]) -> None:
+        """Take nodes to run; each runs as soon as what it needs is there. Returns at once."""
+        ...
+
+    def wait(self, timeout_seconds: float) -> list[Event]:
+        """What happened since the last call; [] when nothing did within the time.
+
+        The state of a finished node comes with its result, or fetches it when it is read.
+
+        Raises:
+            ClusterLost: The place where the nodes ran is gone.
+        """
+        ...
+
+    def release(self, nodes: Iterable[NodeId]) -> None:
+        """Let go of the values of nodes that nothing needs any more."""
+        ...
+
+    def close(self, *, is_cancelled: bool) -> None:
+        """End the run here: with `is_cancelled`, stop what is running; either way leave nothing behind."""
+        ...
+
+
+class Executor(ABC):
+    """The base of all executors: a place to run nodes, started once and used by any number of runs."""
+
+    def start(self) -> AbstractContextManager[Executor]:
+        """A context manager that makes the place ready and clears it away; may be nested."""
+        return _Started(self)
+
+    @abstractmethod
+    def submit(
+        self, fn: Any, *args: Any, extra_context: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> Any:
+        """Run one function there; returns something that `wait` takes. Only within `start()`."""
+
+    @abstractmethod
+    def wait(self, futures: Any) -> Any:
+        """The values of what `submit` returned: one, or a collection of them at any depth."""
+
+    @abstractmethod
+    def open(self, package: RunPackage) -> GraphRun:
+        """Begin a flow run there. Only within `start()`."""
+
+    # ---- for executors
+
+    def _set_up(self) -> None:
+        """Make ready; called when the first `start()` is entered."""
+
+    def _clear_away(self) -> None:
+        """Undo `_set_up`; called when the last `start()` is left."""
+
+    _starts: int = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """An executor is saved as it was configured, never as it is running."""
+        return {k: v for k, v in self.__dict__.items() if not k.startswith("_")}
+
+    def __repr__(self) -> str:
+        return f"<Executor: {type(self).__name__}>"
+
+
+#: Held while an executor is made ready or cleared away: several threads may run flows on one.
+_start_lock = threading.RLock()
+
+
+class _Started:
+    def __init__(self, executor: Executor) -> None:
+        self.executor = executor
+
+    def __enter__(self) -> Executor:
+        with _start_lock:
+            if self.executor._starts == 0:
+                self.executor._set_up()
+            self.executor._starts += 1
+        return self.executor
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with _start_lock:
+            self.executor._starts -= 1
+            if self.executor._starts == 0:
+                self.executor._clear_away()
+
+
+def call_in_context(fn: Any, facts: Mapping[str, Any] | None, args: Any, kwargs: Any) -> Any:
+    """Call a submitted function with facts in its context."""
+    with context(facts or {}):
+        return fn(*args, **kwargs)
+
+
+def map_nested(convert: Any, value: Any) -> Any:
+    """`value` with `convert` applied to what stands in its lists, tuples, sets and dicts, at any depth.
+
+    >>> map_nested(str, [1, {"a": (2, 3)}])
+    ['1', {'a': ('2', '3')}]
+    """
+    if isinstance(value, (list, tuple, set)):
+        return type(value)(map_nested(convert, item) for item in value)
+    if isinstance(value, dict):
+        return {key: map_nested(convert, item) for key, item in value.items()}
+    return convert(value)

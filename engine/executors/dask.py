@@ -1,0 +1,450 @@
+"""Running nodes on a Dask cluster: one graph, extended while it runs; states stream back over Dask's own channel."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from importlib import import_module
+from typing import Any
+
+import distributed
+from distributed.scheduler import KilledWorker
+
+from .. import clock
+from ..advance import HandOver
+from ..compile import Keys, as_expression, compile_nodes
+from ..errors import (
+    ClusterLost,
+    ClusterUnreachable,
+    NodeFailed,
+    ResultLost,
+    WorkerDied,
+    WorkersUnfit,
+)
+from ..failures import text_of
+from ..logs import get_logger
+from ..node import RunPackage
+from ..state import State
+from ..stream import AttemptLost, Event, NodeCrashed, NodeId, StateChange, decode_batch
+from .base import Executor, GraphRun, call_in_context
+from .dask_channel import Hub, RunPlugin, bare_state_of
+
+#: How often the futures are looked at while no records come, seconds.
+LOOK_SECONDS = 0.25
+
+#: How long a finished future may be without its last record before that is fetched, seconds: many times the
+#: 25 ms that records wait for company, and short beside what a person waits.
+RECORD_GRACE_SECONDS = 1.0
+
+#: How many results are fetched at a time when a temporary cluster is about to go.
+FETCH_AT_ONCE = 500
+
+
+class DaskRun:
+    """A flow run on a cluster, seen through one client."""
+
+    def __init__(self, client: distributed.Client, package: RunPackage, *, owns_client: bool) -> None:
+        self._client, self._package, self._owns_client = client, package, owns_client
+        self._keys = Keys(package.token, package.graph)
+        self._address = _address_of(client)
+        self._events: deque[Event] = deque()
+        self._arrived = threading.Condition()
+        self._last_look = clock.monotonic()
+        #: What was handed over and is not over yet.
+        self._out: dict[NodeId, HandOver] = {}
+        self._futures: dict[NodeId, distributed.Future[Any]] = {}
+        #: Finished futures whose last record is still missing: since when, and what will tell.
+        self._missing_since: dict[NodeId, float] = {}
+        self._repairs: dict[NodeId, distributed.Future[Any]] = {}
+        self._over: dict[NodeId, State] = {}
+        self._plugin = RunPlugin(
+            package.token, package.dumps(), Hub.topic(client), package.info.log_level
+        )
+        self._hub = Hub.of(client)
+        self._hub.listen(package.token, self._take_batch, self._take_loss)
+        client.register_plugin(self._plugin, name=self._plugin.name)
+
+    # ---- the door
+
+    def extend(self, plan: Sequence[HandOver]) -> None:
+        keys = [self._keys.of(item.node) for item in plan]
+        dsk = compile_nodes(plan, self._keys)
+        expression = as_expression(dsk, self._package.graph)
+        futures = self._client.get(expression, keys, sync=False)
+        for item, future in zip(plan, futures, strict=True):
+            # What this execution replaces is neither waited for nor kept; what it goes on from is held by Dask.
+            task, map_index, generation = item.node
+            before = (task, map_index, generation - 1)
+            self._out.pop(before, None)
+            self._over.pop(before, None)
+            self._futures.pop(before, None)
+            self._out[item.node] = item
+            self._futures[item.node] = future
+
+    def wait(self, timeout_seconds: float) -> list[Event]:
+        with self._arrived:
+            if not self._events:
+                self._arrived.wait(min(timeout_seconds, LOOK_SECONDS))
+        events: list[Event] = []
+        while self._events:
+            event = self._events.popleft()
+            if isinstance(event, StateChange) and event.is_over:
+                self._end(event)
+            events.append(event)
+        if clock.monotonic() - self._last_look > LOOK_SECONDS:
+            self._last_look = clock.monotonic()
+            events += self._look()
+        return events
+
+    def release(self, nodes: Iterable[NodeId]) -> None:
+        for node in nodes:
+            self._futures.pop(node, None)
+            self._over.pop(node, None)
+
+    def close(self, *, is_cancelled: bool) -> None:
+        self._hub.forget(self._package.token)
+        is_connected = self._client.status == "running"
+        try:
+            if is_connected and is_cancelled:
+                self._client.cancel(list(self._futures.values()), force=True)
+            elif is_connected and self._owns_client:
+                self._fetch_all()
+            if is_connected:
+                self._client.unregister_worker_plugin(self._plugin.name)
+        except Exception as error:  # the cluster may go at any moment; the states are known all the same
+            get_logger("DaskExecutor").warning("clearing away the run failed: %s", text_of(error))
+        finally:
+            self._out.clear()
+            self._futures.clear()
+            self._repairs.clear()
+            self._over.clear()
+
+    # ---- what the hub brings, in the client's thread
+
+    def _take_batch(self, batch: bytes, worker: str) -> None:
+        self._events.extend(decode_batch(batch, worker))
+        with self._arrived:
+            self._arrived.notify()
+
+    def _take_loss(self, worker: str, keys: Sequence[Sequence[Any]], is_expected: bool) -> None:
+        cause = (
+            f"worker {worker} left the cluster"
+            if is_expected
+            else f"worker {worker} died while it held this task"
+        )
+        for key in keys:
+            if self._keys.is_ours(key):
+                self._events.append(AttemptLost(Keys.node(key), worker, cause))
+        with self._arrived:
+            self._arrived.notify()
+
+    # ---- what the futures tell
+
+    def _end(self, change: StateChange) -> None:
+        node = change.node
+        self._out.pop(node, None)
+        self._missing_since.pop(node, None)
+        self._repairs.pop(node, None)
+        future = self._futures.get(node)
+        if future is not None:
+            name = self._package.graph.nodes[node[0]].label.name
+            change.state._lazy = RemoteState(future, name)
+            self._over[node] = change.state
+
+    def _look(self) -> list[Event]:
+        """What the futures know that no record told."""
+        if self._client.status != "running":
+            raise ClusterLost(self._address, f"the client is {self._client.status}")
+        events: list[Event] = []
+        for node in list(self._out):
+            future = self._futures[node]
+            status = future.status
+            if status == "pending":
+                continue
+            if status == "finished":
+                events += self._repair(node, future)
+            elif status == "error":
+                events += self._blame(node, future)
+            elif self._client.status != "running":
+                raise ClusterLost(self._address, f"the client is {self._client.status}")
+            else:
+                del self._out[node]
+                cause = f"its Dask key was {status} from outside the run"
+                events.append(NodeCrashed(node, NodeFailed(self._name(node), cause), ""))
+        return events
+
+    def _repair(self, node: NodeId, future: distributed.Future[Any]) -> list[Event]:
+        """The last record of a node that did not arrive: asked for where the node's value lies."""
+        since = self._missing_since.setdefault(node, clock.monotonic())
+        if clock.monotonic() - since < RECORD_GRACE_SECONDS:
+            return []
+        repair = self._repairs.get(node)
+        if repair is None:
+            self._repairs[node] = self._client.submit(
+                bare_state_of, future, node, pure=False
+            )
+        elif repair.status == "finished":
+            batch, worker = repair.result()
+            changes = [c for c in decode_batch(batch, worker) if isinstance(c, StateChange)]
+            for change in changes:
+                self._end(change)
+            return list(changes)
+        elif repair.status != "pending":
+            del self._repairs[node]  # asked again at the next look
+        return []
+
+    def _blame(self, node: NodeId, future: distributed.Future[Any]) -> list[Event]:
+        """The node at which a chain of errors began; those below are handed over anew by who waits for them."""
+        error = future.exception()
+        above = [self._futures[need].status for need in self._out[node].needs() if need in self._futures]
+        if "pending" in above:
+            return []  # its own news is still under way
+        del self._out[node]
+        if "error" in above:
+            return []
+        if isinstance(error, KilledWorker):
+            worker = error.last_worker.address
+            cause: Exception = WorkerDied(self._name(node), worker, error.allowed_failures + 1)
+            return [NodeCrashed(node, cause, worker)]
+        return [NodeCrashed(node, NodeFailed(self._name(node), repr(error)), "")]
+
+    def _fetch_all(self) -> None:
+        """Bring home what is kept before its cluster goes."""
+        waiting = [(node, state) for node, state in self._over.items() if state._lazy is not None]
+        for start in range(0, len(waiting), FETCH_AT_ONCE):
+            part = waiting[start : start + FETCH_AT_ONCE]
+            wholes = self._client.gather([self._futures[node] for node, _ in part])
+            for (_, state), whole in zip(part, wholes, strict=True):
+                state._result, state._cached_inputs, state._lazy = (
+                    whole._result,
+                    whole._cached_inputs,
+                    None,
+                )
+
+    def _name(self, node: NodeId) -> str:
+        return self._package.graph.nodes[node[0]].label.name
+
+
+class RemoteState:
+    """A state whose result lies on a cluster; it stays there as long as this exists."""
+
+    __slots__ = ("_future", "_task")
+
+    def __init__(self, future: distributed.Future[Any], task: str) -> None:
+        self._future, self._task = future, task
+
+    def fetch_state(self) -> State:
+        """The whole state; raises ResultLost when the cluster is gone."""
+        try:
+            state: State = self._future.result()
+        except Exception as error:  # cancelled, closed, lost, or the user's object does not open here
+            raise ResultLost(self._task, f"{type(error).__name__}: {text_of(error)}") from error
+        return state
+
+
+class DaskExecutor(Executor):
+    """Runs nodes on a Dask cluster.
+
+    With no argument: on the cluster of the current `distributed.Client` where there is one, else on a temporary
+    `LocalCluster`, which goes when the run ends.
+
+    Args:
+        address: A scheduler's address, such as "tcp://host:8786".
+        cluster_class: A class or function that makes a cluster, or its import path as text.
+        cluster_kwargs: Its arguments.
+        adapt_kwargs: Arguments for the cluster's `adapt`, such as `{"minimum": 1, "maximum": 10}`.
+        client_kwargs: Arguments for `distributed.Client`, such as `timeout` (seconds) or `security`.
+        debug: Whether a temporary cluster's own log lines are shown.
+        performance_report_path: Where Dask's performance report of each run is written.
+
+    Raises:
+        ValueError: `address` together with `cluster_class`, `cluster_kwargs` or `adapt_kwargs`.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        cluster_class: str | Callable[..., Any] | None = None,
+        cluster_kwargs: Mapping[str, Any] | None = None,
+        adapt_kwargs: Mapping[str, Any] | None = None,
+        client_kwargs: Mapping[str, Any] | None = None,
+        debug: bool = False,
+        performance_report_path: str | None = None,
+    ) -> None:
+        if address is not None and (cluster_class or cluster_kwargs or adapt_kwargs):
+            raise ValueError(
+                "DaskExecutor: address names a cluster that runs already, cluster_class, cluster_kwargs and "
+                "adapt_kwargs make a new one; give one or the other"
+            )
+        self.address = address
+        self.cluster_class = cluster_class
+        self.cluster_kwargs = dict(cluster_kwargs or {})
+        self.adapt_kwargs = dict(adapt_kwargs or {})
+        self.client_kwargs = dict(client_kwargs or {})
+        self.debug = debug
+        self.performance_report_path = performance_report_path
+        self._reset()
+
+    def _reset(self) -> None:
+        self._client: distributed.Client | None = None
+        self._owns_client = False
+        self._resources = ExitStack()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._reset()
+
+    @property
+    def client(self) -> distributed.Client:
+        """The client of the cluster; only within `start()`."""
+        if self._client is None:
+            raise RuntimeError("DaskExecutor: there is a client only within `with executor.start():`")
+        return self._client
+
+    def submit(
+        self, fn: Any, *args: Any, extra_context: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> distributed.Future[Any]:
+        """Run one function on the cluster; returns a distributed Future."""
+        return self.client.submit(
+            call_in_context, fn, extra_context, args, kwargs, pure=False, key=_key_of(fn)
+        )
+
+    def wait(self, futures: Any) -> Any:
+        """The values of what `submit` returned: one, or a collection of them at any depth."""
+        return self.client.gather(futures)
+
+    def open(self, package: RunPackage) -> GraphRun:
+        """Begin a flow run on the cluster.
+
+        Raises:
+            WorkersUnfit: The scheduler or a worker lacks this package, or has another Python.
+            TaskNotPicklable: A task cannot be sent to workers.
+        """
+        versions: Any = self.client.get_versions(packages=["prefect_dask"])
+        check_versions(versions)
+        return DaskRun(self.client, package, owns_client=self._owns_client)
+
+    # ---- set-up
+
+    def _set_up(self) -> None:
+        try:
+            self._client = self._find_client()
+            if self.performance_report_path is not None:
+                with self._client.as_current():
+                    self._resources.enter_context(
+                        distributed.performance_report(self.performance_report_path)
+                    )
+        except BaseException:
+            self._clear_away()
+            raise
+
+    def _clear_away(self) -> None:
+        resources = self._resources
+        self._reset()
+        try:
+            resources.close()
+        except Exception as error:  # a cluster that is lost cannot be closed either
+            get_logger("DaskExecutor").warning("closing the cluster failed: %s", text_of(error))
+
+    def _find_client(self) -> distributed.Client:
+        if self.address is not None:
+            return self._own(self._connect(self.address))
+        if not (self.cluster_class or self.cluster_kwargs or self.adapt_kwargs):
+            ambient = current_client()
+            if ambient is not None:
+                return ambient
+        cluster = self._resources.enter_context(self._make_cluster())
+        if self.adapt_kwargs:
+            cluster.adapt(**self.adapt_kwargs)
+        return self._own(distributed.Client(cluster, **self._client_arguments()))
+
+    def _own(self, client: distributed.Client) -> distributed.Client:
+        self._owns_client = True
+        self._resources.callback(client.close)
+        return client
+
+    def _connect(self, address: str) -> distributed.Client:
+        arguments = self._client_arguments()
+        seconds = float(arguments.setdefault("timeout", 10))
+        try:
+            return distributed.Client(address, **arguments)
+        except (OSError, TimeoutError) as error:
+            raise ClusterUnreachable(address, seconds, text_of(error)) from error
+
+    def _client_arguments(self) -> dict[str, Any]:
+        return {"set_as_default": False, **self.client_kwargs}
+
+    def _make_cluster(self) -> AbstractContextManager[Any]:
+        maker = self.cluster_class
+        arguments = dict(self.cluster_kwargs)
+        if maker is None:
+            maker = distributed.LocalCluster
+            # Any free port: several runs on one machine must not quarrel about 8787.
+            arguments.setdefault("dashboard_address", "127.0.0.1:0")
+            if self.debug:
+                arguments.setdefault("silence_logs", False)
+        elif isinstance(maker, str):
+            module, _, name = maker.rpartition(".")
+            try:
+                maker = getattr(import_module(module), name)
+            except (ImportError, AttributeError, ValueError) as error:
+                raise ValueError(
+                    f"DaskExecutor: cluster_class {self.cluster_class!r} cannot be imported: {error}; give "
+                    f"the full path, such as 'dask_kubernetes.operator.KubeCluster'"
+                ) from error
+        cluster: AbstractContextManager[Any] = maker(**arguments)
+        return cluster
+
+    def __repr__(self) -> str:
+        where = self.address or self.cluster_class or "local"
+        return f"<Executor: DaskExecutor, {where}>"
+
+
+def current_client() -> distributed.Client | None:
+    """The current `distributed.Client` of this thread or process; None when there is none."""
+    try:
+        client = distributed.Client.current()
+    except ValueError:
+        return None
+    return client if client.status == "running" else None
+
+
+def _address_of(client: distributed.Client) -> str:
+    scheduler = client.scheduler
+    return str(scheduler.address) if scheduler is not None else "(closed)"
+
+
+def check_versions(versions: Mapping[str, Any]) -> None:
+    """See that the scheduler and all workers can run what this process sends them.
+
+    Args:
+        versions: As `distributed.Client.get_versions(packages=["prefect_dask"])` gives them.
+
+    Raises:
+        WorkersUnfit: Naming each that cannot, and both versions.
+    """
+    here = _minor(".".join(str(part) for part in sys.version_info[:3]))
+    faults = []
+    places = {f"worker {address}": found for address, found in versions.get("workers", {}).items()}
+    if versions.get("scheduler"):
+        places["the scheduler"] = versions["scheduler"]
+    for place, found in places.items():
+        python = str(found["host"]["python"])
+        if _minor(python) != here:
+            faults.append(f"{place} has Python {_minor(python)}, this process {here}")
+        if not found["packages"].get("prefect_dask"):
+            faults.append(f"{place} has no prefect_dask")
+    if faults:
+        raise WorkersUnfit(faults)
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
+
+
+def _key_of(fn: Any) -> str:
+    return f"{getattr(fn, '__name__', 'submit')}-{uuid.uuid4().hex}"

@@ -1,0 +1,162 @@
+"""How records come home from a Dask cluster: worker, scheduler, client, over the connections that Dask has open.
+
+A worker sends its batches as events of a topic that only one client listens to (`Worker.log_event`). A scheduler
+plugin keeps that topic from growing, and tells the client which nodes a lost worker held.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+import weakref
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import distributed
+from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
+
+from ..logs import get_logger
+from ..node import HostedRun, forward_log_lines, host, unhost
+from ..state import State
+from ..stream import Batcher, NodeId, StateChange, encode_batch
+
+#: Topics of ours begin so.
+TOPIC = "prefect-dask-"
+
+OnBatch = Callable[[bytes, str], None]
+OnLoss = Callable[[str, Sequence[Sequence[Any]], bool], None]
+
+
+class Hub:
+    """All that the runs of one client hear from their cluster."""
+
+    def __init__(self, client: distributed.Client) -> None:
+        self._listeners: dict[str, tuple[OnBatch, OnLoss]] = {}
+        self._numbers: dict[str, int] = {}
+        client.register_plugin(ClusterWatch(), name=ClusterWatch.name)
+        client.subscribe_topic(self.topic(client), self._hear)
+
+    @staticmethod
+    def topic(client: distributed.Client) -> str:
+        """The topic that this client alone listens to."""
+        return f"{TOPIC}{client.id}"
+
+    @staticmethod
+    def of(client: distributed.Client) -> Hub:
+        """The hub of a client, made when it is first asked for."""
+        with _hubs_lock:
+            hub = _hubs.get(client)
+            if hub is None:
+                hub = _hubs[client] = Hub(client)
+            return hub
+
+    def listen(self, token: str, on_batch: OnBatch, on_loss: OnLoss) -> None:
+        """Begin to pass on what comes for a run; the functions are called in the client's thread."""
+        self._listeners[token] = (on_batch, on_loss)
+
+    def forget(self, token: str) -> None:
+        """Pass nothing on for a run any more."""
+        self._listeners.pop(token, None)
+
+    def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
+        message = event[1]
+        if "lost" in message:
+            for _, on_loss in list(self._listeners.values()):
+                on_loss(message["lost"], message["keys"], message["expected"])
+            return
+        listener = self._listeners.get(message["run"])
+        if listener is None:
+            return  # a late word of a run that is over
+        source, number = message["source"], message["number"]
+        if number != self._numbers.get(source, 0):
+            # The states among them are told again by the futures; log lines are not.
+            get_logger("DaskExecutor").warning("records of worker %s were lost", message["worker"])
+        self._numbers[source] = number + 1
+        listener[0](message["batch"], message["worker"])
+
+
+_hubs: weakref.WeakKeyDictionary[distributed.Client, Hub] = weakref.WeakKeyDictionary()
+_hubs_lock = threading.Lock()
+
+
+class ClusterWatch(SchedulerPlugin):
+    """On the scheduler: forwards without keeping, and tells which nodes a lost worker held."""
+
+    name = "prefect-dask"
+    idempotent = True
+
+    async def start(self, scheduler: distributed.Scheduler) -> None:
+        """Called by the scheduler when the plugin arrives."""
+        self.scheduler = scheduler
+
+    def log_event(self, topic: str, msg: Any) -> None:
+        """Called by the scheduler for each event, after it was sent to those who listen."""
+        if topic.startswith(TOPIC):
+            # Else the scheduler would keep the last 100,000 batches of each client for ever.
+            self.scheduler._broker.truncate(topic)
+        elif topic == "all" and isinstance(msg, dict) and msg.get("action") == "remove-worker":
+            held = defaultdict(list)
+            for key in msg["processing-tasks"]:
+                state = self.scheduler.tasks.get(key)
+                for client in state.who_wants or () if state is not None else ():
+                    held[client.client_key].append(key)
+            for client_key, keys in held.items():
+                self.scheduler.log_event(
+                    f"{TOPIC}{client_key}",
+                    {"lost": msg["worker"], "keys": keys, "expected": bool(msg["expected"])},
+                )
+
+
+class RunPlugin(WorkerPlugin):
+    """On each worker, also those that join later: hosts one flow run.
+
+    Args:
+        token: The run's token.
+        blobs: The runner of each task as a pickle.
+        topic: Where its records go.
+        log_level: Level from which the lines that its tasks log are sent home.
+    """
+
+    def __init__(self, token: str, blobs: Sequence[bytes], topic: str, log_level: int) -> None:
+        self.token, self.blobs, self.topic, self.log_level = token, blobs, topic, log_level
+        self.name = f"prefect-dask-{token}"
+
+    def setup(self, worker: distributed.Worker) -> None:
+        """Called by the worker when the plugin arrives, before any node of the run."""
+        source = uuid.uuid4().hex
+
+        def send(number: int, batch: bytes) -> None:
+            worker.log_event(
+                self.topic,
+                {
+                    "run": self.token,
+                    "source": source,
+                    "number": number,
+                    "worker": worker.address,
+                    "batch": batch,
+                },
+            )
+
+        def call_later(seconds: float, function: Callable[[], None]) -> None:
+            loop = worker.loop
+            loop.add_callback(lambda: loop.call_later(seconds, function))
+
+        forward_log_lines(self.log_level)
+        self.batcher = Batcher(send, call_later)
+        self.run = HostedRun(
+            self.blobs, self.batcher, worker=worker.address, leaves_process=True
+        )
+        host(self.token, self.run)
+
+    def teardown(self, worker: distributed.Worker) -> None:
+        """Called by the worker when the run is over, or the worker leaves."""
+        self.run.stop()
+        self.batcher.flush()
+        unhost(self.token)
+
+
+def bare_state_of(state: State, node: NodeId) -> tuple[bytes, str]:
+    """On the worker that holds a node's value: its last record, for one that was lost on the way."""
+    batch = encode_batch([StateChange(node, 1, state, True, "")])
+    return batch, distributed.get_worker().address

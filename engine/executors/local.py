@@ -1,0 +1,387 @@
+"""Running nodes on this machine without a cluster: in this thread, in threads, in processes.
+
+All three share one board of what waits for what. It takes hand-overs while it runs, which Dask's local schedulers
+do not (docs/decisions/0002-own-local-scheduler.md).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from .. import clock
+from ..advance import Given, HandOver
+from ..errors import ProcessDied
+from ..node import HostedRun, RunPackage
+from ..state import State
+from ..stream import AttemptLost, Event, NodeCrashed, NodeId
+from ..timeouts import BodyStopped, stop_thread
+from .base import Executor, GraphRun, call_in_context, map_nested
+from .processes import ProcessLane, call_in_child
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+#: How long the calling thread runs nodes before it looks at what they reported, seconds.
+SLICE_SECONDS = 0.05
+
+#: How long a cancelled body may take to end before its thread is left behind, seconds.
+STOP_GRACE_SECONDS = 5.0
+
+#: How many processes may die on one node before it is given up, as Dask's `allowed-failures` default + 1.
+DEATHS_ALLOWED = 4
+
+
+class Board:
+    """Which nodes are ready, which wait for how many others, and the values that are there."""
+
+    def __init__(self) -> None:
+        self.values: dict[NodeId, State] = {}
+        #: Taken from the right: what became ready last goes first, so that a branch is finished before
+        #: the next one is begun, and intermediate results are few.
+        self.ready: deque[HandOver] = deque()
+        #: Released before they were there.
+        self._unwanted: set[NodeId] = set()
+        self._missing: dict[NodeId, int] = {}
+        self._waiting: dict[NodeId, list[HandOver]] = {}
+
+    def extend(self, plan: Sequence[HandOver]) -> None:
+        """Take hand-overs; those in a plan that are ready are run in its order."""
+        ready = []
+        for item in plan:
+            missing = {node for node in item.needs() if node not in self.values}
+            if not missing:
+                ready.append(item)
+                continue
+            self._missing[item.node] = len(missing)
+            for node in missing:
+                self._waiting.setdefault(node, []).append(item)
+        # To the left: what is under way goes before what comes new.
+        self.ready.extendleft(ready)
+
+    def upstream_of(self, item: HandOver) -> list[State]:
+        """The states that a ready node takes."""
+        values = self.values
+        return [s.state if isinstance(s, Given) else values[s] for s in item.upstream]
+
+    def start_of(self, item: HandOver) -> State | None:
+        """The state from which a ready node goes on."""
+        start = item.start
+        if start is None:
+            return None
+        return start.state if isinstance(start, Given) else self.values[start]
+
+    def finish(self, node: NodeId, state: State) -> int:
+        """Note a node's value; returns how many nodes became ready."""
+        if node in self._unwanted:
+            self._unwanted.discard(node)
+        else:
+            self.values[node] = state
+        before = len(self.ready)
+        for item in reversed(self._waiting.pop(node, ())):
+            self._missing[item.node] -= 1
+            if not self._missing[item.node]:
+                del self._missing[item.node]
+                self.ready.append(item)
+        return len(self.ready) - before
+
+    def release(self, nodes: Iterable[NodeId]) -> None:
+        """Drop values."""
+        for node in nodes:
+            if self.values.pop(node, None) is None:
+                self._unwanted.add(node)
+
+
+class InlineRun:
+    """A flow run whose nodes run in the thread that waits for them."""
+
+    def __init__(self, package: RunPackage) -> None:
+        self._board = Board()
+        self._events: list[Event] = []
+        self._hosted = HostedRun(package.runners, self._events.append)
+
+    def extend(self, plan: Sequence[HandOver]) -> None:
+        self._board.extend(plan)
+
+    def wait(self, timeout_seconds: float) -> list[Event]:
+        board, until = self._board, clock.monotonic() + SLICE_SECONDS
+        if not board.ready and timeout_seconds > 0:
+            # Nothing to do before a retry is due: Ctrl-C ends this at once.
+            threading.Event().wait(timeout_seconds)
+        while board.ready:
+            item = board.ready.pop()
+            state = self._hosted.run(
+                item.node, board.start_of(item), item.as_of, board.upstream_of(item)
+            )
+            board.finish(item.node, state)
+            if clock.monotonic() > until:
+                break
+        events = self._events.copy()
+        self._events.clear()
+        return events
+
+    def release(self, nodes: Iterable[NodeId]) -> None:
+        self._board.release(nodes)
+
+    def close(self, *, is_cancelled: bool) -> None:
+        self._board = Board()
+
+
+class Lane(Protocol):
+    """What one thread of a pool runs its nodes with."""
+
+    name: str
+
+    def run(self, item: HandOver, start: State | None, upstream: Sequence[State]) -> State:
+        """Run a node; raises ProcessDied when the process it ran in died."""
+        ...
+
+    def interrupt(self, thread_id: int) -> None:
+        """End what the lane is running, as far as that can be done. Called from another thread."""
+        ...
+
+    def close(self) -> None:
+        """Leave nothing behind. Called by the lane's own thread."""
+        ...
+
+
+class ThreadLane:
+    """Runs nodes in the thread itself."""
+
+    def __init__(self, hosted: HostedRun, name: str) -> None:
+        self._hosted, self.name = hosted, name
+
+    def run(self, item: HandOver, start: State | None, upstream: Sequence[State]) -> State:
+        return self._hosted.run(item.node, start, item.as_of, upstream)
+
+    def interrupt(self, thread_id: int) -> None:
+        stop_thread(thread_id, BodyStopped)
+
+    def close(self) -> None:
+        pass
+
+
+class PooledRun:
+    """A flow run whose nodes run in a pool of threads, each with a lane of its own."""
+
+    def __init__(self, num_workers: int, make_lane: Callable[[PooledRun, str], Lane]) -> None:
+        self._board = Board()
+        self._events: deque[Event] = deque()
+        self._changed = threading.Condition()
+        #: Signalled when there are events; apart, so that idle threads are not woken by them.
+        self._has_events = threading.Condition()
+        self._is_closing = self._is_cancelled = False
+        self._idle = 0
+        self._busy: dict[int, Lane] = {}
+        self._deaths: dict[NodeId, int] = {}
+        self._make_lane = make_lane
+        self._num_workers = num_workers
+        self._threads: list[threading.Thread] = []
+
+    def extend(self, plan: Sequence[HandOver]) -> None:
+        with self._changed:
+            self._board.extend(plan)
+            wanted = min(self._num_workers, len(self._threads) + len(self._board.ready) - self._idle)
+            for number in range(len(self._threads), wanted):
+                thread = threading.Thread(
+                    target=self._work, args=(number,), name=f"prefect-dask-{number}", daemon=True
+                )
+                self._threads.append(thread)
+                thread.start()
+            self._changed.notify_all()
+
+    def wait(self, timeout_seconds: float) -> list[Event]:
+        with self._has_events:
+            if not self._events:
+                self._has_events.wait(timeout_seconds)
+        events = []
+        while self._events:
+            events.append(self._events.popleft())
+        return events
+
+    def release(self, nodes: Iterable[NodeId]) -> None:
+        with self._changed:
+            self._board.release(nodes)
+
+    def close(self, *, is_cancelled: bool) -> None:
+        with self._changed:
+            self._is_closing, self._is_cancelled = True, is_cancelled
+            self._board.ready.clear()
+            if is_cancelled:
+                for thread_id, lane in self._busy.items():
+                    lane.interrupt(thread_id)
+            self._changed.notify_all()
+        until = clock.monotonic() + STOP_GRACE_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, until - clock.monotonic()))
+        self._threads.clear()
+
+    def report(self, event: Event) -> None:
+        """Take an event from a lane; called by its thread."""
+        self._events.append(event)
+        with self._has_events:
+            self._has_events.notify()
+
+    # ---- the threads
+
+    def _work(self, number: int) -> None:
+        lane = self._make_lane(self, f"worker-{number}")
+        me = threading.get_ident()
+        try:
+            while (item := self._take(me, lane)) is not None:
+                start, upstream = self._board.start_of(item), self._board.upstream_of(item)
+                try:
+                    state = lane.run(item, start, upstream)
+                except ProcessDied as death:
+                    self._take_back(me, lane, item, death)
+                else:
+                    self._put(me, item.node, state)
+        except BodyStopped:
+            pass
+        finally:
+            lane.close()
+
+    def _take(self, me: int, lane: Lane) -> HandOver | None:
+        with self._changed:
+            while not self._is_closing:
+                if self._board.ready:
+                    item = self._board.ready.pop()
+                    self._busy[me] = lane
+                    return item
+                self._idle += 1
+                self._changed.wait()
+                self._idle -= 1
+        return None
+
+    def _put(self, me: int, node: NodeId, state: State) -> None:
+        with self._changed:
+            self._busy.pop(me, None)
+            became_ready = self._board.finish(node, state)
+            if became_ready > 1 and self._idle:
+                self._changed.notify(became_ready - 1)  # one of them is for this thread
+
+    def _take_back(
+        self, me: int, lane: Lane, item: HandOver, death: ProcessDied
+    ) -> None:
+        with self._changed:
+            self._busy.pop(me, None)
+            if self._is_closing:
+                return
+            deaths = self._deaths[item.node] = self._deaths.get(item.node, 0) + 1
+            if deaths < DEATHS_ALLOWED:
+                self._board.ready.append(item)
+        if deaths < DEATHS_ALLOWED:
+            self.report(AttemptLost(item.node, lane.name, str(death)))
+        else:
+            error = ProcessDied(death.task, death.exit_code, deaths)
+            self.report(NodeCrashed(item.node, error, lane.name))
+
+
+class LocalExecutor(Executor):
+    """Runs everything in the thread that calls, one after the other: for tests and debuggers."""
+
+    def submit(
+        self, fn: Any, *args: Any, extra_context: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> Any:
+        """Run the function now; returns its value."""
+        return call_in_context(fn, extra_context, args, kwargs)
+
+    def wait(self, futures: Any) -> Any:
+        """What `submit` returned, as it is."""
+        return futures
+
+    def open(self, package: RunPackage) -> GraphRun:
+        """Begin a flow run in this thread."""
+        return InlineRun(package)
+
+
+class LocalDaskExecutor(Executor):
+    """Runs nodes on this machine, in a pool that a run brings along: no cluster, no server.
+
+    Args:
+        scheduler: "threads", "processes" or "synchronous" (this thread).
+        num_workers: Threads or processes, >= 1; as many as there are processor cores when not given.
+
+    Raises:
+        ValueError: `scheduler` is none of the three, or `num_workers` is below 1.
+    """
+
+    def __init__(
+        self,
+        scheduler: Literal["threads", "processes", "synchronous"] = "threads",
+        num_workers: int | None = None,
+    ) -> None:
+        known = {"multiprocessing": "processes", "sync": "synchronous", "threading": "threads"}
+        kind = known.get(scheduler, scheduler)
+        if kind not in ("threads", "processes", "synchronous"):
+            raise ValueError(
+                f"LocalDaskExecutor: there is no scheduler {scheduler!r}; give 'threads', 'processes' or "
+                f"'synchronous'"
+            )
+        if num_workers is not None and num_workers < 1:
+            raise ValueError(f"LocalDaskExecutor: num_workers must be at least 1, got {num_workers}")
+        self.scheduler = kind
+        self.num_workers = num_workers
+        self._pool: ThreadPoolExecutor | None = None
+
+    def submit(
+        self, fn: Any, *args: Any, extra_context: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> Any:
+        """Run the function in a thread, or in a process that is started for it; returns a Future."""
+        if self.scheduler == "synchronous":
+            return call_in_context(fn, extra_context, args, kwargs)
+        if self._starts == 0:
+            raise RuntimeError("LocalDaskExecutor: submit() works within `with executor.start():`")
+        if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._pool = ThreadPoolExecutor(self._width(), thread_name_prefix="prefect-dask-submit")
+        call = call_in_context if self.scheduler == "threads" else call_in_child
+        return self._pool.submit(call, fn, extra_context, args, kwargs)
+
+    def wait(self, futures: Any) -> Any:
+        """The values of what `submit` returned: one, or a collection of them at any depth."""
+        from concurrent.futures import Future
+
+        return map_nested(lambda it: it.result() if isinstance(it, Future) else it, futures)
+
+    def open(self, package: RunPackage) -> GraphRun:
+        """Begin a flow run in threads, in processes, or in this thread."""
+        if self.scheduler == "synchronous":
+            return InlineRun(package)
+        if self.scheduler == "threads":
+            return PooledRun(self._width(), partial(_thread_lane, package))
+        return PooledRun(self._width(), partial(_process_lane, package, package.dumps()))
+
+    def _width(self) -> int:
+        return self.num_workers or os.cpu_count() or 1
+
+    def _clear_away(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)
+
+    def __repr__(self) -> str:
+        return f"<Executor: LocalDaskExecutor, {self.scheduler}>"
+
+
+def _thread_lane(package: RunPackage, run: PooledRun, name: str) -> Lane:
+    return ThreadLane(HostedRun(package.runners, run.report, worker=name), name)
+
+
+def _process_lane(
+    package: RunPackage, blobs: Sequence[bytes], run: PooledRun, name: str
+) -> Lane:
+    nodes = package.graph.nodes
+    return ProcessLane(
+        package.token,
+        blobs,
+        lambda node: nodes[node[0]].label.name,
+        run.report,
+        name,
+        package.info.log_level,
+    )

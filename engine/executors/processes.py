@@ -1,0 +1,136 @@
+"""A lane whose nodes run in a process of their own."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from .. import child_main
+from ..advance import HandOver
+from ..child import Child, ChildDied, dumps_call
+from ..errors import ProcessDied
+from ..failures import check_portable, portable_exception
+from ..node import HostedRun, forward_log_lines, host, hosted
+from ..state import State
+from ..stream import Batcher, LineLogged, NodeId, StateChange, decode_batch
+from .base import call_in_context
+
+
+class ProcessLane:
+    """Runs nodes in one child process, which is started when first needed and again after it died."""
+
+    def __init__(
+        self,
+        token: str,
+        blobs: Sequence[bytes],
+        task_name: Callable[[NodeId], str],
+        report: Callable[[StateChange | LineLogged], None],
+        name: str,
+        log_level: int,
+    ) -> None:
+        self._token, self._blobs, self._task_name = token, blobs, task_name
+        self._report, self.name, self._log_level = report, name, log_level
+        self._child: Child | None = None
+        self._last: StateChange | None = None
+
+    def run(self, item: HandOver, start: State | None, upstream: Sequence[State]) -> State:
+        try:
+            child = self._ready_child()
+            payload = dumps_call(
+                run_in_child, self._token, item.node, start, item.as_of, list(upstream)
+            )
+            outcome = child.call(payload, timeout_seconds=None, on_message=self._take_batch)
+        except ChildDied as death:
+            self.close()
+            raise ProcessDied(self._task_name(item.node), death.exit_code) from death
+        # From our own child, over a pipe that nobody else holds.
+        state: State = pickle.loads(outcome)
+        last, self._last = self._last, None
+        if last is not None:
+            self._report(last._replace(state=state))
+        return state
+
+    def interrupt(self, thread_id: int) -> None:
+        child = self._child
+        if child is not None:
+            child.kill()
+
+    def close(self) -> None:
+        child, self._child = self._child, None
+        if child is not None:
+            child.close()
+
+    def _ready_child(self) -> Child:
+        if self._child is None:
+            self._child = Child(name=self.name)
+            payload = dumps_call(
+                host_in_child, self._token, self._blobs, self.name, self._log_level
+            )
+            self._child.call(payload, timeout_seconds=None, on_message=None)
+        return self._child
+
+    def _take_batch(self, batch: bytes) -> None:
+        for record in decode_batch(batch, self.name):
+            if isinstance(record, StateChange) and record.is_over:
+                self._last = record  # it is told with its result, which comes next
+            else:
+                self._report(record)
+
+
+def host_in_child(token: str, blobs: Sequence[bytes], worker: str, log_level: int) -> bytes:
+    """In the child: take a run in."""
+    forward_log_lines(log_level)
+    # In a child one node runs at a time, and what it reports is flushed before its value goes home;
+    # the timer is for bodies that take long.
+    batcher = Batcher(lambda _, batch: child_main.send(batch), _call_later)
+    host(token, HostedRun(blobs, batcher, worker=worker, leaves_process=True))
+    return b""
+
+
+def run_in_child(
+    token: str, node: NodeId, start: State | None, as_of: float, upstream: Sequence[State]
+) -> bytes:
+    """In the child: run a node; its state as a pickle."""
+    import cloudpickle
+
+    run = hosted(token)
+    assert run is not None, "host_in_child comes first"
+    state = run.run(node, start, as_of, upstream)
+    assert isinstance(run.report, Batcher)
+    run.report.flush()
+    data: bytes = cloudpickle.dumps(state)
+    return data
+
+
+def _call_later(seconds: float, function: Callable[[], None]) -> None:
+    timer = threading.Timer(seconds, function)
+    timer.daemon = True
+    timer.start()
+
+
+def call_in_child(
+    fn: Any, facts: Mapping[str, Any] | None, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Any:
+    """Call a submitted function in a process of its own; returns its value or raises its exception."""
+    with Child(name=getattr(fn, "__name__", "")) as child:
+        payload = dumps_call(_pickled_outcome, fn, facts, args, kwargs)
+        is_value, value = pickle.loads(child.call(payload, timeout_seconds=None, on_message=None))
+    if is_value:
+        return value
+    raise value
+
+
+def _pickled_outcome(
+    fn: Any, facts: Mapping[str, Any] | None, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> bytes:
+    import cloudpickle
+
+    try:
+        outcome = (True, call_in_context(fn, facts, args, kwargs))
+        check_portable(outcome[1], getattr(fn, "__name__", repr(fn)))
+    except Exception as error:  # the user's function
+        outcome = (False, portable_exception(error))
+    data: bytes = cloudpickle.dumps(outcome)
+    return data

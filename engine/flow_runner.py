@@ -1,0 +1,345 @@
+"""One run of one flow: hands over what is possible, takes in what comes back, decides the flow's state."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from . import clock, failures
+from .advance import Book, HandOver
+from .context import RunInfo
+from .errors import (
+    MappingNotSupported,
+    ResultNotKept,
+    RunInterrupted,
+)
+from .executors.base import Executor, GraphRun
+from .graph import FlowGraph
+from .logs import get_logger, replay
+from .node import RunPackage
+from .outcome import flow_outcome
+from .signals import ENDRUN, PrefectStateSignal
+from .state import (
+    Cancelled,
+    Crashed,
+    Failed,
+    Pending,
+    Running,
+    State,
+)
+from .stream import (
+    Announcer,
+    AttemptLost,
+    Event,
+    LineLogged,
+    Listener,
+    NodeCrashed,
+    NodeId,
+    StateChange,
+    StateRecord,
+    details_of,
+)
+
+#: How long the coordinating thread waits at a time when nothing is due, seconds: Ctrl-C is seen that soon on
+#: systems where waiting for a lock cannot be interrupted.
+WAIT_SECONDS = 0.5
+
+FlowStateHandler = Callable[[State, State], State | None]
+
+
+class FlowRunner:
+    """Runs a flow once.
+
+    Args:
+        graph: The flow.
+        executor: Where its task runs run.
+        parameters: The value of each parameter.
+        context: Facts for the tasks; they win over the run's own.
+        task_states: States to begin with, by task index; finished ones are taken as they are.
+        keep: Indices of the tasks whose results are kept; None keeps all.
+        listeners: Are given each change of state, in batches.
+        state_handlers: Called with (old, new) at each change of the flow's state; may return another state.
+        terminal_state_handler: Called with (state, reference states) at the end; has the last word.
+        flow_run_name: The run's name; made up when not given.
+        scheduled_start_time: When the run was meant to start; now when not given.
+        log_level: Level from which lines logged in tasks on workers are sent here.
+    """
+
+    def __init__(
+        self,
+        graph: FlowGraph,
+        *,
+        executor: Executor,
+        parameters: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
+        task_states: Mapping[int, State] | None = None,
+        keep: frozenset[int] | None = None,
+        listeners: Sequence[Listener] = (),
+        state_handlers: Sequence[FlowStateHandler] = (),
+        terminal_state_handler: Callable[[State, set[State]], State | None] | None = None,
+        flow_run_name: str | None = None,
+        scheduled_start_time: datetime | None = None,
+        log_level: int = 20,
+    ) -> None:
+        self.graph, self.executor = graph, executor
+        self.state_handlers = list(state_handlers)
+        self.terminal_state_handler = terminal_state_handler
+        self.logger = get_logger("FlowRunner")
+        self.book = Book(graph, task_states)
+        run_id = uuid.uuid4().hex
+        self.info = RunInfo(
+            flow_name=graph.name,
+            flow_run_id=run_id,
+            flow_run_name=flow_run_name or f"{graph.name}-{run_id[:8]}",
+            parameters=dict(parameters or {}),
+            scheduled_start_time=scheduled_start_time or clock.utc_now(),
+            caller=dict(context or {}),
+            log_level=log_level,
+        )
+        self._keep = keep
+        self._announcer = Announcer(listeners, self.logger)
+        #: Per task, how many of those below it are not finished: at 0 its result is needed no more.
+        self._needed_by = [len(below) for below in graph.downstream]
+        self._attempts = [1] * len(graph)
+
+    def run(self, state: State | None = None) -> State:
+        """Run the flow until nothing more can be done.
+
+        Args:
+            state: The flow's state to begin with; a finished one is returned as it is.
+
+        Returns:
+            The flow's state: Success, Failed, or Paused where a task waits for somebody's word. Its result
+            is a dict with the state of each task.
+
+        Raises:
+            RunInterrupted: Ctrl-C; what ran was cancelled.
+            PrefectDaskError: The executor could not be set up, or a task cannot be sent to it; no task has run.
+        """
+        state = state if state is not None else Pending()
+        if state.is_finished():
+            return state
+        check_mapping(self.graph)
+        self.logger.info("Beginning flow run %r", self.info.flow_run_name)
+        try:
+            with self.executor.start():
+                # What cannot be set up raises here, before any task has run.
+                graph_run = self.executor.open(
+                    RunPackage(self.info.flow_run_id[:12], self.graph, self.info)
+                )
+                state = self._move(state, Running("Running flow."))
+                if state.is_running():
+                    state = self._move(state, self._advance_to_the_end(graph_run))
+                else:
+                    graph_run.close(is_cancelled=True)
+        except KeyboardInterrupt as interrupt:
+            raise RunInterrupted(self._cancelled()) from interrupt
+        finally:
+            self._announcer.close()
+        self.logger.info(
+            "Flow run %r: finished with state %s. %s",
+            self.info.flow_run_name,
+            type(state).__name__,
+            state.message or "",
+        )
+        return state
+
+    # ---- advancing
+
+    def _advance_to_the_end(self, graph_run: GraphRun) -> State:
+        """Hand over, take in, hand over again, until nothing is under way or due."""
+        is_whole = False
+        try:
+            self._advance(graph_run)
+            is_whole = True
+        except Exception as error:  # what goes wrong on the way must end in a state, with what is known
+            self.logger.exception("flow run %r failed", self.info.flow_run_name)
+            return self._failed(error)
+        finally:
+            graph_run.close(is_cancelled=not is_whole)
+        return self._outcome()
+
+    def _advance(self, graph_run: GraphRun) -> None:
+        book = self.book
+        self._hand_over(graph_run, book.take_all(clock.now()))
+        while True:
+            due = book.next_due()
+            if due is not None and due <= clock.now():
+                self._hand_over(graph_run, book.take_due(clock.now()))
+                continue
+            if book.out_count == 0 and due is None:
+                return
+            timeout = WAIT_SECONDS if due is None else min(WAIT_SECONDS, due - clock.now())
+            self._take_in(graph_run, graph_run.wait(max(0.0, timeout)))
+
+    def _hand_over(self, graph_run: GraphRun, plan: Sequence[HandOver]) -> None:
+        if plan:
+            graph_run.extend(plan)
+
+    def _take_in(self, graph_run: GraphRun, events: Iterable[Event]) -> None:
+        records: list[StateRecord] = []
+        crashed: list[int] = []
+        for event in events:
+            if isinstance(event, LineLogged):
+                self._replay(event)
+            elif isinstance(event, StateChange):
+                self._take_state(graph_run, event, records)
+            elif isinstance(event, AttemptLost):
+                self._take_loss(event, records)
+            else:
+                crashed += self._take_crash(graph_run, event, records)
+        self._announcer.announce(records)
+        if crashed:
+            self._hand_over(graph_run, self.book.take_below(crashed, clock.now()))
+
+    def _take_state(
+        self, graph_run: GraphRun, change: StateChange, records: list[StateRecord]
+    ) -> None:
+        index = change.node[0]
+        if self.book.accept(change.node, change.state, is_over=change.is_over):
+            change.state.context.setdefault("tags", sorted(self.graph.nodes[index].label.tags))
+            self._attempts[index] = change.attempt
+            self._record(change.node, change.state, change.worker, records)
+        if change.is_over and self.book.is_done(index):
+            self._release_needless(graph_run, index)
+
+    def _take_loss(self, lost: AttemptLost, records: list[StateRecord]) -> None:
+        state = self.book.lose(lost.node, f"attempt lost: {lost.cause}")
+        if state is not None:
+            self.logger.warning("task %r: %s", self._name(lost.node), state.message)
+            self._record(lost.node, state, lost.worker, records)
+
+    def _take_crash(
+        self, graph_run: GraphRun, crash: NodeCrashed, records: list[StateRecord]
+    ) -> list[int]:
+        state = Crashed(failures.text_of(crash.error), result=crash.error)
+        state.context = {"tags": sorted(self.graph.nodes[crash.node[0]].label.tags)}
+        if not self.book.crash(crash.node, state):
+            return []
+        self.logger.error("task %r crashed: %s", self._name(crash.node), state.message)
+        self._record(crash.node, state, crash.worker, records)
+        self._release_needless(graph_run, crash.node[0])
+        return [crash.node[0]]
+
+    def _release_needless(self, graph_run: GraphRun, index: int) -> None:
+        """Let go of results that nothing below needs any more and nobody asked to keep."""
+        if self._keep is None:
+            return
+        for above in self.graph.upstream[index]:
+            self._needed_by[above] -= 1
+        needless = [
+            i
+            for i in (index, *self.graph.upstream[index])
+            if self._needed_by[i] == 0 and i not in self._keep and self.book.is_done(i)
+        ]
+        for i in needless:
+            if isinstance(self.book.states[i]._result, BaseException):
+                continue  # why a task failed is worth its bytes
+            self.book.states[i]._lazy = _NotKept(self.graph.nodes[i].label.name)
+            self.book.states[i]._result = None
+        graph_run.release([self.book.node_id(i) for i in needless])
+
+    # ---- telling
+
+    def _record(
+        self, node: NodeId, state: State, worker: str, records: list[StateRecord]
+    ) -> None:
+        if not self._announcer.is_wanted:
+            return
+        label = self.graph.nodes[node[0]].label
+        records.append(
+            StateRecord(
+                flow_run_id=self.info.flow_run_id,
+                task_name=label.name,
+                task_slug=label.slug,
+                task_index=label.index,
+                map_index=node[1],
+                attempt=self._attempts[node[0]],
+                state=type(state).__name__,
+                message=state.message,
+                timestamp=state._time,
+                worker=worker,
+                details=details_of(state),
+            )
+        )
+
+    def _replay(self, event: LineLogged) -> None:
+        replay(
+            event.line,
+            flow_run_id=self.info.flow_run_id,
+            flow_name=self.info.flow_name,
+            task_name=self.graph.nodes[event.line.task].label.name,
+            worker=event.worker,
+        )
+
+    def _name(self, node: NodeId) -> str:
+        name = self.graph.nodes[node[0]].label.name
+        return name if node[1] < 0 else f"{name}[{node[1]}]"
+
+    # ---- deciding
+
+    def _outcome(self) -> State:
+        """The flow's state from the states of its tasks; the user's handler has the last word."""
+        states = self.book.states
+        state = flow_outcome(self.graph, states)
+        state.result = self._task_states()
+        if self.terminal_state_handler is not None and state.is_finished():
+            references = {states[n.label.index] for n in self.graph.nodes if n.is_reference}
+            answer = self.terminal_state_handler(state, references)
+            if answer is not None:
+                if answer._result is None:
+                    answer.result = state.result
+                state = answer
+        return state
+
+    def _failed(self, error: BaseException) -> State:
+        """The flow Failed because of `error`, with the states reached until then."""
+        state = Failed(failures.text_of(error), result=self._task_states())
+        state.context["error"] = error
+        return state
+
+    def _cancelled(self) -> State:
+        for index, state in enumerate(self.book.states):
+            if state.is_running():
+                self.book.states[index] = Cancelled("interrupted")
+        return Cancelled("interrupted from the keyboard", result=self._task_states())
+
+    def _task_states(self) -> dict[Any, State]:
+        return {node.task: self.book.states[i] for i, node in enumerate(self.graph.nodes)}
+
+    def _move(self, old: State, new: State) -> State:
+        """Come to the flow state `new`, or to the one that the state handlers make of it."""
+        try:
+            for handler in self.state_handlers:
+                new = handler(old, new) or new
+        except (PrefectStateSignal, ENDRUN) as signal:
+            new = signal.state
+            new.result = self._task_states()
+        except Exception as error:  # the user's handler
+            self.logger.exception("a state handler of flow %r failed", self.graph.name)
+            new = self._failed(error)
+        return new
+
+
+class _NotKept:
+    """Where a result would be that nobody asked to keep."""
+
+    def __init__(self, task: str) -> None:
+        self.task = task
+
+    def fetch_state(self) -> State:
+        raise ResultNotKept(self.task)
+
+
+def check_mapping(graph: FlowGraph) -> None:
+    """See that a flow asks for nothing that this engine cannot run yet.
+
+    Raises:
+        MappingNotSupported: An edge is mapped.
+    """
+    for edge in graph.edges:
+        if edge.mapped or edge.flattened:
+            raise MappingNotSupported(graph.name, edge.downstream_task.name)
+

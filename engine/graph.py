@@ -1,0 +1,124 @@
+"""A flow as plain frozen data: nodes in topological order, and the edges between them.
+
+This is all that the engine knows of a flow. Nodes and edges speak of tasks by index; the tasks themselves are
+carried along and only asked for what `TaskLike` names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Literal, Protocol
+
+
+class TaskLike(Protocol):
+    """What the engine asks of a task."""
+
+    name: str
+    tags: set[str]
+    max_retries: int
+    retry_delay: timedelta | Sequence[timedelta] | Callable[[int], timedelta] | None
+    retry_jitter: float
+    retry_on: tuple[type[BaseException], ...] | None
+    timeout_seconds: float | None
+    isolation: Literal["process"] | None
+    trigger: Callable[[Mapping[Edge, Any]], bool]
+    skip_on_upstream_skip: bool
+    state_handlers: list[Callable[..., Any]]
+    on_failure: Callable[..., Any] | None
+    log_stdout: bool
+    task_run_name: str | Callable[..., str] | None
+
+    def run(self, **inputs: Any) -> Any: ...
+
+
+@dataclass(frozen=True)
+class TaskLabel:
+    """A task as its neighbours know it: enough to name it, without its code."""
+
+    index: int
+    name: str
+    slug: str
+    tags: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Edge:
+    """That one task waits for another, and, with a key, receives its result as that argument."""
+
+    upstream_task: TaskLabel
+    downstream_task: TaskLabel
+    key: str | None = None
+    mapped: bool = False
+    flattened: bool = False
+
+
+@dataclass(frozen=True)
+class Node:
+    """A task at its place in a flow."""
+
+    label: TaskLabel
+    task: TaskLike
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    #: Reference tasks decide the flow's state; resource set-up and clean-up never do by default.
+    is_reference: bool = False
+
+
+class FlowGraph:
+    """A flow, ready to be run.
+
+    Args:
+        name: The flow's name.
+        nodes: In topological order; `nodes[i].label.index == i`.
+        edges: Each from a lower index to a higher one.
+
+    Raises:
+        ValueError: The nodes are not numbered in order, or an edge does not point forward.
+    """
+
+    __slots__ = ("downstream", "edges", "edges_to", "name", "nodes", "upstream")
+
+    def __init__(self, name: str, nodes: Iterable[Node], edges: Iterable[Edge]) -> None:
+        self.name = name
+        self.nodes = tuple(nodes)
+        self.edges = tuple(edges)
+        if any(node.label.index != i for i, node in enumerate(self.nodes)):
+            raise ValueError(f"flow {name!r}: its nodes must be numbered 0, 1, … in order")
+        to: list[list[Edge]] = [[] for _ in self.nodes]
+        down: list[set[int]] = [set() for _ in self.nodes]
+        for edge in self.edges:
+            above, below = edge.upstream_task.index, edge.downstream_task.index
+            if not above < below:
+                raise ValueError(
+                    f"flow {name!r}: the edge {edge.upstream_task.name!r} -> {edge.downstream_task.name!r} "
+                    f"does not point forward; list the nodes in topological order"
+                )
+            to[below].append(edge)
+            down[above].add(below)
+        #: Per node, the edges that point to it, in a fixed order.
+        self.edges_to: tuple[tuple[Edge, ...], ...] = tuple(tuple(edges) for edges in to)
+        #: Per node, the indices it waits for, once each, in the order of `edges_to`.
+        self.upstream: tuple[tuple[int, ...], ...] = tuple(
+            tuple(dict.fromkeys(edge.upstream_task.index for edge in edges)) for edges in to
+        )
+        #: Per node, the indices that wait for it, in order.
+        self.downstream: tuple[tuple[int, ...], ...] = tuple(tuple(sorted(below)) for below in down)
+
+    def below(self, indices: Iterable[int]) -> list[int]:
+        """All nodes that wait, directly or not, for one of `indices`; in order, without these."""
+        seen: set[int] = set()
+        stack = list(indices)
+        start = set(stack)
+        while stack:
+            for index in self.downstream[stack.pop()]:
+                if index not in seen:
+                    seen.add(index)
+                    stack.append(index)
+        return sorted(seen - start)
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __repr__(self) -> str:
+        return f"<FlowGraph: {self.name!r}, {len(self.nodes)} nodes, {len(self.edges)} edges>"

@@ -1,0 +1,217 @@
+"""What a node of the Dask graph does: find its run in this process, run its task run, report, return the state.
+
+A process hosts a run before its nodes arrive: the package (one pickle a task) came once, nodes only name their
+place in it.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import threading
+from collections.abc import Callable, Sequence
+
+from . import clock, failures
+from .context import RunInfo
+from .errors import PrefectDaskError, TaskNotPicklable
+from .graph import FlowGraph
+from .logs import LogLine, RecordForwarder, get_logger
+from .state import Retrying, State
+from .stream import LineLogged, NodeId, Report, StateChange
+from .task_runner import TaskRunner
+from .timeouts import BodyStopped, stop_thread
+
+
+class RunPackage:
+    """A flow run as its nodes need it: the facts of the run, and a runner for each task.
+
+    Args:
+        token: Names the run in keys and in each process; hexadecimal, at least 8 characters, so that Dask's
+            plots group by what stands before it.
+        graph: The flow.
+        info: The facts of the run.
+    """
+
+    def __init__(self, token: str, graph: FlowGraph, info: RunInfo) -> None:
+        self.token, self.graph, self.info = token, graph, info
+        self.runners = [
+            TaskRunner(node, graph.edges_to[i], info) for i, node in enumerate(graph.nodes)
+        ]
+
+    def dumps(self) -> list[bytes]:
+        """The runners as one pickle each, to be sent to other processes once.
+
+        Raises:
+            TaskNotPicklable: A task holds what cannot be pickled.
+        """
+        import cloudpickle
+
+        blobs = []
+        for runner in self.runners:
+            try:
+                blobs.append(cloudpickle.dumps(runner))
+            except Exception as error:  # the user's objects are asked here
+                raise TaskNotPicklable(runner.node.label.name, failures.text_of(error)) from error
+        return blobs
+
+
+class HostedRun:
+    """A flow run as one process knows it.
+
+    Args:
+        runners: A runner a task, or its pickle, which is opened when the task first runs here.
+        report: Is told each change of state and each line that a task logs.
+        worker: The name of this place, for the records.
+        leaves_process: Whether results must be able to travel to other processes.
+    """
+
+    def __init__(
+        self,
+        runners: Sequence[TaskRunner | bytes],
+        report: Report,
+        *,
+        worker: str = "",
+        leaves_process: bool = False,
+    ) -> None:
+        self._runners = list(runners)
+        self.report, self.worker, self.leaves_process = report, worker, leaves_process
+        self._running: dict[int, NodeId] = {}
+
+    def runner(self, index: int) -> TaskRunner:
+        """The runner of a task."""
+        runner = self._runners[index]
+        if isinstance(runner, bytes):
+            # From the client that submitted the graph whose functions this process runs anyway.
+            runner = self._runners[index] = pickle.loads(runner)
+        return runner
+
+    def run(
+        self, node: NodeId, start: State | None, as_of: float, upstream: Sequence[State]
+    ) -> State:
+        """Run one node; see `TaskRunner.run`."""
+        around, _here.run = getattr(_here, "run", None), (self, node)
+        me = threading.get_ident()
+        self._running[me] = node
+        try:
+            return self.runner(node[0]).run(
+                node,
+                start,
+                as_of,
+                upstream,
+                self.report,
+                leaves_process=self.leaves_process,
+                worker=self.worker,
+            )
+        finally:
+            self._running.pop(me, None)
+            _here.run = around
+
+    def stop(self) -> None:
+        """End the bodies that are running, as far as a thread can be ended from outside."""
+        for thread_id in list(self._running):
+            stop_thread(thread_id, BodyStopped)
+
+
+#: The runs that this process hosts, by token.
+_hosted: dict[str, HostedRun] = {}
+
+#: Which hosted run and node each thread is at.
+_here = threading.local()
+
+
+def host(token: str, run: HostedRun) -> None:
+    """Make a run known to this process."""
+    _hosted[token] = run
+
+
+def unhost(token: str) -> None:
+    """Forget a run."""
+    _hosted.pop(token, None)
+
+
+def hosted(token: str) -> HostedRun | None:
+    """The run of this token, where this process hosts it."""
+    return _hosted.get(token)
+
+
+def current_node() -> tuple[HostedRun, NodeId] | None:
+    """The hosted run and the node that this thread is running."""
+    at: tuple[HostedRun, NodeId] | None = getattr(_here, "run", None)
+    return at
+
+
+def forward_log_lines(level: int) -> None:
+    """Send the lines that tasks log in this process to the coordinating process of their run.
+
+    Args:
+        level: Lines below it stay here; the lowest one asked for by any run counts.
+    """
+    logger = get_logger()
+    if logger.level == logging.NOTSET or level < logger.level:
+        logger.setLevel(level)
+    if not any(isinstance(handler, RecordForwarder) for handler in logger.handlers):
+        logger.addHandler(RecordForwarder(_forward_to))
+
+
+def _forward_to() -> tuple[Callable[[LogLine], None], int, int] | None:
+    at = current_node()
+    if at is None:
+        return None
+    run, (task, map_index, _) = at
+    return (lambda line: run.report(LineLogged(line, run.worker))), task, map_index
+
+
+def run_node(
+    token: str,
+    task: int,
+    map_index: int,
+    generation: int,
+    as_of: float,
+    start: State | bytes | None,
+    *upstream: State | bytes,
+) -> State:
+    """The function of each node of a Dask graph; its value is the state, with the result.
+
+    States from outside the run come as pickles.
+
+    Raises:
+        RunNotHosted: The run was not brought to this process, or is over.
+    """
+    run = _hosted.get(token)
+    if run is None:
+        raise RunNotHosted(token)
+    states = [_opened(state) for state in upstream]
+    return run.run((task, map_index, generation), None if start is None else _opened(start), as_of, states)
+
+
+def run_alone(runner: TaskRunner, index: int, *upstream: State) -> State:
+    """The function of a node in a graph that nobody coordinates: waits out its own retries."""
+    state: State | None = None
+    generation = 0
+    while True:
+        generation += 1
+        state = runner.run((index, -1, generation), state, clock.now(), upstream, _tell_nobody)
+        if not isinstance(state, Retrying):
+            return state
+        clock.wait_until(clock.to_seconds(state.start_time))
+
+
+def _tell_nobody(_: StateChange | LineLogged) -> None:
+    pass
+
+
+def _opened(state: State | bytes) -> State:
+    # Pickled by the client that submitted the graph.
+    opened: State = pickle.loads(state) if isinstance(state, bytes) else state
+    return opened
+
+
+class RunNotHosted(PrefectDaskError, RuntimeError):
+    """A node came to a process that does not know its run."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__(
+            f"this process does not host the flow run {token!r}: its worker plugin did not start, or the run "
+            f"is over"
+        )
+        self.token = token

@@ -1,0 +1,293 @@
+"""States and log lines on their way from where tasks run to whoever listens.
+
+Where tasks run, a `StateChange` holds the State itself. Between processes it travels as a short msgpack list,
+without the result; many of them make a batch, numbered so that a lost one is noticed.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple, TypeAlias
+
+from . import clock
+from .logs import LogLine
+from .state import STATES, Mapped, State
+
+#: One execution of one task run: index of the task, map index (-1: not mapped), how often it was handed over.
+NodeId: TypeAlias = tuple[int, int, int]
+
+#: How long records may wait for company before they are sent, seconds. Unseen by people, and 40 batches/s cost
+#: a scheduler nothing (benchmarks/overhead.py).
+FLUSH_SECONDS = 0.025
+
+#: Records that make a batch leave at once; some 100 KB.
+FLUSH_RECORDS = 1_000
+
+
+class StateChange(NamedTuple):
+    """A task run came to a state. `is_over`: its node has returned, no more changes of it follow."""
+
+    node: NodeId
+    attempt: int
+    state: State
+    is_over: bool
+    worker: str
+
+
+class LineLogged(NamedTuple):
+    """A task logged a line."""
+
+    line: LogLine
+    worker: str
+
+
+class AttemptLost(NamedTuple):
+    """A worker died that held this node; it is handed to another one."""
+
+    node: NodeId
+    worker: str
+    cause: str
+
+
+class NodeCrashed(NamedTuple):
+    """A node can not be run: its worker died too often, or it could not be brought there."""
+
+    node: NodeId
+    error: BaseException
+    worker: str
+
+
+Event: TypeAlias = StateChange | LineLogged | AttemptLost | NodeCrashed
+Report: TypeAlias = Callable[[StateChange | LineLogged], None]
+
+
+# ---- between processes
+
+_STATE, _LINE = 0, 1
+
+
+def encode_batch(records: Iterable[StateChange | LineLogged]) -> bytes:
+    """Records as one msgpack list, results left out."""
+    import msgpack
+
+    rows: list[list[Any]] = []
+    for record in records:
+        if isinstance(record, StateChange):
+            state = record.state
+            row = [
+                _STATE,
+                record.node,
+                record.attempt,
+                record.is_over,
+                known_kind(state),
+                state._time,
+                state.message,
+            ]
+            details = details_of(state)
+            rows.append([*row, details] if details else row)
+        else:
+            rows.append([_LINE, record.line.to_list()])
+    data: bytes = msgpack.packb(rows)
+    return data
+
+
+def decode_batch(batch: bytes, worker: str) -> list[StateChange | LineLogged]:
+    """What `encode_batch` made; the states have no result yet."""
+    import msgpack
+
+    records: list[StateChange | LineLogged] = []
+    for row in msgpack.unpackb(batch, use_list=False):
+        if row[0] == _STATE:
+            _, node, attempt, is_over, kind, time, message, *rest = row
+            state = _bare_state(kind, message, time, rest[0] if rest else {})
+            records.append(StateChange(node, attempt, state, is_over, worker))
+        else:
+            records.append(LineLogged(LogLine.from_list(row[1]), worker))
+    return records
+
+
+def without_result(state: State) -> State:
+    """A copy that holds what a record holds: everything but the result and the inputs."""
+    return _bare_state(known_kind(state), state.message, state._time, details_of(state))
+
+
+def known_kind(state: State) -> str:
+    """The name of a state's class, or of the nearest one above it that every process knows."""
+    return next(c.__name__ for c in type(state).__mro__ if STATES.get(c.__name__) is c)
+
+
+def details_of(state: State) -> dict[str, Any]:
+    """The plain facts of a state beyond its message: its own fields, times as seconds."""
+    details: dict[str, Any] = {}
+    if isinstance(state, Mapped):
+        details["width"] = len(state.map_states)
+    elif state.fields:
+        for name, value in state.data().items():
+            if isinstance(value, datetime):
+                details[name] = clock.to_seconds(value)
+            elif isinstance(value, int):
+                details[name] = value
+    return details
+
+
+def _bare_state(kind: str, message: str | None, time: float, details: dict[str, Any]) -> State:
+    state_class = STATES[kind]
+    state = state_class.__new__(state_class)
+    State.__init__(state, message)
+    state._time = time
+    for name in state_class.fields:
+        value = details.get(name)
+        if name in ("start_time", "cached_result_expiration") and value is not None:
+            value = clock.to_datetime(value)
+        setattr(state, name, [] if name == "map_states" else value)
+    return state
+
+
+
+
+class Batcher:
+    """Collects the records of one process and sends them in numbered batches.
+
+    Args:
+        send: Takes (number of the batch, counted from 0; its bytes). Called by one thread at a time.
+        call_later: Calls a function once after so many seconds, in any thread.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[int, bytes], None],
+        call_later: Callable[[float, Callable[[], None]], None],
+    ) -> None:
+        self._send, self._call_later = send, call_later
+        self._records: list[StateChange | LineLogged] = []
+        self._number = 0
+        self._is_flush_due = False
+        self._lock = threading.Lock()
+        # Held while a batch is numbered and sent, so that batches leave in the order of their numbers.
+        self._send_lock = threading.Lock()
+
+    def __call__(self, record: StateChange | LineLogged) -> None:
+        with self._lock:
+            self._records.append(record)
+            must_schedule = not self._is_flush_due
+            self._is_flush_due = True
+            is_full = len(self._records) >= FLUSH_RECORDS
+        if is_full:
+            self.flush()
+        elif must_schedule:
+            self._call_later(FLUSH_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Send what is there now."""
+        with self._send_lock:
+            with self._lock:
+                records, self._records = self._records, []
+                self._is_flush_due = False
+            if records:
+                self._send(self._number, encode_batch(records))
+                self._number += 1
+
+
+# ---- to listeners
+
+
+@dataclass(frozen=True, slots=True)
+class StateRecord:
+    """One change of state, as listeners get it.
+
+    Attributes:
+        flow_run_id: The run.
+        task_name: The task's name.
+        task_slug: Its unique name in the flow.
+        task_index: Its place in the flow's topological order.
+        map_index: Which child of a mapped task; -1 otherwise.
+        attempt: 1 for the first attempt.
+        state: Name of the state class, such as "Running".
+        message: The state's message.
+        timestamp: Seconds since the epoch, on the clock of the machine that ran the task.
+        worker: Name or address of the worker; "" when the coordinating process decided.
+        details: Plain facts of the state, such as `start_time` (seconds) and `run_count`.
+    """
+
+    flow_run_id: str
+    task_name: str
+    task_slug: str
+    task_index: int
+    map_index: int
+    attempt: int
+    state: str
+    message: str | None
+    timestamp: float
+    worker: str
+    details: dict[str, Any]
+
+
+Listener: TypeAlias = Callable[[Sequence[StateRecord]], None]
+
+
+class Announcer:
+    """Gives state records to listeners, in batches, in a thread of its own, so that none slows the run.
+
+    While a listener is busy, records collect into its next batch. A listener that raises is logged and dropped.
+    """
+
+    def __init__(self, listeners: Sequence[Listener], logger: logging.Logger) -> None:
+        self._listeners = list(listeners)
+        self._logger = logger
+        self._records: list[StateRecord] = []
+        self._changed = threading.Condition()
+        self._is_closing = False
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody listens; records need not be made when not."""
+        return bool(self._listeners)
+
+    def announce(self, records: Sequence[StateRecord]) -> None:
+        """Pass records on soon; returns at once."""
+        if not records or not self._listeners:
+            return
+        with self._changed:
+            self._records.extend(records)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="prefect-dask-listeners", daemon=True
+                )
+                self._thread.start()
+            self._changed.notify()
+
+    def close(self, grace_seconds: float = 10.0) -> None:
+        """Let the listeners see what is left, for at most `grace_seconds`."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify()
+            thread = self._thread
+        if thread is not None:
+            thread.join(grace_seconds)
+            if thread.is_alive():
+                self._logger.warning(
+                    "a state listener is still busy %g s after the run; its last records may come late",
+                    grace_seconds,
+                )
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._records and not self._is_closing:
+                    self._changed.wait()
+                records, self._records = self._records, []
+                if not records:
+                    return
+            for listener in list(self._listeners):
+                try:
+                    listener(records)
+                except Exception:
+                    self._logger.exception(
+                        "the state listener %r raised and is not called again in this run", listener
+                    )
+                    self._listeners.remove(listener)

@@ -1,0 +1,506 @@
+"""One task at its place in a flow, and one execution of it as a column of checks.
+
+Each check takes the run a step further or ends it. Nothing here knows where it runs: states go out through a
+callable, and what cannot finish now (a retry, a pause) is a state that is returned, never a wait.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
+from typing import Any
+
+from . import clock, failures, signals
+from .child import Child, ChildDied, ChildTimeout, dumps_call
+from .context import RunInfo, TaskFrame, context
+from .errors import ProcessDied, TaskTimeout
+from .graph import Edge, Node
+from .logs import get_logger, log_prints
+from .signals import ENDRUN, PrefectStateSignal
+from .state import (
+    Cached,
+    Crashed,
+    Failed,
+    Looped,
+    Mapped,
+    MetaState,
+    Pending,
+    Resume,
+    Retrying,
+    Running,
+    Scheduled,
+    Skipped,
+    State,
+    Success,
+    TimedOut,
+    TriggerFailed,
+)
+from .stream import NodeId, Report, StateChange
+from .timeouts import BodyStopped, BodyTimeout, call_with_timeout
+
+
+class TaskRunner:
+    """Runs one task of a flow, as often as it is asked to.
+
+    Args:
+        node: The task and its constants.
+        edges: The edges that point to it.
+        run: The facts of the flow run.
+    """
+
+    __slots__ = ("edges", "inputs_from", "node", "run_info", "tags", "upstream")
+
+    def __init__(self, node: Node, edges: Sequence[Edge], run: RunInfo) -> None:
+        self.node, self.edges, self.run_info = node, tuple(edges), run
+        #: Indices of the tasks whose states `run` wants, in that order.
+        self.upstream = tuple(dict.fromkeys(edge.upstream_task.index for edge in edges))
+        self.tags = sorted(node.label.tags)
+
+    def run(
+        self,
+        node_id: NodeId,
+        start: State | None,
+        as_of: float,
+        upstream: Sequence[State],
+        report: Report,
+        *,
+        leaves_process: bool = False,
+        worker: str = "",
+    ) -> State:
+        """Take one run of the task from `start` as far as it can go now.
+
+        Args:
+            node_id: Which execution this is.
+            start: The state to go on from; None for a first attempt.
+            as_of: The moment for which a scheduled start counts as reached, seconds since the epoch.
+            upstream: The states of `self.upstream`, in that order.
+            report: Is told each change of state.
+            leaves_process: Whether the result must be able to travel to another process.
+            worker: Where this runs, for the records.
+
+        Returns:
+            The last state that was reported, or `start` where nothing could be done.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C while the body ran in this thread.
+        """
+        attempt = Attempt(self, node_id, start, as_of, upstream, report, leaves_process, worker)
+        return attempt.run()
+
+
+class Attempt:
+    """One execution of a task run: what the checks know and change."""
+
+    __slots__ = (
+        "_held",
+        "as_of",
+        "frame",
+        "inputs",
+        "leaves_process",
+        "node_id",
+        "report",
+        "run_count",
+        "runner",
+        "state",
+        "task",
+        "upstream",
+        "worker",
+    )
+
+    def __init__(
+        self,
+        runner: TaskRunner,
+        node_id: NodeId,
+        start: State | None,
+        as_of: float,
+        upstream: Sequence[State],
+        report: Report,
+        leaves_process: bool,
+        worker: str,
+    ) -> None:
+        self.runner, self.task = runner, runner.node.task
+        self.node_id, self.as_of, self.worker = node_id, as_of, worker
+        self.report, self.leaves_process = report, leaves_process
+        self.state: State = start if start is not None else Pending()
+        self.upstream = dict(zip(runner.upstream, upstream, strict=True))
+        self.run_count = 1
+        self.inputs: dict[str, Any] = {}
+        self.frame = TaskFrame(runner.run_info, runner.node, node_id[1], {})
+        self._held: StateChange | None = None
+
+    # ---- the column
+
+    def run(self) -> State:
+        """Take the run as far as it can go now."""
+        context.push_frame(self.frame)
+        context.push_frame(self.runner.run_info.caller)
+        try:
+            self.unwrap_meta_state()
+            self.check_own_state()
+            self.check_start_time()
+            self.check_upstream_finished()
+            self.check_upstream_skipped()
+            self.gather_inputs()
+            self.name_run()
+            self.check_trigger()
+            self.run_body_until_done()
+        except _Stop:
+            pass
+        except ENDRUN as end:
+            self._move_unasked(end.state)
+        finally:
+            context.pop_frame()
+            context.pop_frame()
+            self._send_held(is_over=True)
+        return self.state
+
+    def unwrap_meta_state(self) -> None:
+        """Go on from what a Queued or Submitted state was put around."""
+        while isinstance(self.state, MetaState):
+            self.state = self.state.state or Pending()
+        if isinstance(self.state, Retrying):
+            self.run_count = self.state.run_count + 1
+        elif isinstance(self.state, Resume):
+            self.frame["resume"] = True
+        loop = self.state.context.get("task_loop_count") if self.state._context else None
+        if loop is not None:
+            self.frame["task_loop_count"] = loop
+            self.frame["task_loop_result"] = self.state.context.get("task_loop_result")
+        self.frame["task_run_count"] = self.run_count
+
+    def check_own_state(self) -> None:
+        """Only what is Pending, Mapped or Cached is taken up."""
+        if not isinstance(self.state, (Pending, Mapped, Cached)):
+            raise _Stop
+
+    def check_start_time(self) -> None:
+        """What is not due yet waits, and holds nothing while it does."""
+        # `Resume` was told to go on, whatever its time.
+        if (
+            isinstance(self.state, Scheduled)
+            and not isinstance(self.state, Resume)
+            and clock.to_seconds(self.state.start_time) > self.as_of
+        ):
+            raise _Stop
+
+    def check_upstream_finished(self) -> None:
+        """Nothing is decided, not even by the trigger, before all upstream states are final."""
+        for state in self.upstream.values():
+            if not state.is_finished() or state.is_looped():
+                raise _Stop
+
+    def check_upstream_skipped(self) -> None:
+        """A skip passes down, unless the task says otherwise."""
+        if self.task.skip_on_upstream_skip and any(
+            isinstance(state, Skipped) for state in self.upstream.values()
+        ):
+            self.move(
+                Skipped(
+                    "an upstream task was skipped; set skip_on_upstream_skip=False on this task to run it "
+                    "all the same"
+                )
+            )
+            raise _Stop
+
+    def gather_inputs(self) -> None:
+        """The arguments of the body: constants, and the results of the edges with a key."""
+        self.inputs = dict(self.runner.node.constants)
+        for edge in self.runner.edges:
+            if edge.key is not None:
+                self.inputs[edge.key] = self.upstream[edge.upstream_task.index].result
+
+    def name_run(self) -> None:
+        """A name made from a template or by a function, where the task has one."""
+        name = self.task.task_run_name
+        if name is None:
+            return
+        facts = {**context.to_dict(), **self.inputs}
+        try:
+            self.frame["task_run_name"] = name.format(**facts) if isinstance(name, str) else name(**facts)
+        except Exception as error:  # the user's template or function
+            self.fail_for_good(error, f"its task_run_name failed: {failures.text_of(error)}")
+
+    def check_trigger(self) -> None:
+        """Ask the task's trigger whether it runs."""
+        states = {edge: self.upstream[edge.upstream_task.index] for edge in self.runner.edges}
+        try:
+            if not self.task.trigger(states):
+                raise signals.TRIGGERFAIL("its trigger was not satisfied by the upstream states")
+        except signals.TRIGGERFAIL as signal:
+            signal.state.message = self._chain_of_failure(states, str(signal))
+            self.move(signal.state)
+            raise _Stop from None
+        except PrefectStateSignal as signal:
+            self.move(signal.state)
+            raise _Stop from None
+        except Exception as error:  # the user's trigger
+            why = f"its trigger failed: {failures.text_of(error)}"
+            self.move(TriggerFailed(why, result=self._portable(error)))
+            raise _Stop from None
+
+    def run_body_until_done(self) -> None:
+        """Run the body; in a loop, turn after turn."""
+        while True:
+            self.move(Running())
+            if not isinstance(self.state, Running):
+                raise _Stop  # a handler decided otherwise
+            new = self.call_body()
+            new = self.check_result_can_travel(new)
+            self.move(new)
+            self.plan_retry()
+            if not isinstance(self.state, Looped):
+                return
+            self.frame["task_loop_count"] = self.state.loop_count + 1
+            self.frame["task_loop_result"] = self.state.result
+
+    def call_body(self) -> State:
+        """The state that the body's end means."""
+        try:
+            value = self._value_of_body()
+        except PrefectStateSignal as signal:
+            return self._state_of_signal(signal)
+        except (BodyTimeout, ChildTimeout):
+            error: BaseException = TaskTimeout(self.frame.full_name, self.task.timeout_seconds or 0)
+            return TimedOut(str(error), result=error)
+        except ChildDied as death:
+            error = ProcessDied(self.frame.full_name, death.exit_code)
+            return Crashed(str(error), result=error)
+        except (ENDRUN, BodyStopped):
+            raise
+        except BaseException as error:  # the user's code; SystemExit too must end only this task
+            if isinstance(error, KeyboardInterrupt) and self._is_in_callers_hands():
+                raise
+            text = failures.text_of(error)
+            context.logger.error(
+                "task %r failed: %s: %s\n%s",
+                self.frame.full_name,
+                type(error).__name__,
+                text,
+                failures.traceback_of(error),
+            )
+            return Failed(text, result=error)
+        return Success("Task run succeeded.", result=value)
+
+    def check_result_can_travel(self, new: State) -> State:
+        """A result or exception that cannot leave this process, where it has to, becomes one that tells so."""
+        if not self.leaves_process:
+            return new
+        result = new._result
+        if isinstance(result, BaseException):
+            new.result = failures.portable_exception(result)
+            return new
+        try:
+            failures.check_portable(result, self.frame.full_name)
+        except TypeError as error:
+            return Failed(str(error), result=error)
+        return new
+
+    def plan_retry(self) -> None:
+        """A failed attempt is followed by another one where the task's retry rule says so."""
+        task, state = self.task, self.state
+        if not isinstance(state, Failed) or isinstance(state, TriggerFailed):
+            return
+        if self.run_count > task.max_retries:
+            return
+        if task.retry_on and not isinstance(state.result, task.retry_on):
+            return
+        seconds = retry_delay_seconds(task.retry_delay, task.retry_jitter, self.run_count)
+        # A retry inside a loop resumes at that turn.
+        loop = {name: value for name, value in self.frame.items() if name.startswith("task_loop_")}
+        self.move(
+            Retrying(
+                f"attempt {self.run_count} of {task.max_retries + 1} failed; the next starts in {seconds:g} s",
+                result=state.result,
+                start_time=clock.to_datetime(clock.now() + seconds),
+                context=loop,
+                run_count=self.run_count,
+            )
+        )
+
+    # ---- moves
+
+    def move(self, new: State) -> None:
+        """Come to state `new`, or to the one that the state handlers make of it."""
+        old = self.state
+        task = self.task
+        if task.state_handlers or task.on_failure is not None:
+            new = self._ask_handlers(old, new)
+        self._move_unasked(new)
+
+    def fail_for_good(self, error: BaseException, message: str) -> None:
+        """Failed, without a retry.
+
+        Raises:
+            _Stop: Always.
+        """
+        self.move(Failed(message, result=self._portable(error)))
+        raise _Stop
+
+    def _move_unasked(self, new: State) -> None:
+        new.context.setdefault("tags", self.runner.tags)
+        self.state = new
+        self._send_held(is_over=False)
+        change = StateChange(self.node_id, self.run_count, new, False, self.worker)
+        if isinstance(new, (Running, Looped)):
+            self.report(change)
+        else:
+            # Whether it is the last one is known when the next comes, or none.
+            self._held = change
+
+    def _send_held(self, *, is_over: bool) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            self.report(held._replace(is_over=True) if is_over else held)
+        elif is_over:
+            # Nothing could be done (or the last state was reported as it came): say that the node is over.
+            self.report(StateChange(self.node_id, self.run_count, self.state, True, self.worker))
+
+    def _ask_handlers(self, old: State, new: State) -> State:
+        task = self.task
+        try:
+            for handler in task.state_handlers:
+                answer = handler(task, old, new)
+                if answer is None:
+                    continue
+                if not isinstance(answer, State):
+                    raise TypeError(
+                        f"the state handler {handler!r} of task {task.name!r} returned a "
+                        f"{type(answer).__name__}; return a State or None"
+                    )
+                new = self.check_result_can_travel(answer)
+            if task.on_failure is not None and isinstance(new, Failed) and not isinstance(old, Failed):
+                task.on_failure(task, new)
+        except PrefectStateSignal as signal:
+            return self._state_of_signal(signal)
+        except ENDRUN:
+            raise
+        except Exception as error:  # the user's handler
+            get_logger(task.name).exception("a state handler of task %r failed", self.frame.full_name)
+            raise ENDRUN(
+                Failed(f"a state handler failed: {failures.text_of(error)}", result=self._portable(error))
+            ) from error
+        return new
+
+    def _portable(self, error: BaseException) -> BaseException:
+        return failures.portable_exception(error) if self.leaves_process else error
+
+    def _state_of_signal(self, signal: PrefectStateSignal) -> State:
+        state = signal.state
+        if isinstance(state, Looped):
+            state.loop_count = self.frame["task_loop_count"]
+        elif isinstance(state, Retrying):
+            state.run_count = self.run_count
+        return state
+
+    def _is_in_callers_hands(self) -> bool:
+        """Whether Ctrl-C means the whole run: it reaches the main thread of the coordinating process."""
+        return not self.leaves_process and threading.current_thread() is threading.main_thread()
+
+    # ---- the body
+
+    def _value_of_body(self) -> Any:
+        task = self.task
+        if task.isolation == "process":
+            return self._call_in_child()
+        if task.timeout_seconds is not None:
+            return call_with_timeout(self._call_here, task.timeout_seconds, on_late=self._tell_late)
+        return self._call_here_and_now()
+
+    def _call_here_and_now(self) -> Any:
+        with self._prints_logged():
+            return self.task.run(**self.inputs)
+
+    def _call_here(self) -> Any:
+        """The body in a thread of its own, which has a context of its own."""
+        with context(self.frame), context(self.runner.run_info.caller):
+            return self._call_here_and_now()
+
+    def _call_in_child(self) -> Any:
+        import pickle
+
+        with Child(name=self.frame.full_name) as child:
+            payload = dumps_call(run_body_in_child, self.runner, self.node_id[1], dict(self.frame), self.inputs)
+            outcome = child.call(payload, timeout_seconds=self.task.timeout_seconds, on_message=None)
+        # From our own child, over a pipe that nobody else holds.
+        is_value, value = pickle.loads(outcome)
+        if is_value:
+            return value
+        raise value
+
+    def _prints_logged(self) -> AbstractContextManager[Any]:
+        return log_prints(context.logger) if self.task.log_stdout else nullcontext()
+
+    def _tell_late(self, outcome: object) -> None:
+        get_logger(self.runner.node.label.name).warning(
+            "task %r ended after its time limit; what it returned late is discarded", self.frame.full_name
+        )
+
+    def _chain_of_failure(self, states: Mapping[Edge, State], why: str) -> str:
+        """Which upstream task failed, and along which chain: `'c' did not run: 'b' <- 'a' failed: …`."""
+        name = self.runner.node.label.name
+        for edge, state in states.items():
+            above = edge.upstream_task.name
+            text = state.message or ""
+            if isinstance(state, TriggerFailed):
+                return f"{name!r} did not run: {above!r} <- {text.removeprefix(f'{above!r} did not run: ')}"
+            if isinstance(state, Failed):
+                return f"{name!r} did not run: {above!r} failed: {text}"
+        return f"{name!r} did not run: {why}"
+
+
+def run_body_in_child(
+    runner: TaskRunner, map_index: int, facts: dict[str, Any], inputs: Mapping[str, Any]
+) -> bytes:
+    """In a process of its own: the body's value or exception, pickled."""
+    import cloudpickle
+
+    frame = TaskFrame(runner.run_info, runner.node, map_index, facts)
+    with context(frame), context(runner.run_info.caller):
+        try:
+            with log_prints(context.logger) if runner.node.task.log_stdout else nullcontext():
+                value = runner.node.task.run(**inputs)
+            outcome = (True, value)
+            failures.check_portable(value, frame.full_name)
+        except (PrefectStateSignal, ENDRUN) as signal:
+            outcome = (False, signal)
+        except BaseException as error:  # the user's code
+            outcome = (False, failures.portable_exception(error))
+    data: bytes = cloudpickle.dumps(outcome)
+    return data
+
+
+def retry_delay_seconds(
+    delay: timedelta | Sequence[timedelta] | Callable[[int], timedelta] | None,
+    jitter: float,
+    attempt: int,
+    draw: Callable[[], float] = random.random,
+) -> float:
+    """How long to wait after a failed attempt.
+
+    Args:
+        delay: The same each time, one an attempt (the last one repeats), or a function of the attempt.
+        jitter: At most this share of the delay is added, 0 to 1.
+        attempt: The attempt that failed, from 1.
+        draw: A random number, 0 to 1.
+
+    Returns:
+        Seconds, not below 0.
+
+    >>> retry_delay_seconds([timedelta(seconds=1), timedelta(seconds=5)], 0, 3)
+    5.0
+    """
+    if callable(delay):
+        delay = delay(attempt)
+    elif isinstance(delay, Sequence):
+        delay = delay[min(attempt, len(delay)) - 1]
+    if delay is None:
+        return 0.0
+    seconds = delay.total_seconds() if isinstance(delay, timedelta) else float(delay)
+    return max(0.0, seconds * (1 + jitter * draw()))
+
+
+class _Stop(Exception):
+    """The run can go no further now; its state says why."""
