@@ -1,0 +1,393 @@
+"""Flow: tasks that belong together, and how they are run."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
+from os import PathLike
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from prefect_dask.edge import Edge
+from prefect_dask.engine.context import FrameGuard
+from prefect_dask.engine.context import context as the_context
+from prefect_dask.engine.state import State
+from prefect_dask.errors import NotATask, WrongSetting, WrongSettingType
+from prefect_dask.inputs import gather, holds_task
+from prefect_dask.mapping import read_marks
+from prefect_dask.task import Task
+from prefect_dask.task_graph import TaskGraph
+from prefect_dask.tasks.constants import Constant
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+FlowStateHandler = Callable[["Flow", State, State], State | None]
+
+
+class Flow(TaskGraph):
+    """Tasks that belong together, what waits for what, and how they are run.
+
+    Args:
+        name: The flow's name.
+        schedule: When `run()` runs it; at once when not given.
+        executor: Where its tasks run; as the configuration says when not given.
+        result: Where and how the results of its tasks are written, unless a task says otherwise.
+        state_handlers: Called with (flow, old state, new state) at each change; may return another
+            state.
+        on_failure: Called with (flow, state) when the flow fails.
+        terminal_state_handler: Called with (flow, state, reference states) at the end; what it
+            returns holds.
+        tasks: Tasks to begin with.
+        edges: Edges to begin with.
+        reference_tasks: The tasks that decide the flow's state; the terminal tasks when not given.
+        validate: Whether to look for cycles among `edges` now; False puts it off to the run.
+        run_config: How an agent starts the flow.
+        storage: Where an agent finds the flow.
+
+    Raises:
+        FlowError: The tasks and edges make no flow; it is a ValueError.
+
+    Example:
+        >>> from prefect_dask import Flow, task
+        >>> @task
+        ... def double(x: int) -> int:
+        ...     return 2 * x
+        >>> with Flow("doubles") as flow:
+        ...     six = double(3)
+        ...     twelve = double(six)
+        >>> flow, len(flow.tasks), flow.slugs[twelve]
+        (<Flow: name="doubles">, 2, 'double-2')
+    """
+
+    def __init__(
+        self,
+        name: str,
+        schedule: Any = None,
+        *,
+        executor: Any = None,
+        result: Any = None,
+        state_handlers: Sequence[FlowStateHandler] | None = None,
+        on_failure: Callable[[Flow, State], Any] | None = None,
+        terminal_state_handler: Callable[[Flow, State, set[State]], State | None] | None = None,
+        tasks: Iterable[Task] | None = None,
+        edges: Iterable[Edge] | None = None,
+        reference_tasks: Iterable[Task] | None = None,
+        validate: bool | None = None,
+        run_config: Any = None,
+        storage: Any = None,
+    ) -> None:
+        if not isinstance(name, str) or not name:
+            raise WrongSetting("a flow", f"it needs a name, got {name!r}")
+        super().__init__(name)
+        self.schedule = schedule
+        self.executor = executor
+        self.result = result
+        if isinstance(state_handlers, str) or callable(state_handlers):
+            raise WrongSettingType(
+                repr(self), f"state_handlers must be a list of functions, got {state_handlers!r}"
+            )
+        self.state_handlers: list[FlowStateHandler] = list(state_handlers or ())
+        self.on_failure = on_failure
+        self.terminal_state_handler = terminal_state_handler
+        self.run_config = run_config
+        self.storage = storage
+        #: Tasks made inside the block being written, that are not in use yet.
+        self._loose: dict[Task, None] = {}
+        self._blocks: list[FrameGuard] = []
+        for task in tasks or ():
+            self.add_task(task)
+        for edge in edges or ():
+            self.add_edge(
+                edge.upstream_task,
+                edge.downstream_task,
+                edge.key,
+                mapped=edge.mapped,
+                flattened=edge.flattened,
+                validate=validate,
+            )
+        if reference_tasks is not None:
+            self.set_reference_tasks(reference_tasks)
+
+    # ---- the block in which it is written
+
+    def __enter__(self) -> Self:
+        guard = the_context(flow=self)
+        guard.__enter__()
+        self._blocks.append(guard)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._blocks.pop().__exit__(kind, error, trace)
+        loose, self._loose = self._loose, {}
+        if error is None:
+            for task in loose:
+                if task not in self:
+                    warnings.warn(
+                        f"flow {self.name!r}: {task!r} was made inside the `with` block and is "
+                        "not used in the "
+                        f"flow; call it, make it an input of a task, or add it with "
+                        "flow.add_task()",
+                        stacklevel=2,
+                    )
+
+    def task_was_made(self, task: Task) -> None:
+        """Called by a task that is made inside the flow's block."""
+        self._loose[task] = None
+
+    def task_was_used(self, task: Task) -> None:
+        """Called by a task that is copied inside the flow's block."""
+        self._loose.pop(task, None)
+
+    # ---- building
+
+    def set_dependencies(
+        self,
+        task: Any,
+        upstream_tasks: Iterable[Any] | None = None,
+        downstream_tasks: Iterable[Any] | None = None,
+        keyword_tasks: Mapping[str, Any] | None = None,
+        *,
+        mapped: bool = False,
+        validate: bool | None = None,
+    ) -> None:
+        """Say what a task waits for, what waits for it, and where its arguments come from.
+
+        Args:
+            task: The task; taken in if it is not in the flow.
+            upstream_tasks: What it waits for, without receiving a result.
+            downstream_tasks: What waits for it.
+            keyword_tasks: Its arguments. A value without tasks inside becomes a constant; a list,
+                tuple, set or dict with tasks inside becomes a task that builds it.
+            mapped: Whether it is mapped over all that is not marked `unmapped`.
+            validate: As for `add_edge`.
+
+        Raises:
+            FlowError: As for `add_edge`.
+        """
+        if not isinstance(task, Task):
+            task = self.task_for(task)
+        upstream = [self._upstream_input(task, given, mapped) for given in _several(upstream_tasks)]
+        keywords: list[tuple[Task, str, bool, bool]] = []
+        constants: list[tuple[str, Any]] = []
+        for key, given in (keyword_tasks or {}).items():
+            value, is_mapped, is_flattened = read_marks(given, mapped=mapped)
+            if is_mapped or is_flattened or holds_task(value):
+                keywords.append((self.task_for(value, task), key, is_mapped, is_flattened))
+            else:
+                constants.append((key, value))
+        # Last, so that the order of adding is an order of running.
+        self.add_task(task)
+        for key, value in constants:
+            self.set_constant(task, key, value)
+        for above, key, is_mapped, is_flattened in keywords:
+            self.add_edge(
+                above, task, key, mapped=is_mapped, flattened=is_flattened, validate=validate
+            )
+        for above, is_mapped, is_flattened in upstream:
+            self.add_edge(above, task, mapped=is_mapped, flattened=is_flattened, validate=validate)
+        for given in _several(downstream_tasks):
+            below, is_mapped, is_flattened = read_marks(given, mapped=mapped)
+            self.add_edge(task, below, mapped=is_mapped, flattened=is_flattened, validate=validate)
+
+    def _upstream_input(self, task: Task, given: Any, mapped: bool) -> tuple[Task, bool, bool]:
+        value, is_mapped, is_flattened = read_marks(given, mapped=mapped)
+        if not holds_task(value):
+            raise NotATask(self.name, f"{value!r:.200}, which {task.name!r} is to wait for,")
+        return self.task_for(value, task), is_mapped, is_flattened
+
+    def task_for(self, value: Any, consumer: Task | None = None) -> Task:
+        """The task that stands for an input: itself, one that builds a collection, or a Constant.
+
+        Args:
+            value: A task, a collection with tasks inside, or a plain value.
+            consumer: The task whose input it is.
+        """
+        if isinstance(value, Task):
+            return self.add_task(value)
+        if not holds_task(value):
+            return self.add_task(Constant(value))
+        collection, items = gather(value, consumer)
+        self.set_dependencies(collection, keyword_tasks=items)
+        return collection
+
+    def chain(self, *tasks: Task, validate: bool | None = None) -> list[Edge]:
+        """Make each task wait for the one before it.
+
+        Returns:
+            The edges.
+        """
+        return [
+            self.add_edge(upstream_task=above, downstream_task=below, validate=validate)
+            for above, below in pairwise(tasks)
+        ]
+
+    def update(
+        self, other: Flow, merge_parameters: bool = False, validate: bool | None = None
+    ) -> None:
+        """Take in the tasks, edges and constants of another flow; its reference tasks are not.
+
+        Args:
+            other: The other flow, which stays as it is.
+            merge_parameters: Whether a parameter of the other flow stands for this flow's of the
+                same name.
+            validate: As for `add_edge`.
+
+        Raises:
+            DuplicateSlug: Both flows have a task, or a parameter, of the same slug.
+        """
+        same: dict[Task, Task] = {}
+        if merge_parameters:
+            mine = {parameter.name: parameter for parameter in self.parameters()}
+            same = {
+                theirs: mine[theirs.name] for theirs in other.parameters() if theirs.name in mine
+            }
+        for task in other.tasks:
+            self.add_task(same.get(task, task))
+        for edge in other.edges:
+            above = same.get(edge.upstream_task, edge.upstream_task)
+            new = Edge(above, edge.downstream_task, edge.key, edge.mapped, edge.flattened)
+            if new not in self.edges:
+                self.add_edge(
+                    above,
+                    edge.downstream_task,
+                    edge.key,
+                    mapped=edge.mapped,
+                    flattened=edge.flattened,
+                    validate=validate,
+                )
+        for task, constants in other.constants.items():
+            for key, value in constants.items():
+                self.set_constant(task, key, value)
+
+    def replace(self, old: Task, new: Any, validate: bool | None = None) -> None:
+        """Put another task, or a value, in the place of `old`, with its edges and constants.
+
+        Raises:
+            UnknownTask: `old` is not in the flow.
+            FlowError: `new` cannot have these edges, as for `add_edge`.
+        """
+        if not isinstance(new, Task):
+            new = Constant(new)
+        super().replace(old, new, validate)
+
+    def copy(self) -> Self:
+        """A flow of its own with the same tasks, edges and settings."""
+        new = super().copy()
+        new.state_handlers = list(self.state_handlers)
+        new._loose, new._blocks = {}, []
+        return new
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A block being written belongs to this thread; what is copied or saved is not being
+        # written.
+        return {**self.__dict__, "_loose": {}, "_blocks": []}
+
+    # ---- running
+
+    def run(
+        self,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        executor: Any = None,
+        task_states: Mapping[Task, State] | None = None,
+        context: Mapping[str, Any] | None = None,
+        state: State | None = None,
+        run_on_schedule: bool | None = None,
+        runner_cls: Any = None,
+        return_tasks: Iterable[Task] | None = None,
+        on_state: Any = None,
+        **more_parameters: Any,
+    ) -> State:
+        """Run the flow until its state is final; with a schedule, at each of its events.
+
+        Args:
+            parameters: Values of parameters by name; they may be given as keywords too.
+            executor: Where the tasks run; the flow's own, else the configured one, when not given.
+            task_states: States of tasks to begin with; finished ones are taken as they are.
+            context: Facts for the tasks, as `prefect_dask.context`; they win over the run's own.
+            state: The flow's state to begin with.
+            run_on_schedule: Whether to run at the events of the flow's schedule; where it has one,
+                it does.
+            runner_cls: What runs the flow, in place of `engine.flow_runner.FlowRunner`.
+            return_tasks: The tasks whose results are kept; all when not given.
+            on_state: Is given each change of state of each task while the flow runs, in batches.
+            more_parameters: Values of parameters.
+
+        Returns:
+            The flow's state; its result is a dict with the state of each task.
+
+        Raises:
+            UnknownParameters, MissingParameters: No task has run then; both are ValueErrors.
+            RuntimeError: A flow is being written.
+            RunInterrupted: Ctrl-C; its `state` has the states reached until then.
+        """
+        from prefect_dask.running import FlowRun, run_at_events
+
+        run = FlowRun(
+            self,
+            executor=executor,
+            parameters={**(parameters or {}), **more_parameters},
+            context=context or {},
+            task_states=task_states or {},
+            return_tasks=None if return_tasks is None else tuple(return_tasks),
+            on_state=on_state,
+            runner_cls=runner_cls,
+        )
+        if self.schedule is None or run_on_schedule is False:
+            return run.once(state)
+        return run_at_events(run, self.schedule, state)
+
+    # ---- as text, data and files
+
+    def __repr__(self) -> str:
+        return f'<Flow: name="{self.name}">'
+
+    def serialize(self) -> dict[str, Any]:
+        """The flow as plain JSON data: tasks, edges by slug, constants, parameters, references."""
+        from prefect_dask.documents import flow_document
+
+        return flow_document(self)
+
+    def save(self, path: str | PathLike[str]) -> str:
+        """Write the flow to a file, which `Flow.load` reads.
+
+        Returns:
+            The path.
+        """
+        from prefect_dask.flow_file import write_flow
+
+        return write_flow(self, path)
+
+    @staticmethod
+    def load(path: str | PathLike[str]) -> Flow:
+        """The flow that `save` wrote.
+
+        Reading a flow runs code from the file: load only files that you trust.
+
+        Raises:
+            NotAFlowFile: It is another kind of file, or a damaged one.
+        """
+        from prefect_dask.flow_file import read_flow
+
+        flow: Flow = read_flow(path)
+        return flow
+
+    def diagnostics(self) -> str:
+        """What helps to look into a problem, as JSON text: versions and names, no values."""
+        from prefect_dask.diagnostics import diagnose
+
+        return diagnose(self)
+
+
+def _several(given: Any) -> Iterable[Any]:
+    """What was given as several tasks, or as one."""
+    if given is None:
+        return ()
+    return (given,) if isinstance(given, Task) else given

@@ -1,0 +1,187 @@
+"""What `Flow.run` does: check what it was given, pick an executor, run once or on a schedule."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from importlib import import_module
+from typing import Any, Protocol
+
+from prefect_dask.engine import clock
+from prefect_dask.engine.context import context as the_context
+from prefect_dask.engine.flow_runner import FlowRunner
+from prefect_dask.engine.logs import ensure_handler
+from prefect_dask.engine.state import State
+from prefect_dask.errors import (
+    MissingParameters,
+    NoMoreEvents,
+    RunWhileWriting,
+    UnknownParameters,
+    UnknownTask,
+)
+from prefect_dask.settings import config
+from prefect_dask.task import Task
+from prefect_dask.task_graph import TaskGraph
+
+#: How long a flow that waits for its schedule looks away from the clock, seconds.
+LOOK_SECONDS = 0.5
+
+
+class ScheduleEvent(Protocol):
+    """One event of a schedule."""
+
+    @property
+    def start_time(self) -> datetime: ...
+
+    @property
+    def parameter_defaults(self) -> Mapping[str, Any] | None: ...
+
+
+class Schedule(Protocol):
+    """What a flow asks of its schedule."""
+
+    def next(
+        self, n: int, *, after: datetime | None = None, return_events: bool = False
+    ) -> list[Any]: ...
+
+
+@dataclass(frozen=True)
+class FlowRun:
+    """What `Flow.run` was asked to do."""
+
+    flow: Any
+    executor: Any
+    parameters: Mapping[str, Any]
+    context: Mapping[str, Any]
+    task_states: Mapping[Task, State]
+    return_tasks: tuple[Task, ...] | None
+    on_state: Callable[[Any], Any] | None
+    runner_cls: Any
+
+    def once(self, state: State | None = None, event: ScheduleEvent | None = None) -> State:
+        """Run the flow one time.
+
+        Args:
+            state: The flow's state to begin with.
+            event: The event of the schedule that asked for the run; its parameters win.
+        """
+        flow = self.flow
+        writing = the_context.get("flow")
+        if writing is not None:
+            raise RunWhileWriting(flow.name, writing.name)
+        facts = {
+            **config.context.to_dict(include_secrets=True),
+            **the_context.snapshot(),
+            **self.context,
+        }
+        given = {**self.parameters, **((event and event.parameter_defaults) or {})}
+        parameters = parameter_values(flow, given, facts.pop("parameters", None) or {})
+        graph = flow.describe()
+        index_of = {node.task: node.label.index for node in graph.nodes}
+        ensure_handler(config.logging.level, config.logging.format, config.logging.datefmt)
+        runner = (self.runner_cls or FlowRunner)(
+            graph,
+            executor=self.executor or flow.executor or default_executor(),
+            parameters=parameters,
+            context=facts,
+            task_states={
+                _index(flow, index_of, task): its_state
+                for task, its_state in self.task_states.items()
+            },
+            keep=self._keep(index_of),
+            listeners=[] if self.on_state is None else [self.on_state],
+            state_handlers=state_handlers_of(flow),
+            terminal_state_handler=flow.terminal_state_handler
+            and partial(flow.terminal_state_handler, flow),
+            scheduled_start_time=event.start_time if event else None,
+            log_level=getattr(logging, config.logging.level),
+        )
+        final: State = runner.run(state)
+        return final
+
+    def _keep(self, index_of: Mapping[Any, int]) -> frozenset[int] | None:
+        if self.return_tasks is None:
+            return None
+        return frozenset(_index(self.flow, index_of, task) for task in self.return_tasks)
+
+
+def run_at_events(run: FlowRun, schedule: Schedule, state: State | None = None) -> State:
+    """Run a flow at each event of its schedule, until none is left.
+
+    An event that passes while the flow is running is left out.
+
+    Returns:
+        The flow's state after the last event.
+
+    Raises:
+        NoMoreEvents: The schedule has none from the start.
+    """
+    after: datetime | None = None
+    final: State | None = None
+    while events := schedule.next(1, after=after, return_events=True):
+        event = events[0]
+        wait_until(event.start_time)
+        final = run.once(state, event)
+        after = max(event.start_time, clock.utc_now())
+    if final is None:
+        raise NoMoreEvents(run.flow.name)
+    return final
+
+
+def wait_until(moment: datetime) -> None:
+    """Return when the engine's clock has reached a moment, also where somebody turns that clock."""
+    while (seconds := clock.to_seconds(moment) - clock.now()) > 0:
+        time.sleep(min(seconds, LOOK_SECONDS))
+
+
+def parameter_values(
+    flow: TaskGraph, given: Mapping[str, Any], from_context: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The value of each parameter of a flow: the one given, else the context's, else the default.
+
+    Raises:
+        UnknownParameters: The flow has no such parameters.
+        MissingParameters: A required parameter has no value.
+    """
+    there = {parameter.name: parameter for parameter in flow.parameters()}
+    known = sorted(there)
+    unknown = [name for name in given if name not in there]
+    if unknown:
+        raise UnknownParameters(flow.name, unknown, known)
+    values = {name: value for name, value in from_context.items() if name in there}
+    values.update(given)
+    missing = [name for name in known if there[name].required and name not in values]
+    if missing:
+        raise MissingParameters(flow.name, missing, known)
+    return {name: values.get(name, there[name].default) for name in known}
+
+
+def state_handlers_of(flow: Any) -> list[Callable[[State, State], State | None]]:
+    """The state handlers of a flow, bound to it; `on_failure` is the last one."""
+    handlers: list[Callable[[State, State], State | None]] = [
+        partial(handler, flow) for handler in flow.state_handlers
+    ]
+    if flow.on_failure is not None:
+        handlers.append(partial(_call_on_failure, flow))
+    return handlers
+
+
+def _call_on_failure(flow: Any, old: State, new: State) -> None:
+    if new.is_failed():
+        flow.on_failure(flow, new)
+
+
+def default_executor() -> Any:
+    """An executor of the class that the configuration names."""
+    module, _, name = config.engine.executor.default_class.rpartition(".")
+    return getattr(import_module(module), name)()
+
+
+def _index(flow: TaskGraph, index_of: Mapping[Any, int], task: Any) -> int:
+    if task not in index_of:
+        raise UnknownTask(flow.name, getattr(task, "name", repr(task)))
+    return index_of[task]
