@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from . import clock
+from .logs import get_logger
 
 if TYPE_CHECKING:
     from .graph import Node
@@ -207,7 +208,7 @@ TaskFrame.makers = {
     "today_nodash": _day(0, "%Y%m%d"),
     "yesterday_nodash": _day(-1, "%Y%m%d"),
     "tomorrow_nodash": _day(1, "%Y%m%d"),
-    "logger": lambda frame: logging.getLogger(f"prefect_dask.{frame.node.label.name}"),
+    "logger": lambda frame: get_logger(frame.node.label.name),
     "map_index": lambda frame: frame.map_index if frame.map_index >= 0 else None,
     "task_name": lambda frame: frame.node.label.name,
     "task_full_name": lambda frame: frame.full_name,

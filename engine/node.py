@@ -15,7 +15,7 @@ from . import clock, failures
 from .context import RunInfo
 from .errors import PrefectDaskError, TaskNotPicklable
 from .graph import FlowGraph
-from .logs import LogLine, RecordForwarder, get_logger
+from .logs import LogLine, RecordForwarder, get_logger, tag_records
 from .state import Retrying, State
 from .stream import LineLogged, NodeId, Report, StateChange
 from .task_runner import TaskRunner
@@ -138,6 +138,24 @@ def current_node() -> tuple[HostedRun, NodeId] | None:
     """The hosted run and the node that this thread is running."""
     at: tuple[HostedRun, NodeId] | None = getattr(_here, "run", None)
     return at
+
+
+def _facts_of_record() -> dict[str, object] | None:
+    at = current_node()
+    if at is None:
+        return None
+    run, (task, map_index, _) = at
+    runner = run.runner(task)
+    return {
+        "flow_run_id": runner.run_info.flow_run_id,
+        "flow_name": runner.run_info.flow_name,
+        "task_name": runner.node.label.name,
+        "map_index": map_index,
+        "worker": run.worker,
+    }
+
+
+tag_records(_facts_of_record)
 
 
 def forward_log_lines(level: int) -> None:

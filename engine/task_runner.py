@@ -18,7 +18,8 @@ from .child import Child, ChildDied, ChildTimeout, dumps_call
 from .context import RunInfo, TaskFrame, context
 from .errors import ProcessDied, TaskTimeout
 from .graph import Edge, Node
-from .logs import get_logger, log_prints
+from .logs import get_logger
+from .prints import log_prints
 from .signals import ENDRUN, PrefectStateSignal
 from .state import (
     Cached,

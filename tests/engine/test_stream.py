@@ -1,0 +1,162 @@
+"""Records on their way: batches, their order, and listeners."""
+
+import logging
+import threading
+from datetime import datetime, timezone
+
+from prefect_dask.engine.logs import LogLine
+from prefect_dask.engine.state import Failed, Mapped, Retrying, Running, Success
+from prefect_dask.engine.stream import (
+    FLUSH_RECORDS,
+    Announcer,
+    Batcher,
+    LineLogged,
+    StateChange,
+    StateRecord,
+    decode_batch,
+    encode_batch,
+)
+
+
+def change(index: int, state=None, is_over=False) -> StateChange:
+    return StateChange((index, -1, 1), 1, state or Running(), is_over, "")
+
+
+def record(index: int) -> StateRecord:
+    return StateRecord("run", "t", "t-1", index, -1, 1, "Running", None, 0.0, "w", {})
+
+
+def test_records_survive_the_journey_without_their_results():
+    start = datetime(2030, 1, 1, tzinfo=timezone.utc)
+    states = [
+        Running("go"),
+        Failed("boom", result=ValueError("boom")),
+        Retrying("later", start_time=start, run_count=2),
+        Success("done", result=object()),
+    ]
+    line = LogLine("prefect_dask.t", logging.INFO, "hello", 1.5, 3, -1)
+    sent = [*(change(i, state, i == 3) for i, state in enumerate(states)), LineLogged(line, "")]
+
+    *came, came_line = decode_batch(encode_batch(sent), "tcp://worker:1")
+
+    assert [type(c.state) for c in came] == [type(s) for s in states]
+    assert [c.state.message for c in came] == ["go", "boom", "later", "done"]
+    assert [c.state.timestamp for c in came] == [s.timestamp for s in states]
+    assert [c.node for c in came] == [(i, -1, 1) for i in range(4)]
+    assert [c.is_over for c in came] == [False, False, False, True]
+    assert {c.worker for c in came} == {"tcp://worker:1"}
+    assert all(c.state._result is None for c in came)
+    assert (came[2].state.start_time, came[2].state.run_count) == (start, 2)
+    assert came_line == LineLogged(line, "tcp://worker:1")
+
+
+def test_a_state_class_of_the_users_travels_as_the_nearest_known_one():
+    class Delighted(Success):
+        pass
+
+    [came] = decode_batch(encode_batch([change(0, Delighted("!"))]), "w")
+
+    assert type(came.state) is Success
+
+
+def test_a_mapped_state_travels_without_its_children():
+    [came] = decode_batch(encode_batch([change(0, Mapped(map_states=[Success()]))]), "w")
+
+    assert type(came.state) is Mapped
+    assert came.state.map_states == []
+
+
+def test_batches_are_numbered_and_keep_the_order():
+    sent, timers = [], []
+    batcher = Batcher(lambda n, b: sent.append((n, b)), lambda s, f: timers.append(f))
+
+    batcher(change(0))
+    batcher(change(1))
+    assert len(timers) == 1, "one timer serves all that comes before it fires"
+    timers.pop()()
+    batcher(change(2))
+    timers.pop()()
+    batcher.flush()
+
+    assert [number for number, _ in sent] == [0, 1]
+    assert [c.node[0] for _, batch in sent for c in decode_batch(batch, "")] == [0, 1, 2]
+
+
+def test_a_full_batch_does_not_wait():
+    sent = []
+    batcher = Batcher(lambda n, b: sent.append(b), lambda s, f: None)
+
+    for i in range(FLUSH_RECORDS):
+        batcher(change(i))
+
+    assert [len(decode_batch(batch, "")) for batch in sent] == [FLUSH_RECORDS]
+
+
+def test_many_threads_lose_nothing_and_each_keeps_its_order():
+    sent = []
+    batcher = Batcher(lambda n, b: sent.append((n, b)), lambda s, f: None)
+    barrier = threading.Barrier(8)
+
+    def report(thread: int) -> None:
+        barrier.wait(10)
+        for i in range(500):
+            batcher(StateChange((thread, i, 1), 1, Running(), False, ""))
+
+    threads = [threading.Thread(target=report, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    batcher.flush()
+
+    assert [number for number, _ in sent] == list(range(len(sent)))
+    came = [c.node for _, batch in sent for c in decode_batch(batch, "")]
+    for thread in range(8):
+        assert [node[1] for node in came if node[0] == thread] == list(range(500))
+
+
+def test_a_busy_listener_gets_one_larger_batch_and_holds_nobody_up():
+    entered, let_go, batches = threading.Event(), threading.Event(), []
+
+    def listen(records):
+        batches.append([r.task_index for r in records])
+        entered.set()
+        let_go.wait(10)
+
+    announcer = Announcer([listen], logging.getLogger("test"))
+    announcer.announce([record(0)])
+    assert entered.wait(10)
+    for i in range(1, 100):
+        announcer.announce([record(i)])
+    let_go.set()
+    announcer.close()
+
+    assert batches == [[0], list(range(1, 100))]
+
+
+def test_a_listener_that_raises_is_logged_and_dropped(caplog):
+    seen, calls = [], []
+
+    def broken(records):
+        calls.append(len(records))
+        raise RuntimeError("no")
+
+    announcer = Announcer([broken, seen.extend], logging.getLogger("test"))
+    announcer.announce([record(0)])
+    announcer.announce([record(1)])
+    announcer.close()
+    announcer.announce([])
+
+    assert [r.task_index for r in seen] == [0, 1]
+    assert len(calls) == 1
+    assert "raised and is not called again" in caplog.text
+
+
+def test_nobody_listening_costs_no_thread():
+    before = threading.active_count()
+    announcer = Announcer([], logging.getLogger("test"))
+    announcer.announce([record(0)])
+
+    assert not announcer.is_wanted
+    assert threading.active_count() == before
+    announcer.close()
