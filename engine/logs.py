@@ -1,6 +1,7 @@
 """Log lines: from whoever logs, on whatever worker, to the handlers of the coordinating process.
 
-All goes through Python's `logging`: one logger, `prefect_dask`, and below it one for each flow and task.
+All goes through Python's `logging`: one logger, `prefect_dask`, and below it one for each flow and
+task.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, TypeAlias
 
 ROOT = "prefect_dask"
 
-#: What a record of a run says of it beyond what every log record has, and what other records have there.
+#: What a record of a run has beyond what every log record has, and what other records have there.
 RUN_ATTRIBUTES: Mapping[str, object] = {
     "flow_run_id": "",
     "flow_name": "",
@@ -23,7 +24,7 @@ RUN_ATTRIBUTES: Mapping[str, object] = {
     "worker": "",
 }
 
-#: Longer messages and tracebacks are cut before they travel: they share a connection with the states.
+#: Longer messages and tracebacks are cut before they travel: they go the way that states go.
 LINE_LIMIT_CHARACTERS = 100_000
 
 
@@ -47,7 +48,7 @@ def get_logger(name: str | None = None) -> logging.Logger:
 
 
 class RunAttributes(logging.Filter):
-    """Adds to each record whose it is: `record.flow_run_id`, `.flow_name`, `.task_name`, `.map_index`, `.worker`.
+    """Adds to each record whose it is: the attributes in RUN_ATTRIBUTES.
 
     Args:
         current: What is known of them in the thread that asks, by name; None outside runs.
@@ -82,8 +83,8 @@ def tag_records(current: Callable[[], Mapping[str, object] | None]) -> None:
 class StderrHandler(logging.Handler):
     """Writes to what is standard error at that moment, while nobody else listens.
 
-    Else a line would come twice where the user, or his test runner, has set up logging; asked for each line, because
-    that may happen after the first run.
+    Else a line would come twice where the user, or his test runner, has set up logging; asked for
+    each line, because that may happen after the first run.
     """
 
     def __init__(self) -> None:
@@ -103,7 +104,7 @@ class StderrHandler(logging.Handler):
 
 
 def somebody_else_listens() -> bool:
-    """Whether the user has handlers of his own for our lines: on our logger, or on the root logger."""
+    """Whether the user has handlers of his own: on our logger, or on the root logger."""
     logger = logging.getLogger(ROOT)
     handlers = logger.handlers + (logging.getLogger().handlers if logger.propagate else [])
     silent = (logging.NullHandler, StderrHandler, RecordForwarder)
@@ -116,8 +117,8 @@ _setting_up = threading.Lock()
 def ensure_handler(level: str | int, format: str, datefmt: str | None = None) -> None:
     """See to it that lines are seen: on standard error, unless the user has handlers of his own.
 
-    Called at the beginning of each flow run, never by an import. The logger gets `level` unless the user has given
-    it one.
+    Called at the beginning of each flow run, never by an import. The logger gets `level` unless the
+    user has given it one.
 
     Args:
         level: Lines below it are dropped; a name or number of `logging`.
@@ -205,15 +206,15 @@ class LogLine:
 
 
 #: Where the lines of this thread go, and which task and map index it runs.
-ForwardTo: TypeAlias = "tuple[Callable[[LogLine], None], int, int]"
+ForwardTo: TypeAlias = tuple[Callable[[LogLine], None], int, int]
 
 
 class RecordForwarder(logging.Handler):
     """Sends what is logged inside a task on its way to the coordinating process.
 
     Args:
-        current: Says for the thread that logs where its lines go; None when it runs no task, and then
-            the record is left to other handlers.
+        current: Says for the thread that logs where its lines go; None when it runs no task, and
+            then the record is left to other handlers.
     """
 
     def __init__(self, current: Callable[[], ForwardTo | None]) -> None:
@@ -222,8 +223,8 @@ class RecordForwarder(logging.Handler):
         self._forwarding = threading.local()
 
     def handle(self, record: logging.LogRecord) -> bool:
-        # Without the handler's lock: nothing is shared here, and whoever takes the line has a lock of its own. A
-        # thread that logs while it holds that one would wait for us, and we for it.
+        # Without the handler's lock: nothing is shared here, and who takes the line has a lock of
+        # his own. A thread that logs while it holds that one would wait for us, and we for it.
         passed = self.filter(record)
         if passed:
             self.emit(passed if isinstance(passed, logging.LogRecord) else record)

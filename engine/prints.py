@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from types import FrameType
 from typing import Any, TextIO, cast
 
-#: A line that does not end is logged in pieces of this length.
+#: A line that does not end is logged in pieces of this length or more.
 LINE_LIMIT_CHARACTERS = 100_000
 
 
@@ -19,25 +19,28 @@ LINE_LIMIT_CHARACTERS = 100_000
 def log_prints(logger: logging.Logger) -> Iterator[None]:
     """A block within which each line that this thread prints becomes a record of level INFO.
 
-    What is left without a line's end becomes one when the block ends. Other threads print as before; so does this one
-    where it has put something else in the place of `sys.stdout`. Blocks may nest; the innermost takes the lines.
+    What is left without a line's end becomes one when the block ends. Other threads print as
+    before; so does this one where it has put something else in the place of `sys.stdout`. Blocks
+    may nest; the innermost takes the lines.
 
     Args:
         logger: Gets the lines.
     """
     lines = _Lines(logger)
     token = _taker.set(lines)
-    router = _install()
     try:
-        yield
+        router = _install()
+        try:
+            yield
+        finally:
+            _uninstall(router)
     finally:
-        _uninstall(router)
         _taker.reset(token)
         lines.close()
 
 
-#: Who takes what is printed here. Not thread-local: threads and coroutines to which a task's context is handed
-#: print for the task.
+#: Who takes what is printed here. Not thread-local: threads and coroutines to which a task's
+#: context is handed print for the task.
 _taker: ContextVar[_Lines | None] = ContextVar("prefect_dask_prints", default=None)
 
 _swapping = threading.Lock()
@@ -48,17 +51,21 @@ class _Lines:
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
-        self._begun = ""
+        self._begun: list[str] = []
+        self._begun_length = 0
         self._lock = threading.Lock()
         self.is_closed = False
 
     def write(self, text: str) -> None:
         with self._lock:
-            *lines, begun = (self._begun + text).split("\n")
-            while len(begun) > LINE_LIMIT_CHARACTERS:
-                lines.append(begun[:LINE_LIMIT_CHARACTERS])
-                begun = begun[LINE_LIMIT_CHARACTERS:]
-            self._begun = begun
+            self._begun.append(text)
+            self._begun_length += len(text)
+            if "\n" not in text and self._begun_length < LINE_LIMIT_CHARACTERS:
+                return
+            *lines, begun = "".join(self._begun).split("\n")
+            if len(begun) >= LINE_LIMIT_CHARACTERS:
+                lines, begun = [*lines, begun], ""
+            self._begun, self._begun_length = [begun], len(begun)
         # Outside the lock: a handler may print, too.
         for line in lines:
             self._log(line)
@@ -66,13 +73,14 @@ class _Lines:
     def close(self) -> None:
         with self._lock:
             self.is_closed = True
-            begun, self._begun = self._begun, ""
+            begun, self._begun = "".join(self._begun), []
         if begun:
             self._log(begun)
 
     def _log(self, line: str) -> None:
-        # As an argument: a line is text, and may hold a %.
-        self._logger.info("%s", line.removesuffix("\r"))
+        # As an argument: a line is text, and may hold a %. The record names the line that printed:
+        # above this one stand both methods `write`.
+        self._logger.info("%s", line.removesuffix("\r"), stacklevel=4)
 
 
 class _Router:
@@ -84,7 +92,7 @@ class _Router:
 
     @property
     def stream(self) -> TextIO | None:
-        """What `sys.stdout` was. Where somebody kept us longer than that lives: the process's own."""
+        """What `sys.stdout` was; where somebody keeps us longer than that, the process's own."""
         if self.users == 0 and getattr(self._stream, "closed", False):
             return sys.__stdout__
         return self._stream
@@ -112,7 +120,8 @@ class _Router:
 
 def _install() -> _Router:
     with _swapping:
-        # Somebody (a test runner, a notebook) may have put a stream of his own over ours: then we stand over his.
+        # Somebody (a test runner, a notebook) may have put a stream of his own over ours: then we
+        # stand over his.
         if not isinstance(sys.stdout, _Router):
             sys.stdout = cast(TextIO, _Router(sys.stdout))
         router = cast(_Router, sys.stdout)
@@ -129,7 +138,7 @@ def _uninstall(router: _Router) -> None:
 
 
 def _is_logging() -> bool:
-    """Whether this thread is inside a logging handler: what that prints is a line already, not a new one."""
+    """Whether this thread is inside a logging handler: what that prints has been logged."""
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         if frame.f_code is _CALL_HANDLERS:
