@@ -10,8 +10,14 @@ from tests.house.source import Module, module_names, modules
 
 LAYERS = (
     "cli agents viz server client compat",
-    "flow task",
-    "parameter mapping schedules tasks executors triggers settings logs",
+    "apply_map",
+    "flow",
+    "running dask_collection flow_file diagnostics",
+    "task_graph inputs",
+    "edge parameter tasks",
+    "task",
+    "documents operators pickling signature mapping schedules tagging naming order",
+    "executors triggers settings logs errors",
     "engine.flow_runner",
     "engine.task_runner engine.node engine.grouping engine.compile engine.executors",
     "engine.ledger engine.stream",
