@@ -11,6 +11,7 @@ from textwrap import dedent
 
 import pytest
 
+from prefect_dask.engine import logs
 from prefect_dask.engine.logs import (
     LINE_LIMIT_CHARACTERS,
     LogLine,
@@ -74,12 +75,18 @@ def test_there_is_one_logger_and_below_it_one_for_each_name():
     )
 
 
-def test_records_say_whose_they_are_wherever_they_are_handled(caplog):
+@pytest.fixture
+def in_a_run() -> Iterator[None]:
+    """This process works for a run, whatever it did before."""
+    before = logs._tagger.current
     tag_records(lambda: {**OF_A_RUN, "map_index": 3})
-    try:
-        get_logger("load").warning("slow")
-    finally:
-        tag_records(lambda: None)
+    yield
+    tag_records(before)
+
+
+def test_records_say_whose_they_are_wherever_they_are_handled(in_a_run, caplog):
+    get_logger("load").warning("slow")
+    tag_records(lambda: None)
     get_logger("load").warning("outside")
 
     inside, outside = caplog.records
@@ -88,12 +95,8 @@ def test_records_say_whose_they_are_wherever_they_are_handled(caplog):
     assert (outside.flow_run_id, outside.task_name, outside.map_index) == ("", "", -1)
 
 
-def test_what_the_user_says_of_a_record_stays(caplog):
-    tag_records(lambda: OF_A_RUN)
-    try:
-        get_logger("load").warning("slow", extra={"worker": "mine"})
-    finally:
-        tag_records(lambda: None)
+def test_what_the_user_says_of_a_record_stays(in_a_run, caplog):
+    get_logger("load").warning("slow", extra={"worker": "mine"})
     assert caplog.records[0].worker == "mine"
 
 
