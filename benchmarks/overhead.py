@@ -193,7 +193,9 @@ def main() -> int:
                 )
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
-            json.dump({"python": sys.version, "dask": dask.__version__, "rows": rows}, file, indent=1)
+            json.dump(
+                {"python": sys.version, "dask": dask.__version__, "rows": rows}, file, indent=1
+            )
     return 0
 
 

@@ -17,7 +17,6 @@ from .state import Cached, Mapped, Paused, Pending, Resume, Scheduled, State, is
 from .stream import NodeId
 
 
-
 class Given(NamedTuple):
     """A state that did not come from a node of this run, under an id that no node has (generation below 0)."""
 

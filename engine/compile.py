@@ -98,7 +98,7 @@ def worker_resources(tags: Iterable[str]) -> dict[str, float]:
 class NodesExpr(LLGExpr):
     """A Dask graph whose nodes ask for worker resources, each for its own."""
 
-    _parameters = ["dsk", "resources"]
+    _parameters = ["dsk", "resources"]  # noqa: RUF012  # the form of dask._expr
 
     def __dask_annotations__(self) -> dict[str, dict[DaskKey, Any]]:
         operand: Any = self.operand  # dask._expr has no types

@@ -39,13 +39,13 @@ class Context(threading.local, MutableMapping[str, Any]):
         """A context manager within which `facts` are known."""
         return FrameGuard(self, {**(facts or {}), **more})
 
-    def push_frame(self, frame: Mapping[str, Any]) -> None:
-        """Put a frame on top; `pop_frame` takes it off again."""
-        self.__dict__["_frames"].append(frame)
+    def push_frames(self, *frames: Mapping[str, Any]) -> None:
+        """Put frames on top, the last one uppermost, as they are; `pop_frames` takes them off again."""
+        self.__dict__["_frames"].extend(frames)
 
-    def pop_frame(self) -> None:
-        """Take the top frame off."""
-        self.__dict__["_frames"].pop()
+    def pop_frames(self, count: int) -> None:
+        """Take the top frames off."""
+        del self.__dict__["_frames"][-count:]
 
     def snapshot(self) -> dict[str, Any]:
         """What a run started here inherits: what users put here, but for the flow being written.
@@ -96,6 +96,10 @@ class Context(threading.local, MutableMapping[str, Any]):
         # Names only: values may be secrets.
         return f"<Context: {', '.join(sorted(self))}>"
 
+    def __reduce__(self) -> str:
+        # A function that mentions the context finds the one of the process that it comes to.
+        return "context"
+
     # ---- writing: into the top frame
 
     def __setitem__(self, key: str, value: Any) -> None:
@@ -112,19 +116,19 @@ class Context(threading.local, MutableMapping[str, Any]):
 
 
 class FrameGuard:
-    """Puts a frame on the context of the thread that enters it, and takes it off at the end."""
+    """Puts frames on the context of the thread that enters it, and takes them off at the end."""
 
-    __slots__ = ("context", "frame")
+    __slots__ = ("context", "frames")
 
-    def __init__(self, context: Context, frame: Mapping[str, Any]) -> None:
-        self.context, self.frame = context, frame
+    def __init__(self, context: Context, *frames: Mapping[str, Any]) -> None:
+        self.context, self.frames = context, frames
 
     def __enter__(self) -> Context:
-        self.context.push_frame(self.frame)
+        self.context.push_frames(*self.frames)
         return self.context
 
     def __exit__(self, *_: object) -> None:
-        self.context.pop_frame()
+        self.context.pop_frames(len(self.frames))
 
 
 context = Context()

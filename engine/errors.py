@@ -41,7 +41,11 @@ def nearest(name: str, known: Sequence[str]) -> str:
         return f"did you mean {close[0]!r}?"
     if not known:
         return "there are none"
-    return "there are " + ", ".join(repr(item) for item in known[:20]) + (", …" if len(known) > 20 else "")
+    return (
+        "there are "
+        + ", ".join(repr(item) for item in known[:20])
+        + (", …" if len(known) > 20 else "")
+    )
 
 
 # ---- writing flows
@@ -192,7 +196,9 @@ class WorkersUnfit(PrefectDaskError, RuntimeError):
 
     def __init__(self, faults: Sequence[str]) -> None:
         super().__init__(
-            "the cluster cannot run this flow: " + "; ".join(faults) + ". Install the same Python minor "
+            "the cluster cannot run this flow: "
+            + "; ".join(faults)
+            + ". Install the same Python minor "
             "version and prefect-dask on every worker"
         )
         self.faults = list(faults)

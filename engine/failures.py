@@ -65,7 +65,9 @@ def portable_exception(error: BaseException) -> BaseException:
     except Exception:  # user code runs in both directions, and may raise anything
         pass
     kind = type(error)
-    return TaskException(f"{kind.__module__}.{kind.__qualname__}", text_of(error), traceback_of(error))
+    return TaskException(
+        f"{kind.__module__}.{kind.__qualname__}", text_of(error), traceback_of(error)
+    )
 
 
 def check_portable(value: Any, task: str) -> None:

@@ -154,7 +154,9 @@ class FlowRunner:
         try:
             self._advance(graph_run)
             is_whole = True
-        except Exception as error:  # what goes wrong on the way must end in a state, with what is known
+        except (
+            Exception
+        ) as error:  # what goes wrong on the way must end in a state, with what is known
             self.logger.exception("flow run %r failed", self.info.flow_run_name)
             return self._failed(error)
         finally:
@@ -243,9 +245,7 @@ class FlowRunner:
 
     # ---- telling
 
-    def _record(
-        self, node: NodeId, state: State, worker: str, records: list[StateRecord]
-    ) -> None:
+    def _record(self, node: NodeId, state: State, worker: str, records: list[StateRecord]) -> None:
         if not self._announcer.is_wanted:
             return
         label = self.graph.nodes[node[0]].label
@@ -342,4 +342,3 @@ def check_mapping(graph: FlowGraph) -> None:
     for edge in graph.edges:
         if edge.mapped or edge.flattened:
             raise MappingNotSupported(graph.name, edge.downstream_task.name)
-

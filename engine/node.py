@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import pickle
 import threading
+import uuid
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 
 from . import clock, failures
 from .context import RunInfo
@@ -89,7 +91,7 @@ class HostedRun:
         self, node: NodeId, start: State | None, as_of: float, upstream: Sequence[State]
     ) -> State:
         """Run one node; see `TaskRunner.run`."""
-        around, _here.run = getattr(_here, "run", None), (self, node)
+        here = _here.set((self, node))
         me = threading.get_ident()
         self._running[me] = node
         try:
@@ -104,7 +106,7 @@ class HostedRun:
             )
         finally:
             self._running.pop(me, None)
-            _here.run = around
+            _here.reset(here)
 
     def stop(self) -> None:
         """End the bodies that are running, as far as a thread can be ended from outside."""
@@ -115,8 +117,12 @@ class HostedRun:
 #: The runs that this process hosts, by token.
 _hosted: dict[str, HostedRun] = {}
 
-#: Which hosted run and node each thread is at.
-_here = threading.local()
+#: Which hosted run and node is at work here. A variable of the context, not of the thread: a body with a time
+#: limit runs in a thread of its own.
+_here: ContextVar[tuple[HostedRun, NodeId] | None] = ContextVar("prefect_dask_node", default=None)
+
+#: Tells this process from all others, forked ones apart.
+PROCESS_ID = uuid.uuid4().hex
 
 
 def host(token: str, run: HostedRun) -> None:
@@ -136,8 +142,7 @@ def hosted(token: str) -> HostedRun | None:
 
 def current_node() -> tuple[HostedRun, NodeId] | None:
     """The hosted run and the node that this thread is running."""
-    at: tuple[HostedRun, NodeId] | None = getattr(_here, "run", None)
-    return at
+    return _here.get()
 
 
 def _facts_of_record() -> dict[str, object] | None:
@@ -199,7 +204,9 @@ def run_node(
     if run is None:
         raise RunNotHosted(token)
     states = [_opened(state) for state in upstream]
-    return run.run((task, map_index, generation), None if start is None else _opened(start), as_of, states)
+    return run.run(
+        (task, map_index, generation), None if start is None else _opened(start), as_of, states
+    )
 
 
 def run_alone(runner: TaskRunner, index: int, *upstream: State) -> State:

@@ -20,7 +20,9 @@ def flow_outcome(graph: FlowGraph, states: Sequence[State]) -> State:
         The state has no result yet.
     """
     names = [node.label.name for node in graph.nodes]
-    unfinished = [i for i, state in enumerate(states) if not state.is_finished() or state.is_looped()]
+    unfinished = [
+        i for i, state in enumerate(states) if not state.is_finished() or state.is_looped()
+    ]
     waiting = [names[i] for i in unfinished if isinstance(states[i], Scheduled)]
     if waiting:
         return Paused(f"waits for {listed(waiting)}")

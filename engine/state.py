@@ -183,7 +183,11 @@ class State:
     # ---- as text and data
 
     def __repr__(self) -> str:
-        return f'<{type(self).__name__}: "{self.message}">' if self.message else f"<{type(self).__name__}>"
+        return (
+            f'<{type(self).__name__}: "{self.message}">'
+            if self.message
+            else f"<{type(self).__name__}>"
+        )
 
     def __eq__(self, other: object) -> bool:
         """Same class and same data; neither message nor time count."""

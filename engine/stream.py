@@ -91,7 +91,7 @@ def encode_batch(records: Iterable[StateChange | LineLogged]) -> bytes:
             rows.append([*row, details] if details else row)
         else:
             rows.append([_LINE, record.line.to_list()])
-    data: bytes = msgpack.packb(rows)
+    data: bytes = msgpack.packb(rows, unicode_errors="surrogatepass")
     return data
 
 
@@ -100,7 +100,7 @@ def decode_batch(batch: bytes, worker: str) -> list[StateChange | LineLogged]:
     import msgpack
 
     records: list[StateChange | LineLogged] = []
-    for row in msgpack.unpackb(batch, use_list=False):
+    for row in msgpack.unpackb(batch, use_list=False, unicode_errors="surrogatepass"):
         if row[0] == _STATE:
             _, node, attempt, is_over, kind, time, message, *rest = row
             state = _bare_state(kind, message, time, rest[0] if rest else {})
@@ -145,8 +145,6 @@ def _bare_state(kind: str, message: str | None, time: float, details: dict[str, 
             value = clock.to_datetime(value)
         setattr(state, name, [] if name == "map_states" else value)
     return state
-
-
 
 
 class Batcher:

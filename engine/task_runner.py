@@ -13,12 +13,12 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import Any
 
-from . import clock, failures, signals
+from . import child_main, clock, failures, signals
 from .child import Child, ChildDied, ChildTimeout, dumps_call
-from .context import RunInfo, TaskFrame, context
+from .context import FrameGuard, RunInfo, TaskFrame, context
 from .errors import ProcessDied, TaskTimeout
 from .graph import Edge, Node
-from .logs import get_logger
+from .logs import LogLine, RecordForwarder, get_logger, replay
 from .prints import log_prints
 from .signals import ENDRUN, PrefectStateSignal
 from .state import (
@@ -136,8 +136,8 @@ class Attempt:
 
     def run(self) -> State:
         """Take the run as far as it can go now."""
-        context.push_frame(self.frame)
-        context.push_frame(self.runner.run_info.caller)
+        # The uppermost takes what the body sets; what the caller passed wins over the rest.
+        context.push_frames(self.frame, self.runner.run_info.caller, {})
         try:
             self.unwrap_meta_state()
             self.check_own_state()
@@ -153,8 +153,7 @@ class Attempt:
         except ENDRUN as end:
             self._move_unasked(end.state)
         finally:
-            context.pop_frame()
-            context.pop_frame()
+            context.pop_frames(3)
             self._send_held(is_over=True)
         return self.state
 
@@ -220,7 +219,9 @@ class Attempt:
             return
         facts = {**context.to_dict(), **self.inputs}
         try:
-            self.frame["task_run_name"] = name.format(**facts) if isinstance(name, str) else name(**facts)
+            self.frame["task_run_name"] = (
+                name.format(**facts) if isinstance(name, str) else name(**facts)
+            )
         except Exception as error:  # the user's template or function
             self.fail_for_good(error, f"its task_run_name failed: {failures.text_of(error)}")
 
@@ -265,9 +266,11 @@ class Attempt:
             return self._state_of_signal(signal)
         except (BodyTimeout, ChildTimeout):
             error: BaseException = TaskTimeout(self.frame.full_name, self.task.timeout_seconds or 0)
+            context.logger.error("%s", error)
             return TimedOut(str(error), result=error)
         except ChildDied as death:
             error = ProcessDied(self.frame.full_name, death.exit_code)
+            context.logger.error("%s", error)
             return Crashed(str(error), result=error)
         except (ENDRUN, BodyStopped):
             raise
@@ -372,16 +375,25 @@ class Attempt:
                         f"{type(answer).__name__}; return a State or None"
                     )
                 new = self.check_result_can_travel(answer)
-            if task.on_failure is not None and isinstance(new, Failed) and not isinstance(old, Failed):
+            if (
+                task.on_failure is not None
+                and isinstance(new, Failed)
+                and not isinstance(old, Failed)
+            ):
                 task.on_failure(task, new)
         except PrefectStateSignal as signal:
             return self._state_of_signal(signal)
         except ENDRUN:
             raise
         except Exception as error:  # the user's handler
-            get_logger(task.name).exception("a state handler of task %r failed", self.frame.full_name)
+            get_logger(task.name).exception(
+                "a state handler of task %r failed", self.frame.full_name
+            )
             raise ENDRUN(
-                Failed(f"a state handler failed: {failures.text_of(error)}", result=self._portable(error))
+                Failed(
+                    f"a state handler failed: {failures.text_of(error)}",
+                    result=self._portable(error),
+                )
             ) from error
         return new
 
@@ -416,27 +428,44 @@ class Attempt:
 
     def _call_here(self) -> Any:
         """The body in a thread of its own, which has a context of its own."""
-        with context(self.frame), context(self.runner.run_info.caller):
+        with FrameGuard(context, self.frame, self.runner.run_info.caller, {}):
             return self._call_here_and_now()
 
     def _call_in_child(self) -> Any:
         import pickle
 
         with Child(name=self.frame.full_name) as child:
-            payload = dumps_call(run_body_in_child, self.runner, self.node_id[1], dict(self.frame), self.inputs)
-            outcome = child.call(payload, timeout_seconds=self.task.timeout_seconds, on_message=None)
+            payload = dumps_call(
+                run_body_in_child, self.runner, self.node_id[1], dict(self.frame), self.inputs
+            )
+            outcome = child.call(
+                payload, timeout_seconds=self.task.timeout_seconds, on_message=self._log_again
+            )
         # From our own child, over a pipe that nobody else holds.
         is_value, value = pickle.loads(outcome)
         if is_value:
             return value
         raise value
 
+    def _log_again(self, line: bytes) -> None:
+        """Log a line that the body logged in its own process."""
+        import msgpack
+
+        replay(
+            LogLine.from_list(msgpack.unpackb(line)),
+            flow_run_id=self.runner.run_info.flow_run_id,
+            flow_name=self.runner.run_info.flow_name,
+            task_name=self.runner.node.label.name,
+            worker=self.worker,
+        )
+
     def _prints_logged(self) -> AbstractContextManager[Any]:
         return log_prints(context.logger) if self.task.log_stdout else nullcontext()
 
     def _tell_late(self, outcome: object) -> None:
         get_logger(self.runner.node.label.name).warning(
-            "task %r ended after its time limit; what it returned late is discarded", self.frame.full_name
+            "task %r ended after its time limit; what it returned late is discarded",
+            self.frame.full_name,
         )
 
     def _chain_of_failure(self, states: Mapping[Edge, State], why: str) -> str:
@@ -459,7 +488,10 @@ def run_body_in_child(
     import cloudpickle
 
     frame = TaskFrame(runner.run_info, runner.node, map_index, facts)
-    with context(frame), context(runner.run_info.caller):
+    logger = get_logger()
+    logger.setLevel(runner.run_info.log_level)
+    logger.addHandler(RecordForwarder(lambda: (_send_line, runner.node.label.index, map_index)))
+    with FrameGuard(context, frame, runner.run_info.caller, {}):
         try:
             with log_prints(context.logger) if runner.node.task.log_stdout else nullcontext():
                 value = runner.node.task.run(**inputs)
@@ -471,6 +503,12 @@ def run_body_in_child(
             outcome = (False, failures.portable_exception(error))
     data: bytes = cloudpickle.dumps(outcome)
     return data
+
+
+def _send_line(line: LogLine) -> None:
+    import msgpack
+
+    child_main.send(msgpack.packb(line.to_list()))
 
 
 def retry_delay_seconds(

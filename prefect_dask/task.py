@@ -565,7 +565,7 @@ class FunctionTask(Task, Generic[P, R]):
 
 
 @overload
-def task(fn: Callable[P, R], /) -> FunctionTask[P, R]: ...
+def task(fn: Callable[P, R], /, **settings: Unpack[TaskSettings]) -> FunctionTask[P, R]: ...
 
 
 @overload

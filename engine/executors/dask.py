@@ -1,4 +1,4 @@
-"""Running nodes on a Dask cluster: one graph, extended while it runs; states stream back over Dask's own channel."""
+"""Running nodes on a Dask cluster: one graph, extended while it runs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ FETCH_AT_ONCE = 500
 class DaskRun:
     """A flow run on a cluster, seen through one client."""
 
-    def __init__(self, client: distributed.Client, package: RunPackage, *, owns_client: bool) -> None:
+    def __init__(
+        self, client: distributed.Client, package: RunPackage, *, owns_client: bool
+    ) -> None:
         self._client, self._package, self._owns_client = client, package, owns_client
         self._keys = Keys(package.token, package.graph)
         self._address = _address_of(client)
@@ -115,7 +117,9 @@ class DaskRun:
                 self._fetch_all()
             if is_connected:
                 self._client.unregister_worker_plugin(self._plugin.name)
-        except Exception as error:  # the cluster may go at any moment; the states are known all the same
+        except (
+            Exception
+        ) as error:  # the cluster may go at any moment; the states are known all the same
             get_logger("DaskExecutor").warning("clearing away the run failed: %s", text_of(error))
         finally:
             self._out.clear()
@@ -184,9 +188,7 @@ class DaskRun:
             return []
         repair = self._repairs.get(node)
         if repair is None:
-            self._repairs[node] = self._client.submit(
-                bare_state_of, future, node, pure=False
-            )
+            self._repairs[node] = self._client.submit(bare_state_of, future, node, pure=False)
         elif repair.status == "finished":
             batch, worker = repair.result()
             changes = [c for c in decode_batch(batch, worker) if isinstance(c, StateChange)]
@@ -200,7 +202,9 @@ class DaskRun:
     def _blame(self, node: NodeId, future: distributed.Future[Any]) -> list[Event]:
         """The node at which a chain of errors began; those below are handed over anew by who waits for them."""
         error = future.exception()
-        above = [self._futures[need].status for need in self._out[node].needs() if need in self._futures]
+        above = [
+            self._futures[need].status for need in self._out[node].needs() if need in self._futures
+        ]
         if "pending" in above:
             return []  # its own news is still under way
         del self._out[node]
@@ -241,7 +245,9 @@ class RemoteState:
         """The whole state; raises ResultLost when the cluster is gone."""
         try:
             state: State = self._future.result()
-        except Exception as error:  # cancelled, closed, lost, or the user's object does not open here
+        except (
+            Exception
+        ) as error:  # cancelled, closed, lost, or the user's object does not open here
             raise ResultLost(self._task, f"{type(error).__name__}: {text_of(error)}") from error
         return state
 
@@ -302,7 +308,9 @@ class DaskExecutor(Executor):
     def client(self) -> distributed.Client:
         """The client of the cluster; only within `start()`."""
         if self._client is None:
-            raise RuntimeError("DaskExecutor: there is a client only within `with executor.start():`")
+            raise RuntimeError(
+                "DaskExecutor: there is a client only within `with executor.start():`"
+            )
         return self._client
 
     def submit(

@@ -17,7 +17,7 @@ import distributed
 from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
 
 from ..logs import get_logger
-from ..node import HostedRun, forward_log_lines, host, unhost
+from ..node import PROCESS_ID, HostedRun, forward_log_lines, host, unhost
 from ..state import State
 from ..stream import Batcher, NodeId, StateChange, encode_batch
 
@@ -120,6 +120,7 @@ class RunPlugin(WorkerPlugin):
 
     def __init__(self, token: str, blobs: Sequence[bytes], topic: str, log_level: int) -> None:
         self.token, self.blobs, self.topic, self.log_level = token, blobs, topic, log_level
+        self.coordinator = PROCESS_ID
         self.name = f"prefect-dask-{token}"
 
     def setup(self, worker: distributed.Worker) -> None:
@@ -142,11 +143,11 @@ class RunPlugin(WorkerPlugin):
             loop = worker.loop
             loop.add_callback(lambda: loop.call_later(seconds, function))
 
-        forward_log_lines(self.log_level)
+        if self.coordinator != PROCESS_ID:
+            # Where the worker is a thread of the coordinating process, lines are there already.
+            forward_log_lines(self.log_level)
         self.batcher = Batcher(send, call_later)
-        self.run = HostedRun(
-            self.blobs, self.batcher, worker=worker.address, leaves_process=True
-        )
+        self.run = HostedRun(self.blobs, self.batcher, worker=worker.address, leaves_process=True)
         host(self.token, self.run)
 
     def teardown(self, worker: distributed.Worker) -> None:

@@ -185,7 +185,9 @@ class PooledRun:
     def extend(self, plan: Sequence[HandOver]) -> None:
         with self._changed:
             self._board.extend(plan)
-            wanted = min(self._num_workers, len(self._threads) + len(self._board.ready) - self._idle)
+            wanted = min(
+                self._num_workers, len(self._threads) + len(self._board.ready) - self._idle
+            )
             for number in range(len(self._threads), wanted):
                 thread = threading.Thread(
                     target=self._work, args=(number,), name=f"prefect-dask-{number}", daemon=True
@@ -264,9 +266,7 @@ class PooledRun:
             if became_ready > 1 and self._idle:
                 self._changed.notify(became_ready - 1)  # one of them is for this thread
 
-    def _take_back(
-        self, me: int, lane: Lane, item: HandOver, death: ProcessDied
-    ) -> None:
+    def _take_back(self, me: int, lane: Lane, item: HandOver, death: ProcessDied) -> None:
         with self._changed:
             self._busy.pop(me, None)
             if self._is_closing:
@@ -323,7 +323,9 @@ class LocalDaskExecutor(Executor):
                 f"'synchronous'"
             )
         if num_workers is not None and num_workers < 1:
-            raise ValueError(f"LocalDaskExecutor: num_workers must be at least 1, got {num_workers}")
+            raise ValueError(
+                f"LocalDaskExecutor: num_workers must be at least 1, got {num_workers}"
+            )
         self.scheduler = kind
         self.num_workers = num_workers
         self._pool: ThreadPoolExecutor | None = None
@@ -373,9 +375,7 @@ def _thread_lane(package: RunPackage, run: PooledRun, name: str) -> Lane:
     return ThreadLane(HostedRun(package.runners, run.report, worker=name), name)
 
 
-def _process_lane(
-    package: RunPackage, blobs: Sequence[bytes], run: PooledRun, name: str
-) -> Lane:
+def _process_lane(package: RunPackage, blobs: Sequence[bytes], run: PooledRun, name: str) -> Lane:
     nodes = package.graph.nodes
     return ProcessLane(
         package.token,

@@ -22,7 +22,8 @@ LAYERS = (
     "engine.task_runner engine.node engine.grouping engine.compile engine.executors",
     "engine.ledger engine.stream",
     "engine.triggers engine.cache engine.result engine.context",
-    "engine.graph engine.state engine.errors engine.clock engine.signals engine.failures version",
+    "engine.graph engine.state engine.errors engine.clock engine.signals engine.failures version"
+    " engine.logs engine.prints",
 )
 """A module may import from its own line and those below. A package stands for its modules."""
 
