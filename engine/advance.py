@@ -151,6 +151,10 @@ class Book:
         self._hold_below(index)
         return True
 
+    def resume(self, index: int) -> None:
+        """Let a paused task run go on: it is due now."""
+        self._give(index, Resume("resumed", context=self.states[index].context))
+
     # ---- what goes out
 
     def take_due(self, now: float) -> list[HandOver]:

@@ -25,6 +25,7 @@ from .state import (
     Cancelled,
     Crashed,
     Failed,
+    Paused,
     Pending,
     Running,
     State,
@@ -65,6 +66,8 @@ class FlowRunner:
         flow_run_name: The run's name; made up when not given.
         scheduled_start_time: When the run was meant to start; now when not given.
         log_level: Level from which lines logged in tasks on workers are sent here.
+        ask_to_resume: Asked with (task name, state) whether a paused task may go on, when nothing else can
+            be done; without it the run ends in Paused.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class FlowRunner:
         flow_run_name: str | None = None,
         scheduled_start_time: datetime | None = None,
         log_level: int = 20,
+        ask_to_resume: Callable[[str, State], bool] | None = None,
     ) -> None:
         self.graph, self.executor = graph, executor
         self.state_handlers = list(state_handlers)
@@ -99,9 +103,11 @@ class FlowRunner:
             log_level=log_level,
         )
         self._keep = keep
+        self._ask_to_resume = ask_to_resume
         self._announcer = Announcer(listeners, self.logger)
         #: Per task, how many of those below it are not finished: at 0 its result is needed no more.
         self._needed_by = [len(below) for below in graph.downstream]
+        self._is_settled = [False] * len(graph)
         self._attempts = [1] * len(graph)
 
     def run(self, state: State | None = None) -> State:
@@ -171,10 +177,24 @@ class FlowRunner:
             if due is not None and due <= clock.now():
                 self._hand_over(graph_run, book.take_due(clock.now()))
                 continue
-            if book.out_count == 0 and due is None:
+            if book.out_count == 0 and due is None and not self._resume_paused(graph_run):
                 return
             timeout = WAIT_SECONDS if due is None else min(WAIT_SECONDS, due - clock.now())
             self._take_in(graph_run, graph_run.wait(max(0.0, timeout)))
+
+    def _resume_paused(self, graph_run: GraphRun) -> bool:
+        """Ask for each paused task whether it may go on; whether any may."""
+        if self._ask_to_resume is None:
+            return False
+        resumed = []
+        for index, state in enumerate(self.book.states):
+            name = self.graph.nodes[index].label.name
+            if isinstance(state, Paused) and self._ask_to_resume(name, state):
+                self.book.resume(index)
+                resumed.append(index)
+        candidates = {*resumed, *self.graph.below(resumed)}
+        self._hand_over(graph_run, self.book.take(candidates, clock.now()))
+        return bool(resumed)
 
     def _hand_over(self, graph_run: GraphRun, plan: Sequence[HandOver]) -> None:
         if plan:
@@ -205,7 +225,7 @@ class FlowRunner:
             self._attempts[index] = change.attempt
             self._record(change.node, change.state, change.worker, records)
         if change.is_over and self.book.is_done(index):
-            self._release_needless(graph_run, index)
+            self._settle(graph_run, index)
 
     def _take_loss(self, lost: AttemptLost, records: list[StateRecord]) -> None:
         state = self.book.lose(lost.node, f"attempt lost: {lost.cause}")
@@ -222,13 +242,15 @@ class FlowRunner:
             return []
         self.logger.error("task %r crashed: %s", self._name(crash.node), state.message)
         self._record(crash.node, state, crash.worker, records)
-        self._release_needless(graph_run, crash.node[0])
+        self._settle(graph_run, crash.node[0])
         return [crash.node[0]]
 
-    def _release_needless(self, graph_run: GraphRun, index: int) -> None:
-        """Let go of results that nothing below needs any more and nobody asked to keep."""
-        if self._keep is None:
+    def _settle(self, graph_run: GraphRun, index: int) -> None:
+        """Let go of results that a task that is done leaves needless, and that nobody asked to keep."""
+        # Told twice when a result dies with its worker and is made again.
+        if self._keep is None or self._is_settled[index]:
             return
+        self._is_settled[index] = True
         for above in self.graph.upstream[index]:
             self._needed_by[above] -= 1
         needless = [

@@ -16,6 +16,52 @@ if TYPE_CHECKING:
     from prefect_dask.engine.state import State
 
 
+class DaskCollection:
+    """What makes a flow a Dask collection; see https://docs.dask.org/en/stable/custom-collections.html."""
+
+    def as_collection(self) -> FlowState:
+        """The flow, as it is now, with the defaults of its parameters.
+
+        Raises:
+            MissingParameters: A required parameter has no default; it is a ValueError.
+        """
+        raise AssertionError("a flow says how")
+
+    @property
+    def dask(self) -> Any:
+        """The Dask graph of the flow: a `HighLevelGraph` with a layer a task."""
+        return self.as_collection().dask
+
+    def __dask_graph__(self) -> Any:
+        return self.as_collection().__dask_graph__()
+
+    def __dask_keys__(self) -> list[Any]:
+        return self.as_collection().__dask_keys__()
+
+    def __dask_layers__(self) -> tuple[str, ...]:
+        return self.as_collection().__dask_layers__()
+
+    def __dask_tokenize__(self) -> Any:
+        return self.as_collection().__dask_tokenize__()
+
+    def __dask_postcompute__(self) -> tuple[Callable[..., State], tuple[Any, ...]]:
+        return self.as_collection().__dask_postcompute__()
+
+    def __dask_postpersist__(self) -> tuple[Callable[..., FlowState], tuple[Any, ...]]:
+        return self.as_collection().__dask_postpersist__()
+
+    @staticmethod
+    def __dask_scheduler__(dsk: Any, keys: Any, **kwargs: Any) -> Any:
+        return _threaded(dsk, keys, **kwargs)
+
+
+def _threaded(dsk: Any, keys: Any, **kwargs: Any) -> Any:
+    """What Dask runs a flow with where nothing else is configured."""
+    from dask.threaded import get
+
+    return get(dsk, keys, **kwargs)
+
+
 class FlowState:
     """The state of a flow as a Dask collection: what `dask.persist(flow)` gives.
 
@@ -61,9 +107,7 @@ class FlowState:
 
     @staticmethod
     def __dask_scheduler__(dsk: Any, keys: Any, **kwargs: Any) -> Any:
-        from dask.threaded import get
-
-        return get(dsk, keys, **kwargs)
+        return _threaded(dsk, keys, **kwargs)
 
 
 def _flow_state(states: Sequence[State], graph: FlowGraph) -> State:

@@ -9,6 +9,7 @@ from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from prefect_dask.dask_collection import DaskCollection, FlowState
 from prefect_dask.edge import Edge
 from prefect_dask.engine.context import FrameGuard
 from prefect_dask.engine.context import context as the_context
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 FlowStateHandler = Callable[["Flow", State, State], State | None]
 
 
-class Flow(TaskGraph):
+class Flow(TaskGraph, DaskCollection):
     """Tasks that belong together, what waits for what, and how they are run.
 
     Args:
@@ -96,6 +97,7 @@ class Flow(TaskGraph):
         #: Tasks made inside the block being written, that are not in use yet.
         self._loose: dict[Task, None] = {}
         self._blocks: list[FrameGuard] = []
+        self._collection: tuple[tuple[Any, ...], FlowState] | None = None
         for task in tasks or ():
             self.add_task(task)
         for edge in edges or ():
@@ -281,13 +283,13 @@ class Flow(TaskGraph):
         """A flow of its own with the same tasks, edges and settings."""
         new = super().copy()
         new.state_handlers = list(self.state_handlers)
-        new._loose, new._blocks = {}, []
+        new._loose, new._blocks, new._collection = {}, [], None
         return new
 
     def __getstate__(self) -> dict[str, Any]:
         # A block being written belongs to this thread; what is copied or saved is not being
         # written.
-        return {**self.__dict__, "_loose": {}, "_blocks": []}
+        return {**self.__dict__, "_loose": {}, "_blocks": [], "_collection": None}
 
     # ---- running
 
@@ -343,6 +345,21 @@ class Flow(TaskGraph):
         if self.schedule is None or run_on_schedule is False:
             return run.once(state)
         return run_at_events(run, self.schedule, state)
+
+    def as_collection(self) -> FlowState:
+        """The flow, as it is now, as a Dask collection with the defaults of its parameters.
+
+        Raises:
+            MissingParameters: A required parameter has no default; it is a ValueError.
+        """
+        from prefect_dask.running import run_info
+
+        # Dask asks several times for one computation, and must get the same keys.
+        shape = (*self.tasks, len(self.edges), sum(map(len, self.constants.values())))
+        if self._collection is None or self._collection[0] != shape:
+            graph = self.describe()
+            self._collection = (shape, FlowState.of(graph, run_info(self)))
+        return self._collection[1]
 
     # ---- as text, data and files
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-import time
+import sys
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,7 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from prefect_dask.engine import clock
+from prefect_dask.engine.context import RunInfo
 from prefect_dask.engine.context import context as the_context
 from prefect_dask.engine.flow_runner import FlowRunner
 from prefect_dask.engine.logs import ensure_handler
@@ -26,9 +28,6 @@ from prefect_dask.errors import (
 from prefect_dask.settings import config
 from prefect_dask.task import Task
 from prefect_dask.task_graph import TaskGraph
-
-#: How long a flow that waits for its schedule looks away from the clock, seconds.
-LOOK_SECONDS = 0.5
 
 
 class ScheduleEvent(Protocol):
@@ -73,11 +72,7 @@ class FlowRun:
         writing = the_context.get("flow")
         if writing is not None:
             raise RunWhileWriting(flow.name, writing.name)
-        facts = {
-            **config.context.to_dict(include_secrets=True),
-            **the_context.snapshot(),
-            **self.context,
-        }
+        facts = facts_for_tasks(self.context)
         given = {**self.parameters, **((event and event.parameter_defaults) or {})}
         parameters = parameter_values(flow, given, facts.pop("parameters", None) or {})
         graph = flow.describe()
@@ -99,6 +94,7 @@ class FlowRun:
             and partial(flow.terminal_state_handler, flow),
             scheduled_start_time=event.start_time if event else None,
             log_level=getattr(logging, config.logging.level),
+            ask_to_resume=ask_on_terminal,
         )
         final: State = runner.run(state)
         return final
@@ -124,7 +120,7 @@ def run_at_events(run: FlowRun, schedule: Schedule, state: State | None = None) 
     final: State | None = None
     while events := schedule.next(1, after=after, return_events=True):
         event = events[0]
-        wait_until(event.start_time)
+        clock.wait_until(clock.to_seconds(event.start_time))
         final = run.once(state, event)
         after = max(event.start_time, clock.utc_now())
     if final is None:
@@ -132,10 +128,46 @@ def run_at_events(run: FlowRun, schedule: Schedule, state: State | None = None) 
     return final
 
 
-def wait_until(moment: datetime) -> None:
-    """Return when the engine's clock has reached a moment, also where somebody turns that clock."""
-    while (seconds := clock.to_seconds(moment) - clock.now()) > 0:
-        time.sleep(min(seconds, LOOK_SECONDS))
+def facts_for_tasks(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What tasks find in their context beside the run's own facts: configured, ambient, given."""
+    return {
+        "config": config.current(),
+        **config.context.to_dict(include_secrets=True),
+        **the_context.snapshot(),
+        **given,
+    }
+
+
+def run_info(flow: TaskGraph) -> RunInfo:
+    """The facts of a run that Dask does without us, with the defaults of the flow's parameters.
+
+    Raises:
+        MissingParameters: A required parameter has no default.
+    """
+    facts = facts_for_tasks({})
+    run_id = uuid.uuid4().hex
+    return RunInfo(
+        flow_name=flow.name,
+        flow_run_id=run_id,
+        flow_run_name=f"{flow.name}-{run_id[:8]}",
+        parameters=parameter_values(flow, {}, facts.pop("parameters", None) or {}),
+        scheduled_start_time=clock.utc_now(),
+        caller=facts,
+        log_level=getattr(logging, config.logging.level),
+    )
+
+
+def ask_on_terminal(name: str, state: State) -> bool:
+    """Whether the person at the terminal lets a paused task go on; False where there is none."""
+    if sys.stdin is None or sys.stdout is None or not sys.stdin.isatty():
+        return False
+    try:
+        answer = input(
+            f"Task {name!r} is paused: {state.message or 'no reason given'}. Go on? [y/N] "
+        )
+    except EOFError:
+        return False
+    return answer.strip().lower() in ("y", "yes")
 
 
 def parameter_values(

@@ -40,6 +40,9 @@ LOOK_SECONDS = 0.25
 #: 25 ms that records wait for company, and short beside what a person waits.
 RECORD_GRACE_SECONDS = 1.0
 
+#: What a future's status is before it is decided; "lost": its worker died, and Dask makes the result again.
+UNDER_WAY = ("pending", "lost")
+
 #: How many results are fetched at a time when a temporary cluster is about to go.
 FETCH_AT_ONCE = 500
 
@@ -150,14 +153,12 @@ class DaskRun:
 
     def _end(self, change: StateChange) -> None:
         node = change.node
-        self._out.pop(node, None)
+        if self._out.pop(node, None) is None:
+            return  # told before: its result was lost with a worker, and Dask makes it again
         self._missing_since.pop(node, None)
         self._repairs.pop(node, None)
-        future = self._futures.get(node)
-        if future is not None:
-            name = self._package.graph.nodes[node[0]].label.name
-            change.state._lazy = RemoteState(future, name)
-            self._over[node] = change.state
+        change.state._lazy = RemoteState(self._futures[node], self._name(node))
+        self._over[node] = change.state
 
     def _look(self) -> list[Event]:
         """What the futures know that no record told."""
@@ -167,7 +168,7 @@ class DaskRun:
         for node in list(self._out):
             future = self._futures[node]
             status = future.status
-            if status == "pending":
+            if status in UNDER_WAY:
                 continue
             if status == "finished":
                 events += self._repair(node, future)
@@ -195,24 +196,31 @@ class DaskRun:
             for change in changes:
                 self._end(change)
             return list(changes)
-        elif repair.status != "pending":
+        elif repair.status not in UNDER_WAY:
             del self._repairs[node]  # asked again at the next look
         return []
 
     def _blame(self, node: NodeId, future: distributed.Future[Any]) -> list[Event]:
         """The node at which a chain of errors began; those below are handed over anew by who waits for them."""
         error = future.exception()
-        above = [
-            self._futures[need].status for need in self._out[node].needs() if need in self._futures
-        ]
-        if "pending" in above:
+        above = {n: self._futures[n].status for n in self._out[node].needs() if n in self._futures}
+        if any(status in UNDER_WAY for status in above.values()):
             return []  # its own news is still under way
         del self._out[node]
-        if "error" in above:
+        erred = [need for need, status in above.items() if status == "error"]
+        if any(need not in self._over for need in erred):
             return []
+        if erred:
+            # Told as finished; its result died with a worker, and making it again failed.
+            lost = ", ".join(repr(self._name(need)) for need in erred)
+            cause: Exception = NodeFailed(
+                self._name(node),
+                f"the result of {lost} was lost, and made again in vain: {error!r}",
+            )
+            return [NodeCrashed(node, cause, "")]
         if isinstance(error, KilledWorker):
             worker = error.last_worker.address
-            cause: Exception = WorkerDied(self._name(node), worker, error.allowed_failures + 1)
+            cause = WorkerDied(self._name(node), worker, error.allowed_failures + 1)
             return [NodeCrashed(node, cause, worker)]
         return [NodeCrashed(node, NodeFailed(self._name(node), repr(error)), "")]
 
