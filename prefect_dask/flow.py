@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from prefect_dask.dask_collection import DaskCollection, FlowState
 from prefect_dask.edge import Edge
@@ -24,6 +24,7 @@ from prefect_dask.tasks.constants import Constant
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+AnyTask = TypeVar("AnyTask", bound=Task)
 FlowStateHandler = Callable[["Flow", State, State], State | None]
 
 
@@ -298,7 +299,7 @@ class Flow(TaskGraph, DaskCollection):
         parameters: Mapping[str, Any] | None = None,
         *,
         executor: Any = None,
-        task_states: Mapping[Task, State] | None = None,
+        task_states: Mapping[AnyTask, State] | None = None,
         context: Mapping[str, Any] | None = None,
         state: State | None = None,
         run_on_schedule: bool | None = None,

@@ -56,7 +56,7 @@ class FlowRun:
     executor: Any
     parameters: Mapping[str, Any]
     context: Mapping[str, Any]
-    task_states: Mapping[Task, State]
+    task_states: Mapping[Any, State]
     return_tasks: tuple[Task, ...] | None
     on_state: Callable[[Any], Any] | None
     runner_cls: Any

@@ -377,7 +377,7 @@ class Task(Operators["Task"]):
         upstream_tasks: Iterable[Any] | None = None,
         flow: FlowLike | None = None,
         **kwargs: Any,
-    ) -> Self:
+    ) -> Task:
         """Add a copy of this task to the flow, bound to these inputs.
 
         Args:
@@ -440,7 +440,7 @@ class Task(Operators["Task"]):
         flow: FlowLike | None = None,
         task_args: Mapping[str, Any] | None = None,
         **kwargs: Any,
-    ) -> Self:
+    ) -> Task:
         """Add a copy of this task that runs once for each item of its inputs.
 
         Inputs marked `unmapped` go whole to each run; the width is that of the shortest of the
