@@ -41,6 +41,9 @@ class DaskCollection:
     def __dask_layers__(self) -> tuple[str, ...]:
         return self.as_collection().__dask_layers__()
 
+    #: Nothing in a flow's graph may be fused or dropped: each node has a state.
+    __dask_optimize__ = None
+
     def __dask_tokenize__(self) -> Any:
         return self.as_collection().__dask_tokenize__()
 
@@ -95,6 +98,8 @@ class FlowState:
 
     def __dask_layers__(self) -> tuple[str, ...]:
         return tuple(self._dsk.layers) if hasattr(self._dsk, "layers") else ()
+
+    __dask_optimize__ = None
 
     def __dask_tokenize__(self) -> Any:
         return self._keys

@@ -20,7 +20,9 @@ LAYERS = (
     "executors triggers settings logs errors",
     "engine.flow_runner",
     "engine.task_runner engine.node engine.grouping engine.compile engine.executors",
-    "engine.ledger engine.stream",
+    "engine.advance engine.outcome",
+    "engine.ledger engine.stream engine.child engine.child_main engine.child_process"
+    " engine.timeouts",
     "engine.triggers engine.cache engine.result engine.context",
     "engine.graph engine.state engine.errors engine.clock engine.signals engine.failures version"
     " engine.logs engine.prints",
@@ -34,7 +36,7 @@ DASK = {"dask", "distributed"}
 DATABASES = {"sqlite3", "psycopg", "sqlalchemy"}
 WEB = {"http", "httpx", "starlette", "fastapi", "uvicorn", "aiohttp", "flask"}
 HOME_OF = {
-    **dict.fromkeys(DASK, ("engine.compile", "engine.stream", "engine.executors.dask")),
+    **dict.fromkeys(DASK, ("engine.compile", "engine.stream", "engine.executors.dask", "dask_collection")),
     **dict.fromkeys(DATABASES, ("engine.ledger", "server")),
     **dict.fromkeys(WEB, ("server", "client")),
     "bokeh": ("viz", "server"),
