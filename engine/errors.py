@@ -180,6 +180,17 @@ class ClusterUnreachable(PrefectDaskError, ConnectionError):
         self.address, self.seconds, self.cause = address, seconds, cause
 
 
+class ClusterNotStarted(PrefectDaskError, RuntimeError):
+    """A temporary cluster could not be started."""
+
+    def __init__(self, maker: str, cause: str) -> None:
+        super().__init__(
+            f"{maker} could not start a cluster: {cause}; in a script, run the flow below "
+            f"`if __name__ == '__main__':`, because new worker processes import the script"
+        )
+        self.maker, self.cause = maker, cause
+
+
 class ClusterLost(PrefectDaskError, ConnectionError):
     """The connection to the scheduler broke during a run."""
 

@@ -19,6 +19,7 @@ from ..advance import HandOver
 from ..compile import Keys, as_expression, compile_nodes
 from ..errors import (
     ClusterLost,
+    ClusterNotStarted,
     ClusterUnreachable,
     NodeFailed,
     ResultLost,
@@ -94,12 +95,7 @@ class DaskRun:
         with self._arrived:
             if not self._events:
                 self._arrived.wait(min(timeout_seconds, LOOK_SECONDS))
-        events: list[Event] = []
-        while self._events:
-            event = self._events.popleft()
-            if isinstance(event, StateChange) and event.is_over:
-                self._end(event)
-            events.append(event)
+        events = self._take_events()
         if clock.monotonic() - self._last_look > LOOK_SECONDS:
             self._last_look = clock.monotonic()
             events += self._look()
@@ -110,25 +106,41 @@ class DaskRun:
             self._futures.pop(node, None)
             self._over.pop(node, None)
 
-    def close(self, *, is_cancelled: bool) -> None:
+    def close(self, *, is_cancelled: bool) -> list[Event]:
         self._hub.forget(self._package.token)
-        is_connected = self._client.status == "running"
+        events = self._take_events()
         try:
-            if is_connected and is_cancelled:
-                self._client.cancel(list(self._futures.values()), force=True)
-            elif is_connected and self._owns_client:
-                self._fetch_all()
-            if is_connected:
-                self._client.unregister_worker_plugin(self._plugin.name)
-        except (
-            Exception
-        ) as error:  # the cluster may go at any moment; the states are known all the same
+            if self._client.status == "running":
+                self._end_on_cluster(is_cancelled=is_cancelled)
+        except Exception as error:
+            # The cluster may go at any moment; the states are known all the same.
             get_logger("DaskExecutor").warning("clearing away the run failed: %s", text_of(error))
         finally:
             self._out.clear()
             self._futures.clear()
             self._repairs.clear()
             self._over.clear()
+        return events
+
+    def _end_on_cluster(self, *, is_cancelled: bool) -> None:
+        try:
+            if is_cancelled:
+                # What is over is in the states that the user gets.
+                running = [f for node, f in self._futures.items() if node not in self._over]
+                self._client.cancel(running, force=True)
+            if self._owns_client:
+                self._fetch_all()
+        finally:
+            self._client.unregister_worker_plugin(self._plugin.name)
+
+    def _take_events(self) -> list[Event]:
+        events: list[Event] = []
+        while self._events:
+            event = self._events.popleft()
+            if isinstance(event, StateChange) and event.is_over:
+                self._end(event)
+            events.append(event)
+        return events
 
     # ---- what the hub brings, in the client's thread
 
@@ -215,7 +227,7 @@ class DaskRun:
             lost = ", ".join(repr(self._name(need)) for need in erred)
             cause: Exception = NodeFailed(
                 self._name(node),
-                f"the result of {lost} was lost, and made again in vain: {error!r}",
+                f"the result of {lost} was lost, and made again in vain: {text_of(error)}",
             )
             return [NodeCrashed(node, cause, "")]
         if isinstance(error, KilledWorker):
@@ -229,13 +241,25 @@ class DaskRun:
         waiting = [(node, state) for node, state in self._over.items() if state._lazy is not None]
         for start in range(0, len(waiting), FETCH_AT_ONCE):
             part = waiting[start : start + FETCH_AT_ONCE]
-            wholes = self._client.gather([self._futures[node] for node, _ in part])
+            try:
+                wholes = self._client.gather([self._futures[node] for node, _ in part])
+            except Exception:  # one of them cannot be had; the others can
+                wholes = [self._fetch(node) for node, _ in part]
             for (_, state), whole in zip(part, wholes, strict=True):
+                if isinstance(whole, ResultLost):
+                    state._lazy = LostState(whole)
+                    continue
                 state._result, state._cached_inputs, state._lazy = (
                     whole._result,
                     whole._cached_inputs,
                     None,
                 )
+
+    def _fetch(self, node: NodeId) -> State | ResultLost:
+        try:
+            return RemoteState(self._futures[node], self._name(node)).fetch_state()
+        except ResultLost as lost:
+            return lost
 
     def _name(self, node: NodeId) -> str:
         return self._package.graph.nodes[node[0]].label.name
@@ -253,11 +277,23 @@ class RemoteState:
         """The whole state; raises ResultLost when the cluster is gone."""
         try:
             state: State = self._future.result()
-        except (
-            Exception
-        ) as error:  # cancelled, closed, lost, or the user's object does not open here
+        except Exception as error:
+            # Cancelled, closed, lost, or the user's object does not open here.
             raise ResultLost(self._task, f"{type(error).__name__}: {text_of(error)}") from error
         return state
+
+
+class LostState:
+    """A state whose result could not be brought home."""
+
+    __slots__ = ("_lost",)
+
+    def __init__(self, lost: ResultLost) -> None:
+        self._lost = lost
+
+    def fetch_state(self) -> State:
+        """Raises ResultLost."""
+        raise self._lost
 
 
 class DaskExecutor(Executor):
@@ -412,7 +448,12 @@ class DaskExecutor(Executor):
                     f"DaskExecutor: cluster_class {self.cluster_class!r} cannot be imported: {error}; give "
                     f"the full path, such as 'dask_kubernetes.operator.KubeCluster'"
                 ) from error
-        cluster: AbstractContextManager[Any] = maker(**arguments)
+        try:
+            cluster: AbstractContextManager[Any] = maker(**arguments)
+        except RuntimeError as error:  # what a Dask cluster raises whose workers do not come up
+            raise ClusterNotStarted(
+                getattr(maker, "__name__", repr(maker)), text_of(error)
+            ) from error
         return cluster
 
     def __repr__(self) -> str:
