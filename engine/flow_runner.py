@@ -108,6 +108,7 @@ class FlowRunner:
         #: Per task, how many of those below it are not finished: at 0 its result is needed no more.
         self._needed_by = [len(below) for below in graph.downstream]
         self._is_settled = [False] * len(graph)
+        self._is_closing = False
         self._attempts = [1] * len(graph)
 
     def run(self, state: State | None = None) -> State:
@@ -156,18 +157,19 @@ class FlowRunner:
 
     def _advance_to_the_end(self, graph_run: GraphRun) -> State:
         """Hand over, take in, hand over again, until nothing is under way or due."""
+        error: Exception | None = None
         is_whole = False
         try:
             self._advance(graph_run)
             is_whole = True
-        except (
-            Exception
-        ) as error:  # what goes wrong on the way must end in a state, with what is known
+        except Exception as caught:
+            # What goes wrong on the way must end in a state, with what is known.
             self.logger.exception("flow run %r failed", self.info.flow_run_name)
-            return self._failed(error)
+            error = caught
         finally:
-            graph_run.close(is_cancelled=not is_whole)
-        return self._outcome()
+            self._is_closing = True
+            self._take_in(graph_run, graph_run.close(is_cancelled=not is_whole))
+        return self._outcome() if error is None else self._failed(error)
 
     def _advance(self, graph_run: GraphRun) -> None:
         book = self.book
@@ -197,7 +199,7 @@ class FlowRunner:
         return bool(resumed)
 
     def _hand_over(self, graph_run: GraphRun, plan: Sequence[HandOver]) -> None:
-        if plan:
+        if plan and not self._is_closing:
             graph_run.extend(plan)
 
     def _take_in(self, graph_run: GraphRun, events: Iterable[Event]) -> None:

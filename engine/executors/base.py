@@ -42,8 +42,12 @@ class GraphRun(Protocol):
         """Let go of the values of nodes that nothing needs any more."""
         ...
 
-    def close(self, *, is_cancelled: bool) -> None:
-        """End the run here: with `is_cancelled`, stop what is running; either way leave nothing behind."""
+    def close(self, *, is_cancelled: bool) -> list[Event]:
+        """End the run here: with `is_cancelled`, stop what is running; either way leave nothing behind.
+
+        Returns:
+            What happened since the last `wait`.
+        """
         ...
 
 

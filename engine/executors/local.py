@@ -120,15 +120,19 @@ class InlineRun:
             board.finish(item.node, state)
             if clock.monotonic() > until:
                 break
-        events = self._events.copy()
-        self._events.clear()
-        return events
+        return self._take_events()
 
     def release(self, nodes: Iterable[NodeId]) -> None:
         self._board.release(nodes)
 
-    def close(self, *, is_cancelled: bool) -> None:
+    def close(self, *, is_cancelled: bool) -> list[Event]:
         self._board = Board()
+        return self._take_events()
+
+    def _take_events(self) -> list[Event]:
+        events = self._events.copy()
+        self._events.clear()
+        return events
 
 
 class Lane(Protocol):
@@ -200,16 +204,13 @@ class PooledRun:
         with self._has_events:
             if not self._events:
                 self._has_events.wait(timeout_seconds)
-        events = []
-        while self._events:
-            events.append(self._events.popleft())
-        return events
+        return self._take_events()
 
     def release(self, nodes: Iterable[NodeId]) -> None:
         with self._changed:
             self._board.release(nodes)
 
-    def close(self, *, is_cancelled: bool) -> None:
+    def close(self, *, is_cancelled: bool) -> list[Event]:
         with self._changed:
             self._is_closing, self._is_cancelled = True, is_cancelled
             self._board.ready.clear()
@@ -221,6 +222,13 @@ class PooledRun:
         for thread in self._threads:
             thread.join(max(0.0, until - clock.monotonic()))
         self._threads.clear()
+        return self._take_events()
+
+    def _take_events(self) -> list[Event]:
+        events = []
+        while self._events:
+            events.append(self._events.popleft())
+        return events
 
     def report(self, event: Event) -> None:
         """Take an event from a lane; called by its thread."""

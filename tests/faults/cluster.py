@@ -1,0 +1,140 @@
+"""A Dask cluster whose parts are processes of their own, so that a test may kill any of them."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import distributed
+import psutil
+
+from tests.waiting import wait_until
+
+REPOSITORY = Path(__file__).parents[2]
+
+#: How long a process may take to start, seconds: importing Dask takes one, on a busy machine several.
+START_SECONDS = 30.0
+
+
+class Cluster:
+    """A scheduler and its workers.
+
+    Args:
+        folder: Where its files and logs go.
+        allowed_failures: How many workers may die on a task before Dask gives it up.
+    """
+
+    def __init__(self, folder: Path, *, allowed_failures: int = 3) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.scheduler_file = folder / "scheduler.json"
+        self.workers: dict[str, subprocess.Popen[bytes]] = {}
+        self._all: list[subprocess.Popen[bytes]] = []
+        self.scheduler = self._start(
+            "scheduler",
+            ["-m", "distributed.cli.dask_scheduler", "--port", "0", "--host", "127.0.0.1"]
+            + ["--no-dashboard", "--scheduler-file", str(self.scheduler_file)],
+            {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(allowed_failures)},
+        )
+
+    def add_worker(self, name: str, *, resources: str = "", threads: int = 1) -> None:
+        """Start a worker; it waits for the scheduler by itself. Nobody starts it again when it dies."""
+        options = ["--resources", resources] if resources else []
+        self.workers[name] = self._start(
+            name,
+            ["-m", "distributed.cli.dask_worker", "--scheduler-file", str(self.scheduler_file)]
+            + ["--no-nanny", "--no-dashboard", "--name", name, "--nthreads", str(threads)]
+            + ["--local-directory", str(self.folder), *options],
+        )
+
+    def add_program(self, name: str, program: list[str], environment: dict[str, str]) -> None:
+        """Start a worker in a way of one's own: Python with these arguments."""
+        self.workers[name] = self._start(name, program, environment)
+
+    @property
+    def address(self) -> str:
+        """The scheduler's address, as soon as it has one."""
+
+        def read() -> str:
+            try:
+                address: str = json.loads(self.scheduler_file.read_text())["address"]
+            except (OSError, ValueError):
+                return ""
+            return address
+
+        return wait_until(read, START_SECONDS, what="the scheduler's address")
+
+    def wait_for_workers(self) -> None:
+        """Wait until each worker that was started has reported in."""
+        with self.client() as client:
+            client.wait_for_workers(len(self.workers), timeout=START_SECONDS)
+
+    def client(self, **options: object) -> distributed.Client:
+        """A client of the cluster."""
+        return distributed.Client(self.address, **{"set_as_default": False, **options})
+
+    def close(self) -> None:
+        """End all that is left of it."""
+        for process in self._all:
+            process.kill()
+        for process in self._all:
+            process.wait(20)
+
+    def log(self, name: str) -> str:
+        """What the scheduler or a worker has written so far."""
+        return (self.folder / f"{name}.log").read_text(errors="replace")
+
+    def _start(
+        self, name: str, arguments: list[str], environment: dict[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        # So that workers find the functions that tests define.
+        variables = {**os.environ, "PYTHONPATH": str(REPOSITORY), **(environment or {})}
+        with (self.folder / f"{name}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                env=variables,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        self._all.append(process)
+        return process
+
+
+@contextmanager
+def cluster_of(
+    folder: Path, *workers: str, allowed_failures: int = 3, is_ready: bool = True
+) -> Iterator[Cluster]:
+    """A cluster with one-thread workers of these names, ready to work."""
+    cluster = Cluster(folder, allowed_failures=allowed_failures)
+    try:
+        for name in workers:
+            cluster.add_worker(name)
+        if is_ready:
+            cluster.wait_for_workers()
+        yield cluster
+    finally:
+        cluster.close()
+
+
+def keys_on(client: distributed.Client) -> list[str]:
+    """The keys of all tasks that the scheduler knows."""
+    keys: list[str] = client.run_on_scheduler(
+        lambda dask_scheduler: sorted(str(key) for key in dask_scheduler.tasks)
+    )
+    return keys
+
+
+def wait_until_empty(cluster: Cluster, timeout_seconds: float = 10.0) -> None:
+    """Wait until the scheduler holds no key any more."""
+    with cluster.client() as client:
+        wait_until(lambda: not keys_on(client), timeout_seconds, what="a scheduler without keys")
+
+
+def processes_below() -> set[psutil.Process]:
+    """All processes that this one has started, directly or not."""
+    return set(psutil.Process().children(recursive=True))

@@ -1,0 +1,159 @@
+"""A Dask worker dies while it runs a task: an attempt is lost, not the run."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from prefect_dask import Flow, task, triggers
+from prefect_dask.engine.errors import ResultLost, WorkerDied
+from prefect_dask.engine.state import Crashed, TriggerFailed
+from prefect_dask.executors import DaskExecutor
+from tests.faults.bodies import (
+    add,
+    counted,
+    dying,
+    holding,
+    marks,
+    note,
+    number,
+)
+from tests.faults.cluster import cluster_of
+from tests.faults.watching import Watch, show
+from tests.waiting import wait_until
+
+
+@task(trigger=triggers.all_finished)
+def after_all(folder: Path) -> str:
+    note(folder, "after_all")
+    return "ran"
+
+
+def test_a_task_whose_worker_ends_itself_runs_again_and_the_record_shows_it(gate, tmp_path):
+    with Flow("dies once") as flow:
+        survivor = dying(gate, times=1)
+        below = add(number(1), upstream_tasks=[survivor])
+    watch = Watch("dying", "Running", show(gate))
+
+    with cluster_of(tmp_path / "cluster", "one", "two") as cluster:
+        state = flow.run(executor=DaskExecutor(cluster.address), on_state=watch)
+
+    assert state.is_successful()
+    assert state.result[survivor].result == "survived"
+    assert state.result[below].result == 2
+    assert watch.states("dying") == ["Running", "Pending", "Running", "Success"]
+    lost, again = watch.of("dying")[1:3]
+    assert lost.message == f"attempt lost: worker {lost.worker} died while it held this task"
+    assert again.worker != lost.worker
+    assert len(marks(gate, "dying")) == 2
+
+
+def test_a_task_whose_worker_is_killed_from_outside_runs_again(gate, tmp_path):
+    with Flow("killed from outside") as flow:
+        held = holding(gate)
+
+    def kill_it(record):
+        began = wait_until(lambda: marks(gate, "holding-began"))
+        (gate / "go").touch()
+        os.kill(int(began[0].read_text()), signal.SIGSTOP)  # so that it cannot go on meanwhile
+        os.kill(int(began[0].read_text()), signal.SIGKILL)
+
+    watch = Watch("holding", "Running", kill_it)
+    with cluster_of(tmp_path / "cluster", "one", "two") as cluster:
+        state = flow.run(executor=DaskExecutor(cluster.address), on_state=watch)
+
+    assert state.result[held].result == "let go"
+    assert watch.states("holding")[:2] == ["Running", "Pending"]
+    assert watch.states("holding")[-2:] == ["Running", "Success"]
+
+
+def test_what_kills_every_worker_is_given_up_and_the_rest_goes_on(gate, tmp_path):
+    with Flow("kills workers") as flow:
+        fatal = dying(gate, times=99)
+        sibling = counted(gate, "sibling")
+        below = add(fatal)
+        last = after_all(gate, upstream_tasks=[fatal, sibling])
+        flow.set_reference_tasks([below, last])
+    watch = Watch("dying", "Running", show(gate))
+
+    with cluster_of(tmp_path / "cluster", "one", "two", "three", allowed_failures=1) as cluster:
+        state = flow.run(executor=DaskExecutor(cluster.address), on_state=watch)
+
+        tasks = state.result
+        assert state.is_failed()
+        assert type(tasks[fatal]) is Crashed
+        assert type(tasks[fatal].result) is WorkerDied
+        workers = {record.worker for record in watch.of("dying") if record.state == "Running"}
+        assert len(workers) == 2
+        assert tasks[fatal].result.worker in workers
+        assert tasks[fatal].result.deaths == 2
+        assert f"2 workers died while they ran it, the last one {tasks[fatal].result.worker}" in (
+            tasks[fatal].message
+        )
+        assert tasks[sibling].result == 1
+        assert tasks[below].is_failed()
+        assert tasks[below].message.startswith("'add' did not run: 'dying' failed: ")
+        assert watch.states("add") == ["TriggerFailed"]
+        assert tasks[last].result == "ran"
+        assert watch.states("dying") == ["Running", "Pending"] * 2 + ["Crashed"]
+
+
+@task
+def made_once(folder: Path) -> int:
+    """Succeeds once; ends its process each time that it is asked again."""
+    note(folder, "made")
+    if len(marks(folder, "made")) > 1:
+        os._exit(3)
+    return 7
+
+
+@task
+def consume(folder: Path, x: int, *, must_be_seen: bool) -> int:
+    """Ends its worker, which holds the only copy of its input; the second time it succeeds."""
+    note(folder, "consume")
+    if must_be_seen:
+        wait_until((folder / "seen-1").exists)
+    if len(marks(folder, "consume")) == 1:
+        os._exit(3)
+    return x + 1
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_result_that_dies_with_its_worker_is_made_again(gate, tmp_path, is_known):
+    with Flow("result dies") as flow:
+        made = counted(gate, "made", 7)
+        used = consume(gate, made, must_be_seen=is_known)
+    watch = Watch("counted", "Success", show(gate))
+
+    with cluster_of(tmp_path / "cluster", "one", "two") as cluster:
+        state = flow.run(executor=DaskExecutor(cluster.address), on_state=watch)
+
+    assert state.is_successful(), state.result
+    assert len(marks(gate, "made")) == 2
+    assert state.result[used].result == 8
+    assert state.result[made].result == 7
+    assert watch.states("counted")[-2:] == ["Running", "Success"]
+    assert watch.states("counted").count("Success") == 1
+
+
+def test_a_run_ends_when_a_finished_result_is_lost_and_cannot_be_made_again(gate, tmp_path):
+    with Flow("lost for good") as flow:
+        made = made_once(gate)
+        used = consume(gate, made, must_be_seen=True)
+        below = add(used)
+        other = number(3)
+    watch = Watch("made_once", "Success", show(gate))
+
+    with cluster_of(tmp_path / "cluster", "one", "two", "three", allowed_failures=0) as cluster:
+        state = flow.run(executor=DaskExecutor(cluster.address), on_state=watch)
+
+    tasks = state.result
+    assert state.is_failed()
+    assert tasks[made].is_successful()
+    with pytest.raises(ResultLost, match="made_once"):
+        tasks[made].result  # noqa: B018
+    assert type(tasks[used]) is Crashed
+    assert "made_once" in tasks[used].message
+    assert type(tasks[below]) is TriggerFailed
+    assert tasks[other].result == 3
