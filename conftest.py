@@ -1,9 +1,17 @@
-"""Runs the Python code in README.md and docs/ as tests; one page is one program."""
+"""Runs the Python code in README.md and docs/ as tests; a page is one program.
 
+A block of ```text``` below a block of Python is what that one printed, and is held to it.
+"""
+
+from contextlib import redirect_stdout
+from io import StringIO
 from typing import Any
 
-from sybil import Sybil
-from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+from sybil import Example, Sybil
+from sybil.evaluators.python import PythonEvaluator
+from sybil.parsers.markdown import CodeBlockParser, SkipParser
+
+PRINTED = "__printed__"
 
 
 def as_a_script(namespace: dict[str, Any]) -> None:
@@ -11,8 +19,20 @@ def as_a_script(namespace: dict[str, Any]) -> None:
     namespace["__name__"] = "__main__"
 
 
+def run(example: Example) -> None:
+    """Run a block of Python, and keep what it printed."""
+    with redirect_stdout(StringIO()) as printed:
+        PythonEvaluator()(example)
+    example.namespace[PRINTED] = printed.getvalue()
+
+
+def compare(example: Example) -> None:
+    """Hold a block of text to what the Python above it printed."""
+    assert example.parsed.strip() == example.namespace.get(PRINTED, "").strip()
+
+
 pytest_collect_file = Sybil(
-    parsers=[PythonCodeBlockParser(), SkipParser()],
-    patterns=["README.md", "docs/**/*.md", "docs/*.md"],
+    parsers=[CodeBlockParser("python", run), CodeBlockParser("text", compare), SkipParser()],
+    patterns=["README.md", "docs/*.md", "docs/**/*.md"],
     setup=as_a_script,
 ).pytest()
