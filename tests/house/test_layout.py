@@ -120,3 +120,14 @@ def test_no_file_speaks_of_the_machine_it_was_written_on():
         if place.search(line)
     ]
     assert not found, "\n".join(found)
+
+
+def test_every_link_in_a_page_leads_somewhere():
+    broken = [
+        f"{page}: {target}"
+        for page in files_of_the_repository()
+        if page.suffix == ".md"
+        for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text("utf-8"))
+        if not (page.parent / target).exists()
+    ]
+    assert not broken, "\n".join(broken)
