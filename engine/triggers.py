@@ -133,8 +133,7 @@ class _Some:
             return True
         raise TRIGGERFAIL(
             f"{_name(upstream)!r} did not run: its trigger is {self!r}, and {count} of "
-            f"{len(states)} upstream "
-            f"tasks did"
+            f"{len(states)} upstream tasks did"
         )
 
     def __repr__(self) -> str:

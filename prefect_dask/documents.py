@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from prefect_dask.naming import name_of_value
+
 #: Settings of a task that its document gives as they are, or by name where JSON cannot say them.
 TASK_SETTINGS = (
     "max_retries",
@@ -104,12 +106,13 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return {key: plain(item) for key, item in value.items()}
-    return name_of(value) if hasattr(value, "__qualname__") else f"{value!r:.200}"
+    return name_of(value) if hasattr(value, "__qualname__") else name_of_value(value)
 
 
 def name_of(thing: Any) -> str:
     """Where a class or function is found: module and name."""
-    return f"{thing.__module__}.{thing.__qualname__}"
+    module = getattr(thing, "__module__", None)
+    return f"{module}.{thing.__qualname__}" if module else str(thing.__qualname__)
 
 
 def _type_name(kind: Any) -> str:

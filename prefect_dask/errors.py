@@ -41,8 +41,7 @@ class OutsideFlow(FlowError):
     def __init__(self, task: str) -> None:
         super().__init__(
             f"task {task!r} was called outside a flow; call it inside `with Flow(...)`, pass "
-            "flow=..., or call "
-            f"its run method to run it here and now"
+            "flow=..., or call its run method to run it here and now"
         )
         self.task = task
 
@@ -53,8 +52,8 @@ class NotIterable(FlowError, TypeError):
     def __init__(self, task: str) -> None:
         super().__init__(
             f"task {task!r} cannot be iterated over or unpacked: what it returns is not known "
-            "while the flow is "
-            f"written; give it nout=<number>, or a return annotation such as tuple[int, str]"
+            "while the flow is written; give it nout=<number>, or a return annotation such as "
+            "tuple[int, str]"
         )
         self.task = task
 
@@ -76,8 +75,7 @@ class NotATask(FlowError, TypeError):
     def __init__(self, flow: str, thing: str) -> None:
         super().__init__(
             f"flow {flow!r}: {thing} is not a task; make it one with @task, or make an object of "
-            "its Task class "
-            f"first"
+            "its Task class first"
         )
         self.flow, self.thing = flow, thing
 
@@ -88,8 +86,7 @@ class UnknownTask(FlowError):
     def __init__(self, flow: str, task: str) -> None:
         super().__init__(
             f"flow {flow!r}: task {task!r} is not in the flow; calling a task adds a copy of it, "
-            "so use what the "
-            f"call returned, or add this one with flow.add_task()"
+            "so use what the call returned, or add this one with flow.add_task()"
         )
         self.flow, self.task = flow, task
 
@@ -100,8 +97,7 @@ class DuplicateSlug(FlowError):
     def __init__(self, flow: str, task: str, slug: str) -> None:
         super().__init__(
             f"flow {flow!r}: task {task!r} cannot have the slug {slug!r}, another task has it; "
-            "give one of them "
-            f"another slug, or none: then the flow makes one"
+            "give one of them another slug, or none: then the flow makes one"
         )
         self.flow, self.task, self.slug = flow, task, slug
 
@@ -113,8 +109,7 @@ class DuplicateParameter(DuplicateSlug):
         FlowError.__init__(
             self,
             f"flow {flow!r}: it has another parameter named {name!r}; make the Parameter once and "
-            "use it "
-            f"everywhere, or name one of them differently",
+            "use it everywhere, or name one of them differently",
         )
         self.flow, self.task, self.slug = flow, name, name
 
@@ -125,8 +120,7 @@ class ArgumentTaken(FlowError):
     def __init__(self, flow: str, task: str, key: str) -> None:
         super().__init__(
             f"flow {flow!r}: the argument {key!r} of task {task!r} is already given; to run the "
-            "task once more "
-            f"with other arguments, call the task, or bind a copy of it"
+            "task once more with other arguments, call the task, or bind a copy of it"
         )
         self.flow, self.task, self.key = flow, task, key
 
@@ -153,8 +147,7 @@ class FlowCycle(FlowError):
             cycle = " -> ".join(map(repr, names))
         super().__init__(
             f"flow {flow!r}: {tasks[0]!r} cannot run before itself; the cycle is {cycle}. Remove "
-            "one of these "
-            f"edges."
+            "one of these edges."
         )
         self.flow, self.tasks = flow, list(tasks)
 
@@ -165,8 +158,7 @@ class ParameterHasUpstream(FlowError):
     def __init__(self, flow: str, parameter: str, upstream: str) -> None:
         super().__init__(
             f"flow {flow!r}: parameter {parameter!r} cannot wait for {upstream!r}: parameters are "
-            "known before "
-            f"any task runs; let the task that uses it wait instead"
+            "known before any task runs; let the task that uses it wait instead"
         )
         self.flow, self.parameter, self.upstream = flow, parameter, upstream
 
@@ -197,8 +189,7 @@ class MissingParameters(FlowError):
     def __init__(self, flow: str, names: Sequence[str], known: Sequence[str]) -> None:
         super().__init__(
             f"flow {flow!r}: it needs a value for parameter {named(names)}; pass it to run(), or "
-            "give it a "
-            f"default (the parameters are {named(known)})"
+            f"give it a default (the parameters are {named(known)})"
         )
         self.flow, self.names, self.known = flow, list(names), list(known)
 
@@ -220,8 +211,7 @@ class NoMoreEvents(FlowError):
     def __init__(self, flow: str) -> None:
         super().__init__(
             f"flow {flow!r}: its schedule has no event left; give it a later end, or run the flow "
-            "now with "
-            f"run_on_schedule=False"
+            "now with run_on_schedule=False"
         )
         self.flow = flow
 

@@ -133,9 +133,8 @@ class Flow(TaskGraph, DaskCollection):
             for task in loose:
                 if task not in self:
                     warnings.warn(
-                        f"flow {self.name!r}: {task!r} was made inside the `with` block and is "
-                        "not used in the "
-                        f"flow; call it, make it an input of a task, or add it with "
+                        f"flow {self.name!r}: {task!r} was made inside the `with` block and is not "
+                        "used in the flow; call it, make it an input of a task, or add it with "
                         "flow.add_task()",
                         stacklevel=2,
                     )

@@ -24,6 +24,7 @@ from prefect_dask.errors import (
     RunWhileWriting,
     UnknownParameters,
     UnknownTask,
+    WrongSetting,
 )
 from prefect_dask.settings import config
 from prefect_dask.task import Task
@@ -208,9 +209,22 @@ def _call_on_failure(flow: Any, old: State, new: State) -> None:
 
 
 def default_executor() -> Any:
-    """An executor of the class that the configuration names."""
-    module, _, name = config.engine.executor.default_class.rpartition(".")
-    return getattr(import_module(module), name)()
+    """An executor of the class that the configuration names.
+
+    Raises:
+        WrongSetting: There is no such class.
+    """
+    full_name = config.engine.executor.default_class
+    module, _, name = full_name.rpartition(".")
+    try:
+        executor_class = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as exc:
+        raise WrongSetting(
+            "engine.executor.default_class",
+            f"{full_name!r} cannot be imported ({exc}); name a class such as "
+            "'prefect_dask.executors.LocalExecutor'",
+        ) from exc
+    return executor_class()
 
 
 def _index(flow: TaskGraph, index_of: Mapping[Any, int], task: Any) -> int:

@@ -112,15 +112,13 @@ def _read(function: Callable[..., Any], task: str, skip_first: bool) -> RunSigna
             raise WrongSignature(
                 task,
                 f"takes {parameter.name!r} by position only; arguments reach it by name: drop the "
-                "'/', or wrap "
-                f"it in a function",
+                "'/', or wrap it in a function",
             )
         if parameter.name in RESERVED:
             raise WrongSignature(
                 task,
                 f"has an argument {parameter.name!r}, which calling a task takes for itself; "
-                "rename it (the "
-                f"names taken are {', '.join(sorted(RESERVED))})",
+                f"rename it (the names taken are {', '.join(sorted(RESERVED))})",
             )
     named = [p for p in parameters if p.kind is not p.VAR_KEYWORD]
     return RunSignature(

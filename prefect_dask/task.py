@@ -22,6 +22,7 @@ from typing import (
 )
 
 from prefect_dask.engine.context import context
+from prefect_dask.engine.logs import get_logger
 from prefect_dask.engine.state import State
 from prefect_dask.engine.triggers import Trigger, all_successful
 from prefect_dask.errors import (
@@ -330,7 +331,7 @@ class Task(Operators["Task"]):
     @property
     def logger(self) -> logging.Logger:
         """Where the task's own lines go."""
-        return logging.getLogger(f"prefect_dask.{self.name}")
+        return get_logger(self.name)
 
     # ---- into a flow
 
@@ -635,7 +636,7 @@ def _as_delay(owner: str, delay: Any) -> timedelta:
     if not isinstance(delay, timedelta):
         raise WrongSettingType(
             owner,
-            f"retry_delay must be a timedelta, seconds, a list of them or a function, got "
+            "retry_delay must be a timedelta, seconds, a list of them or a function, got "
             f"{delay!r}",
         )
     if delay < timedelta(0):
