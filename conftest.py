@@ -11,6 +11,8 @@ from sybil import Example, Sybil
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser, SkipParser
 
+pytest_plugins = ["tests.lasting"]
+
 PRINTED = "__printed__"
 
 

@@ -1,13 +1,11 @@
 """What holds for every test: it leaves nothing behind."""
 
-from collections.abc import Generator, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
+from tests.lasting import LASTING
 from tests.leftovers import Running, nothing_left
-
-LASTING = pytest.StashKey[Running]()
 
 
 @pytest.fixture(autouse=True)
@@ -17,17 +15,3 @@ def leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     stash.setdefault(LASTING, Running())
     with nothing_left(lambda: stash[LASTING]):
         yield
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup(
-    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
-) -> Generator[None, object, object]:
-    """Note what a fixture that outlives a test has started: no test has to end that."""
-    if fixturedef.scope == "function":
-        return (yield)
-    before = Running.now()
-    made = yield
-    stash = request.session.stash
-    stash[LASTING] = stash.get(LASTING, Running()) | (Running.now() - before)
-    return made

@@ -79,9 +79,21 @@ def processes_that_python_keeps() -> set[int | None]:
     }
 
 
+#: pytest tells in the first where it is; a Dask nanny sets the others in its own process, for its workers.
+NOT_OURS = {
+    "PYTEST_CURRENT_TEST",
+    "MALLOC_TRIM_THRESHOLD_",
+    "MKL_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "PYTHONHASHSEED",
+    "__DASK_PARENT_PID",
+}
+
+
 def environment() -> dict[str, str]:
-    """The environment, without the variable in which pytest tells where it is."""
-    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    """The environment, without what test runner and Dask keep there."""
+    return {name: value for name, value in os.environ.items() if name not in NOT_OURS}
 
 
 @contextmanager
