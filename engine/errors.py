@@ -162,10 +162,10 @@ class WorkerDied(PrefectDaskError):
 
 
 class NodeFailed(PrefectDaskError):
-    """Dask could not run a node, for a reason outside the task's own code."""
+    """An executor could not run a node, for a reason outside the task's own code."""
 
     def __init__(self, task: str, cause: str) -> None:
-        super().__init__(f"task {task!r} could not be run on the cluster: {cause}")
+        super().__init__(f"task {task!r} could not be run: {cause}")
         self.task, self.cause = task, cause
 
 

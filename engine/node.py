@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import pickle
-import threading
 import uuid
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from functools import partial
 
 from . import clock, failures
 from .context import RunInfo
@@ -21,7 +21,7 @@ from .logs import LogLine, RecordForwarder, get_logger, tag_records
 from .state import Retrying, State
 from .stream import LineLogged, NodeId, Report, StateChange
 from .task_runner import TaskRunner
-from .timeouts import BodyStopped, stop_thread
+from .timeouts import Stoppable
 
 
 class RunPackage:
@@ -77,7 +77,7 @@ class HostedRun:
     ) -> None:
         self._runners = list(runners)
         self.report, self.worker, self.leaves_process = report, worker, leaves_process
-        self._running: dict[int, NodeId] = {}
+        self._calls: dict[Stoppable[State], None] = {}
 
     def runner(self, index: int) -> TaskRunner:
         """The runner of a task."""
@@ -92,8 +92,6 @@ class HostedRun:
     ) -> State:
         """Run one node; see `TaskRunner.run`."""
         here = _here.set((self, node))
-        me = threading.get_ident()
-        self._running[me] = node
         try:
             return self.runner(node[0]).run(
                 node,
@@ -105,13 +103,27 @@ class HostedRun:
                 worker=self.worker,
             )
         finally:
-            self._running.pop(me, None)
             _here.reset(here)
+
+    def run_stoppable(
+        self, node: NodeId, start: State | None, as_of: float, upstream: Sequence[State]
+    ) -> State:
+        """Run one node such that `stop` can end it.
+
+        Raises:
+            BodyStopped: It was stopped.
+        """
+        call = Stoppable(partial(self.run, node, start, as_of, upstream))
+        self._calls[call] = None
+        try:
+            return call.run()
+        finally:
+            del self._calls[call]
 
     def stop(self) -> None:
         """End the bodies that are running, as far as a thread can be ended from outside."""
-        for thread_id in list(self._running):
-            stop_thread(thread_id, BodyStopped)
+        for call in list(self._calls):
+            call.stop()
 
 
 #: The runs that this process hosts, by token.

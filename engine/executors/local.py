@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from .. import clock
 from ..advance import Given, HandOver
-from ..errors import ProcessDied
+from ..errors import NodeFailed, ProcessDied
+from ..failures import text_of
 from ..node import HostedRun, RunPackage
 from ..state import State
 from ..stream import AttemptLost, Event, NodeCrashed, NodeId
-from ..timeouts import BodyStopped, stop_thread
+from ..timeouts import BodyStopped
 from .base import Executor, GraphRun, call_in_context, map_nested
 from .processes import ProcessLane, call_in_child
 
@@ -144,7 +145,7 @@ class Lane(Protocol):
         """Run a node; raises ProcessDied when the process it ran in died."""
         ...
 
-    def interrupt(self, thread_id: int) -> None:
+    def interrupt(self) -> None:
         """End what the lane is running, as far as that can be done. Called from another thread."""
         ...
 
@@ -160,10 +161,10 @@ class ThreadLane:
         self._hosted, self.name = hosted, name
 
     def run(self, item: HandOver, start: State | None, upstream: Sequence[State]) -> State:
-        return self._hosted.run(item.node, start, item.as_of, upstream)
+        return self._hosted.run_stoppable(item.node, start, item.as_of, upstream)
 
-    def interrupt(self, thread_id: int) -> None:
-        stop_thread(thread_id, BodyStopped)
+    def interrupt(self) -> None:
+        self._hosted.stop()
 
     def close(self) -> None:
         pass
@@ -172,7 +173,13 @@ class ThreadLane:
 class PooledRun:
     """A flow run whose nodes run in a pool of threads, each with a lane of its own."""
 
-    def __init__(self, num_workers: int, make_lane: Callable[[PooledRun, str], Lane]) -> None:
+    def __init__(
+        self,
+        package: RunPackage,
+        num_workers: int,
+        make_lane: Callable[[PooledRun, str], Lane],
+    ) -> None:
+        self._nodes = package.graph.nodes
         self._board = Board()
         self._events: deque[Event] = deque()
         self._changed = threading.Condition()
@@ -180,7 +187,7 @@ class PooledRun:
         self._has_events = threading.Condition()
         self._is_closing = self._is_cancelled = False
         self._idle = 0
-        self._busy: dict[int, Lane] = {}
+        self._lanes: list[Lane] = []
         self._deaths: dict[NodeId, int] = {}
         self._make_lane = make_lane
         self._num_workers = num_workers
@@ -215,8 +222,8 @@ class PooledRun:
             self._is_closing, self._is_cancelled = True, is_cancelled
             self._board.ready.clear()
             if is_cancelled:
-                for thread_id, lane in self._busy.items():
-                    lane.interrupt(thread_id)
+                for lane in self._lanes:
+                    lane.interrupt()
             self._changed.notify_all()
         until = clock.monotonic() + STOP_GRACE_SECONDS
         for thread in self._threads:
@@ -230,6 +237,9 @@ class PooledRun:
             events.append(self._events.popleft())
         return events
 
+    def _task_name(self, node: NodeId) -> str:
+        return self._nodes[node[0]].label.name
+
     def report(self, event: Event) -> None:
         """Take an event from a lane; called by its thread."""
         self._events.append(event)
@@ -240,50 +250,51 @@ class PooledRun:
 
     def _work(self, number: int) -> None:
         lane = self._make_lane(self, f"worker-{number}")
-        me = threading.get_ident()
+        self._lanes.append(lane)
         try:
-            while (item := self._take(me, lane)) is not None:
+            while (item := self._take()) is not None:
                 start, upstream = self._board.start_of(item), self._board.upstream_of(item)
                 try:
                     state = lane.run(item, start, upstream)
                 except ProcessDied as death:
-                    self._take_back(me, lane, item, death)
+                    self._take_back(lane, item, death)
+                except Exception as error:  # not the task's: what it needs does not reach its place
+                    cause = f"{type(error).__name__}: {text_of(error)}"
+                    failed = NodeFailed(self._task_name(item.node), cause)
+                    self.report(NodeCrashed(item.node, failed, lane.name))
                 else:
-                    self._put(me, item.node, state)
+                    self._put(item.node, state)
         except BodyStopped:
             pass
         finally:
             lane.close()
 
-    def _take(self, me: int, lane: Lane) -> HandOver | None:
+    def _take(self) -> HandOver | None:
         with self._changed:
             while not self._is_closing:
                 if self._board.ready:
-                    item = self._board.ready.pop()
-                    self._busy[me] = lane
-                    return item
+                    return self._board.ready.pop()
                 self._idle += 1
                 self._changed.wait()
                 self._idle -= 1
         return None
 
-    def _put(self, me: int, node: NodeId, state: State) -> None:
+    def _put(self, node: NodeId, state: State) -> None:
         with self._changed:
-            self._busy.pop(me, None)
             became_ready = self._board.finish(node, state)
             if became_ready > 1 and self._idle:
                 self._changed.notify(became_ready - 1)  # one of them is for this thread
 
-    def _take_back(self, me: int, lane: Lane, item: HandOver, death: ProcessDied) -> None:
+    def _take_back(self, lane: Lane, item: HandOver, death: ProcessDied) -> None:
         with self._changed:
-            self._busy.pop(me, None)
             if self._is_closing:
                 return
             deaths = self._deaths[item.node] = self._deaths.get(item.node, 0) + 1
-            if deaths < DEATHS_ALLOWED:
-                self._board.ready.append(item)
+        # Before another thread can take it up: the news must come in that order.
+        self.report(AttemptLost(item.node, lane.name, str(death)))
         if deaths < DEATHS_ALLOWED:
-            self.report(AttemptLost(item.node, lane.name, str(death)))
+            with self._changed:
+                self._board.ready.append(item)
         else:
             error = ProcessDied(death.task, death.exit_code, deaths)
             self.report(NodeCrashed(item.node, error, lane.name))
@@ -364,8 +375,8 @@ class LocalDaskExecutor(Executor):
         if self.scheduler == "synchronous":
             return InlineRun(package)
         if self.scheduler == "threads":
-            return PooledRun(self._width(), partial(_thread_lane, package))
-        return PooledRun(self._width(), partial(_process_lane, package, package.dumps()))
+            return PooledRun(package, self._width(), partial(_thread_lane, package))
+        return PooledRun(package, self._width(), partial(_process_lane, package, package.dumps()))
 
     def _width(self) -> int:
         return self.num_workers or os.cpu_count() or 1

@@ -52,7 +52,7 @@ class ProcessLane:
             self._report(last._replace(state=state))
         return state
 
-    def interrupt(self, thread_id: int) -> None:
+    def interrupt(self) -> None:
         child = self._child
         if child is not None:
             child.kill()
