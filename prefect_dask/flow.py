@@ -95,8 +95,8 @@ class Flow(TaskGraph, DaskCollection):
         self.terminal_state_handler = terminal_state_handler
         self.run_config = run_config
         self.storage = storage
-        #: Tasks made inside the block being written, that are not in use yet.
-        self._loose: dict[Task, None] = {}
+        #: Tasks made inside the block being written, and not in use yet, with their flows.
+        self._loose: dict[Task, Flow] = {}
         self._blocks: list[FrameGuard] = []
         self._collection: tuple[tuple[Any, ...], FlowState] | None = None
         for task in tasks or ():
@@ -116,6 +116,10 @@ class Flow(TaskGraph, DaskCollection):
     # ---- the block in which it is written
 
     def __enter__(self) -> Self:
+        outer = the_context.get("flow")
+        if not self._blocks:
+            # Shared with the enclosing block: what is made in one may be used in the other.
+            self._loose = {} if outer is None else outer._loose
         guard = the_context(flow=self)
         guard.__enter__()
         self._blocks.append(guard)
@@ -128,20 +132,26 @@ class Flow(TaskGraph, DaskCollection):
         trace: TracebackType | None,
     ) -> None:
         self._blocks.pop().__exit__(kind, error, trace)
-        loose, self._loose = self._loose, {}
-        if error is None:
-            for task in loose:
-                if task not in self:
-                    warnings.warn(
-                        f"flow {self.name!r}: {task!r} was made inside the `with` block and is not "
-                        "used in the flow; call it, make it an input of a task, or add it with "
-                        "flow.add_task()",
-                        stacklevel=2,
-                    )
+        if self._blocks:
+            return
+        made_here = [task for task, flow in self._loose.items() if flow is self]
+        for task in made_here:
+            del self._loose[task]
+        self._loose = {}
+        if error is not None:
+            return
+        for task in made_here:
+            if task not in self:
+                warnings.warn(
+                    f"flow {self.name!r}: {task!r} was made inside the `with` block and is not "
+                    "used in the flow; call it, make it an input of a task, or add it with "
+                    "flow.add_task()",
+                    stacklevel=2,
+                )
 
     def task_was_made(self, task: Task) -> None:
         """Called by a task that is made inside the flow's block."""
-        self._loose[task] = None
+        self._loose[task] = self
 
     def task_was_used(self, task: Task) -> None:
         """Called by a task that is copied inside the flow's block."""
@@ -276,7 +286,7 @@ class Flow(TaskGraph, DaskCollection):
             FlowError: `new` cannot have these edges, as for `add_edge`.
         """
         if not isinstance(new, Task):
-            new = Constant(new)
+            new = self.task_for(new) if holds_task(new) else Constant(new)
         super().replace(old, new, validate)
 
     def copy(self) -> Self:

@@ -33,12 +33,22 @@ def function_named(function: Callable[..., Any]) -> Place | None:
 
 
 def function_by_name(place: Place) -> Callable[..., Any]:
-    """The function of the task at this place."""
+    """The function of the task at this place.
+
+    Raises:
+        ImportError: Here is no such module, or it has no such task.
+    """
     module, name = place
-    found: Any = import_module(module)
-    for part in name.split("."):
-        found = getattr(found, part)
-    function: Callable[..., Any] = found.__wrapped__
+    try:
+        found: Any = import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+        function: Callable[..., Any] = found.__wrapped__
+    except (ImportError, AttributeError) as exc:
+        raise ImportError(
+            f"the task {module}.{name} is not in this process ({exc}); install the same version of "
+            f"{module!r} here, or send it along with cloudpickle.register_pickle_by_value()"
+        ) from exc
     return function
 
 

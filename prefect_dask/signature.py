@@ -151,6 +151,8 @@ def length_of_returned_tuple(run: Callable[..., Any]) -> int | None:
     if typing.get_origin(returned) is not tuple:
         return None
     items = typing.get_args(returned)
+    if items == ((),):  # Tuple[()] on Python 3.10
+        return 0
     return None if Ellipsis in items else len(items)
 
 

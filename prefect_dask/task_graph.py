@@ -33,7 +33,7 @@ class TaskGraph:
     """Tasks, and edges that say which of them wait for which.
 
     All that it holds keeps the order in which it was added, so that the same code builds the same
-    graph. A change that is refused leaves the graph as it was.
+    graph. An edge that is refused leaves the edges as they were.
 
     Args:
         name: Names the flow in errors.

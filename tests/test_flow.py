@@ -92,6 +92,14 @@ def test_a_flow_may_be_written_in_several_blocks():
     assert "flow" not in context
 
 
+def test_a_task_made_in_the_outer_block_may_be_used_in_the_inner_one():
+    with Flow("outer") as outer:
+        step = Step()
+        with Flow("inner") as inner:
+            step()
+    assert (len(outer.tasks), len(inner.tasks)) == (0, 1)
+
+
 def test_a_block_belongs_to_its_thread():
     seen: list[Any] = []
     with Flow("f"):
@@ -464,6 +472,14 @@ def test_replace_puts_a_task_in_the_place_of_another(diamond: Flow):
 def test_replace_with_a_value_makes_a_constant(diamond: Flow):
     diamond.replace(get(diamond, "a"), 5)
     assert "5" in names(diamond.root_tasks())
+
+
+def test_replace_with_a_list_of_tasks_makes_a_list(diamond: Flow):
+    one = Step(name="one")
+    diamond.replace(get(diamond, "a"), [one, 2])
+    (made,) = diamond.get_tasks(name="List")
+    assert names(diamond.downstream_tasks(made)) == ["b", "c"]
+    assert diamond.upstream_tasks(made) == {one}
 
 
 def test_a_replacement_that_does_not_fit_changes_nothing(diamond: Flow):

@@ -142,3 +142,10 @@ def test_a_function_that_fails_adds_none_of_its_tasks():
         one = numbers()
     assert one in flow
     assert not flow.get_tasks(name="add")
+
+
+def test_a_task_made_outside_the_function_and_called_inside_is_in_use():
+    with Flow("f") as flow:
+        halve = Task("made here")
+        apply_map(lambda x: [halve(upstream_tasks=[x])], [1, 2])
+    assert len(flow.tasks) == 2

@@ -74,6 +74,12 @@ def test_a_module_that_is_sent_by_value_is(monkeypatch: pytest.MonkeyPatch):
     assert pickle.loads(data).run is not guarded.run
 
 
+def test_a_task_that_is_not_there_says_where_it_should_be():
+    data = pickle.dumps(guarded).replace(b"guarded", b"vanishd")
+    with pytest.raises(ImportError, match=r"the task tests.test_task_pickle.vanishd is not in this"):
+        pickle.loads(data)
+
+
 def test_a_task_of_a_script_travels_by_value(tmp_path: Path):
     script = dedent(
         """
