@@ -6,6 +6,8 @@ the trip between processes.
 
 from __future__ import annotations
 
+import io
+import pickle
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -46,6 +48,41 @@ def nearest(name: str, known: Sequence[str]) -> str:
         + ", ".join(repr(item) for item in known[:20])
         + (", …" if len(known) > 20 else "")
     )
+
+
+# ---- on the way between processes
+
+
+class Travelling:
+    """An exception inside something that is pickled; what comes out of the pickle is the exception.
+
+    Type, arguments and attributes travel, traceback and causes do not. Where distributed is imported, pickle would
+    follow tblib, which takes all of these along: a deep traceback cannot be pickled then, and some exceptions
+    made in C, such as UnicodeDecodeError, lose their text.
+    """
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return pickle.loads, (dumps_exception(self.error),)
+
+
+def dumps_exception(error: BaseException) -> bytes:
+    """A pickle of an exception, without its traceback and causes; those inside it are treated alike."""
+    import cloudpickle
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+        def reducer_override(self, thing: Any) -> Any:
+            if isinstance(thing, BaseException):
+                return thing.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+            return super().reducer_override(thing)
+
+    file = io.BytesIO()
+    Pickler(file).dump(error)
+    return file.getvalue()
 
 
 # ---- writing flows

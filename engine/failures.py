@@ -10,7 +10,7 @@ from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
-from .errors import ResultNotPicklable, TaskException
+from .errors import ResultNotPicklable, TaskException, dumps_exception
 
 #: A text longer than this is cut in the middle, bytes. A person reads less, and a 50 MB text stalls a cluster.
 TEXT_LIMIT_BYTES = 64 * 1024
@@ -57,9 +57,7 @@ def traceback_of(error: BaseException) -> str:
 def portable_exception(error: BaseException) -> BaseException:
     """`error` itself where it can be pickled and read back, else a `TaskException` that tells of it."""
     try:
-        import cloudpickle
-
-        data = cloudpickle.dumps(error)
+        data = dumps_exception(error)
         if len(data) <= EXCEPTION_LIMIT_BYTES and type(pickle.loads(data)) is type(error):
             return error
     except Exception:  # user code runs in both directions, and may raise anything

@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from . import clock
-from .errors import UnknownStateType
+from .errors import Travelling, UnknownStateType
 
 
 @runtime_checkable
@@ -204,11 +204,15 @@ class State:
 
     def __getstate__(self) -> dict[str, Any]:
         self._settle()
-        return dict(_slots_of(self))
+        slots = dict(_slots_of(self))
+        if isinstance(self._result, BaseException):
+            slots["_result"] = Travelling(self._result)
+        return slots
 
     def __setstate__(self, slots: dict[str, Any]) -> None:
         for name, value in slots.items():
-            setattr(self, name, value)
+            # A copy is not pickled, and gets what was made to travel.
+            setattr(self, name, value.error if isinstance(value, Travelling) else value)
 
     def serialize(self) -> dict[str, Any]:
         """The state as plain JSON data; a result that is not JSON is left out and said to be.

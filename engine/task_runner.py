@@ -371,7 +371,7 @@ class Attempt:
                     continue
                 if not isinstance(answer, State):
                     raise TypeError(
-                        f"the state handler {handler!r} of task {task.name!r} returned a "
+                        f"the state handler {name_of(handler)!r} of task {task.name!r} returned a "
                         f"{type(answer).__name__}; return a State or None"
                     )
                 new = self.check_result_can_travel(answer)
@@ -479,6 +479,11 @@ class Attempt:
             if isinstance(state, Failed):
                 return f"{name!r} did not run: {above!r} failed: {text}"
         return f"{name!r} did not run: {why}"
+
+
+def name_of(function: Any) -> str:
+    """A function's name; its repr has an address in it, which differs from process to process."""
+    return str(getattr(function, "__qualname__", type(function).__qualname__))
 
 
 def run_body_in_child(
