@@ -169,7 +169,19 @@ class FlowRunner:
         finally:
             self._is_closing = True
             self._take_in(graph_run, graph_run.close(is_cancelled=not is_whole))
-        return self._outcome() if error is None else self._failed(error)
+        if error is None:
+            return self._outcome()
+        self._lose_running(error)
+        return self._failed(error)
+
+    def _lose_running(self, error: Exception) -> None:
+        """Note that nothing runs any more, because of `error`."""
+        running = [i for i, state in enumerate(self.book.states) if state.is_running()]
+        cause = failures.text_of(error)
+        records: list[StateRecord] = []
+        for index in running:
+            self._take_loss(AttemptLost(self.book.node_id(index), "", cause), records)
+        self._announcer.announce(records)
 
     def _advance(self, graph_run: GraphRun) -> None:
         book = self.book
@@ -232,6 +244,7 @@ class FlowRunner:
     def _take_loss(self, lost: AttemptLost, records: list[StateRecord]) -> None:
         state = self.book.lose(lost.node, f"attempt lost: {lost.cause}")
         if state is not None:
+            state.context["tags"] = sorted(self.graph.nodes[lost.node[0]].label.tags)
             self.logger.warning("task %r: %s", self._name(lost.node), state.message)
             self._record(lost.node, state, lost.worker, records)
 
@@ -258,11 +271,13 @@ class FlowRunner:
         needless = [
             i
             for i in (index, *self.graph.upstream[index])
-            if self._needed_by[i] == 0 and i not in self._keep and self.book.is_done(i)
+            if self._needed_by[i] == 0
+            and i not in self._keep
+            and self.book.is_done(i)
+            # Why a task failed is worth its bytes.
+            and not self.book.states[i].is_failed()
         ]
         for i in needless:
-            if isinstance(self.book.states[i]._result, BaseException):
-                continue  # why a task failed is worth its bytes
             self.book.states[i]._lazy = _NotKept(self.graph.nodes[i].label.name)
             self.book.states[i]._result = None
         graph_run.release([self.book.node_id(i) for i in needless])
@@ -310,13 +325,24 @@ class FlowRunner:
         state = flow_outcome(self.graph, states)
         state.result = self._task_states()
         if self.terminal_state_handler is not None and state.is_finished():
-            references = {states[n.label.index] for n in self.graph.nodes if n.is_reference}
-            answer = self.terminal_state_handler(state, references)
-            if answer is not None:
-                if answer._result is None:
-                    answer.result = state.result
-                state = answer
+            return self._ask_terminal_state_handler(self.terminal_state_handler, state)
         return state
+
+    def _ask_terminal_state_handler(
+        self, handler: Callable[[State, set[State]], State | None], state: State
+    ) -> State:
+        states = self.book.states
+        references = {states[n.label.index] for n in self.graph.nodes if n.is_reference}
+        try:
+            answer = handler(state, references) or state
+        except (PrefectStateSignal, ENDRUN) as signal:
+            answer = signal.state
+        except Exception as error:  # the user's handler
+            self.logger.exception("the terminal state handler of flow %r failed", self.graph.name)
+            return self._failed(error)
+        if answer._result is None or isinstance(answer._result, PrefectStateSignal):
+            answer.result = state.result
+        return answer
 
     def _failed(self, error: BaseException) -> State:
         """The flow Failed because of `error`, with the states reached until then."""

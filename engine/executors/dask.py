@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import uuid
 from collections import deque
@@ -12,6 +11,7 @@ from importlib import import_module
 from typing import Any
 
 import distributed
+from dask.utils import parse_timedelta
 from distributed.scheduler import KilledWorker
 
 from .. import clock
@@ -24,7 +24,6 @@ from ..errors import (
     NodeFailed,
     ResultLost,
     WorkerDied,
-    WorkersUnfit,
 )
 from ..failures import text_of
 from ..logs import get_logger
@@ -33,6 +32,7 @@ from ..state import State
 from ..stream import AttemptLost, Event, NodeCrashed, NodeId, StateChange, decode_batch
 from .base import Executor, GraphRun, call_in_context
 from .dask_channel import Hub, RunPlugin, bare_state_of
+from .dask_checks import check_answer, check_versions, versions_on
 
 #: How often the futures are looked at while no records come, seconds.
 LOOK_SECONDS = 0.25
@@ -376,8 +376,7 @@ class DaskExecutor(Executor):
             WorkersUnfit: The scheduler or a worker lacks this package, or has another Python.
             TaskNotPicklable: A task cannot be sent to workers.
         """
-        versions: Any = self.client.get_versions(packages=["prefect_dask"])
-        check_versions(versions)
+        check_versions(versions_on(self.client))
         return DaskRun(self.client, package, owns_client=self._owns_client)
 
     # ---- set-up
@@ -421,7 +420,8 @@ class DaskExecutor(Executor):
 
     def _connect(self, address: str) -> distributed.Client:
         arguments = self._client_arguments()
-        seconds = float(arguments.setdefault("timeout", 10))
+        seconds = float(parse_timedelta(arguments.setdefault("timeout", 10)))
+        check_answer(address, seconds, arguments.get("security"))
         try:
             return distributed.Client(address, **arguments)
         except (OSError, TimeoutError) as error:
@@ -473,34 +473,6 @@ def current_client() -> distributed.Client | None:
 def _address_of(client: distributed.Client) -> str:
     scheduler = client.scheduler
     return str(scheduler.address) if scheduler is not None else "(closed)"
-
-
-def check_versions(versions: Mapping[str, Any]) -> None:
-    """See that the scheduler and all workers can run what this process sends them.
-
-    Args:
-        versions: As `distributed.Client.get_versions(packages=["prefect_dask"])` gives them.
-
-    Raises:
-        WorkersUnfit: Naming each that cannot, and both versions.
-    """
-    here = _minor(".".join(str(part) for part in sys.version_info[:3]))
-    faults = []
-    places = {f"worker {address}": found for address, found in versions.get("workers", {}).items()}
-    if versions.get("scheduler"):
-        places["the scheduler"] = versions["scheduler"]
-    for place, found in places.items():
-        python = str(found["host"]["python"])
-        if _minor(python) != here:
-            faults.append(f"{place} has Python {_minor(python)}, this process {here}")
-        if not found["packages"].get("prefect_dask"):
-            faults.append(f"{place} has no prefect_dask")
-    if faults:
-        raise WorkersUnfit(faults)
-
-
-def _minor(version: str) -> str:
-    return ".".join(version.split(".")[:2])
 
 
 def _key_of(fn: Any) -> str:

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,26 +33,37 @@ class Cluster:
         self.scheduler_file = folder / "scheduler.json"
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
         self._all: list[subprocess.Popen[bytes]] = []
+        options = "--port 0 --host 127.0.0.1 --no-dashboard --scheduler-file"
         self.scheduler = self._start(
             "scheduler",
-            ["-m", "distributed.cli.dask_scheduler", "--port", "0", "--host", "127.0.0.1"]
-            + ["--no-dashboard", "--scheduler-file", str(self.scheduler_file)],
+            ["-m", "distributed.cli.dask_scheduler", *options.split(), str(self.scheduler_file)],
             {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(allowed_failures)},
         )
 
-    def add_worker(self, name: str, *, resources: str = "", threads: int = 1) -> None:
-        """Start a worker; it waits for the scheduler by itself. Nobody starts it again when it dies."""
-        options = ["--resources", resources] if resources else []
-        self.workers[name] = self._start(
-            name,
-            ["-m", "distributed.cli.dask_worker", "--scheduler-file", str(self.scheduler_file)]
-            + ["--no-nanny", "--no-dashboard", "--name", name, "--nthreads", str(threads)]
-            + ["--local-directory", str(self.folder), *options],
-        )
+    def add_worker(
+        self,
+        name: str,
+        *options: str,
+        program: Sequence[str] = ("-m", "distributed.cli.dask_worker"),
+        path: str = str(REPOSITORY),
+    ) -> None:
+        """Start a worker of one thread; it waits for the scheduler by itself. Nobody starts it again when it dies.
 
-    def add_program(self, name: str, program: list[str], environment: dict[str, str]) -> None:
-        """Start a worker in a way of one's own: Python with these arguments."""
-        self.workers[name] = self._start(name, program, environment)
+        Args:
+            name: Its name.
+            options: More options of `dask worker`.
+            program: What Python runs.
+            path: Where it looks for modules first; by default it finds the functions that tests define.
+        """
+        known = f"--name {name} --nthreads 1 --no-nanny --no-dashboard"
+        places = [
+            "--scheduler-file",
+            str(self.scheduler_file),
+            "--local-directory",
+            str(self.folder),
+        ]
+        arguments = [*program, *known.split(), *places, *options]
+        self.workers[name] = self._start(name, arguments, {"PYTHONPATH": path})
 
     @property
     def address(self) -> str:
@@ -88,14 +99,12 @@ class Cluster:
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
     def _start(
-        self, name: str, arguments: list[str], environment: dict[str, str] | None = None
+        self, name: str, arguments: list[str], environment: dict[str, str]
     ) -> subprocess.Popen[bytes]:
-        # So that workers find the functions that tests define.
-        variables = {**os.environ, "PYTHONPATH": str(REPOSITORY), **(environment or {})}
         with (self.folder / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
-                env=variables,
+                env={**os.environ, **environment},
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

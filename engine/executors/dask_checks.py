@@ -1,0 +1,114 @@
+"""What a cluster is asked before it is used: does anybody answer, and can all its parts run what we send."""
+
+from __future__ import annotations
+
+import asyncio
+import pkgutil
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import distributed
+from distributed.comm import connect
+
+from ..errors import ClusterUnreachable, WorkersUnfit
+from ..failures import text_of
+
+#: Looked up where the worker would import it from: installed or not, on its path is what counts.
+OUR_VERSION = "prefect_dask.version:__version__"
+
+
+def check_answer(address: str, timeout_seconds: float, security: Any = None) -> None:
+    """See that a Dask scheduler answers at an address.
+
+    A client alone would wait for ever for one that takes the connection and says nothing: a wrong port, a
+    scheduler that is stopped, a proxy with nobody behind it.
+
+    Args:
+        address: Where it should be.
+        timeout_seconds: How long it may take to answer.
+        security: The client's, as `distributed.Client` takes it.
+
+    Raises:
+        ClusterUnreachable: Nobody did.
+    """
+    if isinstance(security, Mapping):
+        security = distributed.Security(**security)
+    elif security is None:
+        security = distributed.Security()
+    elif not isinstance(security, distributed.Security):
+        return  # made by Dask when it connects
+
+    async def shake_hands() -> None:
+        arguments = security.get_connection_args("client")
+        comm = await connect(address, timeout=timeout_seconds, **arguments)
+        await comm.close()
+
+    async def shake_hands_in_time() -> None:
+        await asyncio.wait_for(shake_hands(), timeout_seconds + 1)
+
+    # In a thread of its own: here an event loop may be running.
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            pool.submit(asyncio.run, shake_hands_in_time()).result()
+        except asyncio.TimeoutError as error:
+            raise ClusterUnreachable(address, timeout_seconds, "it never says a word") from error
+        except (OSError, ValueError) as error:
+            # ValueError: it cannot be an address.
+            raise ClusterUnreachable(address, timeout_seconds, text_of(error)) from error
+
+
+class Versions(NamedTuple):
+    """What a scheduler or worker runs: Python's version, and this package's (None: it has none)."""
+
+    python: str
+    prefect_dask: str | None
+
+
+def versions_on(client: distributed.Client) -> dict[str, Versions]:
+    """What the scheduler and each worker of a cluster run; by name, such as "worker tcp://10.0.0.1:4321"."""
+    told: Any = client.get_versions()
+    # A function of the standard library: one of ours would not arrive where we are missing.
+    ours: Any = client.run(pkgutil.resolve_name, OUR_VERSION, on_error="return")
+    found = {
+        f"worker {address}": Versions(_python(told["workers"][address]), _ours(answer))
+        for address, answer in ours.items()
+        # Else the worker came or went between the two questions.
+        if address in told["workers"] and isinstance(answer, (str, ImportError))
+    }
+    try:
+        answer = client.run_on_scheduler(pkgutil.resolve_name, OUR_VERSION)
+    except ImportError as error:
+        answer = error
+    found["the scheduler"] = Versions(_python(told["scheduler"]), _ours(answer))
+    return found
+
+
+def check_versions(found: Mapping[str, Versions]) -> None:
+    """See that all parts of a cluster can run what this process sends them.
+
+    Args:
+        found: What each runs, as `versions_on` gives it.
+
+    Raises:
+        WorkersUnfit: Naming each that cannot, and both versions.
+    """
+    here = "{}.{}".format(*sys.version_info)
+    faults = []
+    for place, versions in found.items():
+        python = ".".join(versions.python.split(".")[:2])
+        if python != here:
+            faults.append(f"{place} has Python {python}, this process {here}")
+        if versions.prefect_dask is None:
+            faults.append(f"{place} has no prefect_dask")
+    if faults:
+        raise WorkersUnfit(faults)
+
+
+def _python(told: Mapping[str, Any]) -> str:
+    return str(told["host"]["python"])
+
+
+def _ours(answer: str | ImportError) -> str | None:
+    return answer if isinstance(answer, str) else None
