@@ -12,10 +12,10 @@ from typing import Any, TypeAlias
 
 import cloudpickle
 from dask._expr import LLGExpr
-from dask._task_spec import DataNode, Task, TaskRef
+from dask._task_spec import DataNode, List, Task, TaskRef
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
-from .advance import Given, HandOver, Source
+from .advance import Given, HandOver, Source, Whole
 from .graph import FlowGraph
 from .node import RunPackage, run_alone, run_node
 from .stream import NodeId
@@ -78,9 +78,23 @@ def compile_nodes(plan: Iterable[HandOver], keys: Keys) -> dict[DaskKey, Task | 
         key = keys.of(item.node)
         task, map_index, generation = item.node
         start = None if item.start is None else refer(item.start)
-        upstream = [refer(source) for source in item.upstream]
+        upstream = [
+            List(refer(source.parent), List(*[refer(child) for child in source.children]))
+            if isinstance(source, Whole)
+            else refer(source)
+            for source in item.upstream
+        ]
         dsk[key] = Task(
-            key, run_node, keys.token, task, map_index, generation, item.as_of, start, *upstream
+            key,
+            run_node,
+            keys.token,
+            task,
+            map_index,
+            generation,
+            item.as_of,
+            start,
+            item.picks,
+            *upstream,
         )
     return dsk
 
@@ -140,7 +154,7 @@ def compile_collection(package: RunPackage) -> tuple[HighLevelGraph, list[DaskKe
     dependencies = {}
     for index, runner in enumerate(package.runners):
         runner_key = keys.of((index, -1, 0))
-        above = [TaskRef(state_keys[i]) for i in graph.upstream[index]]
+        above = [TaskRef(state_keys[view.upstream]) for view in graph.views[index]]
         layers[layer_names[index]] = MaterializedLayer(
             {
                 runner_key: DataNode(runner_key, runner),
@@ -150,7 +164,7 @@ def compile_collection(package: RunPackage) -> tuple[HighLevelGraph, list[DaskKe
             },
             annotations=_annotations(graph.nodes[index].label.tags),
         )
-        dependencies[layer_names[index]] = {layer_names[i] for i in graph.upstream[index]}
+        dependencies[layer_names[index]] = {layer_names[v.upstream] for v in graph.views[index]}
     return HighLevelGraph(layers, dependencies), state_keys
 
 

@@ -252,6 +252,15 @@ class WorkersUnfit(PrefectDaskError, RuntimeError):
         self.faults = list(faults)
 
 
+class NotMappable(PrefectDaskError, TypeError):
+    """A task is mapped over something that is not a list."""
+
+    def __init__(self, task: str, key: str | None, cause: str) -> None:
+        what = f"its input {key!r}" if key else "an upstream task"
+        super().__init__(f"task {task!r} cannot be mapped over {what}: {cause}")
+        self.task, self.key, self.cause = task, key, cause
+
+
 class MappingNotSupported(PrefectDaskError, NotImplementedError):
     """A flow has mapped edges, which this version writes and shows but does not run."""
 

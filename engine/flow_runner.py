@@ -8,10 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from . import clock, failures
-from .advance import Book, HandOver
+from .advance import Book, HandOver, known_widths
 from .context import RunInfo
 from .errors import (
-    MappingNotSupported,
     ResultNotKept,
     RunInterrupted,
 )
@@ -25,6 +24,7 @@ from .state import (
     Cancelled,
     Crashed,
     Failed,
+    LazyResult,
     Paused,
     Pending,
     Running,
@@ -91,7 +91,7 @@ class FlowRunner:
         self.state_handlers = list(state_handlers)
         self.terminal_state_handler = terminal_state_handler
         self.logger = get_logger("FlowRunner")
-        self.book = Book(graph, task_states)
+        self.book = Book(graph, task_states, known_widths(graph, parameters or {}))
         run_id = uuid.uuid4().hex
         self.info = RunInfo(
             flow_name=graph.name,
@@ -105,11 +105,9 @@ class FlowRunner:
         self._keep = keep
         self._ask_to_resume = ask_to_resume
         self._announcer = Announcer(listeners, self.logger)
-        #: Per task, how many of those below it are not finished: at 0 its result is needed no more.
-        self._needed_by = [len(below) for below in graph.downstream]
-        self._is_settled = [False] * len(graph)
         self._is_closing = False
-        self._attempts = [1] * len(graph)
+        #: Of the task runs that are not at their first attempt, at which.
+        self._attempts: dict[tuple[int, int], int] = {}
 
     def run(self, state: State | None = None) -> State:
         """Run the flow until nothing more can be done.
@@ -128,7 +126,6 @@ class FlowRunner:
         state = state if state is not None else Pending()
         if state.is_finished():
             return state
-        check_mapping(self.graph)
         self.logger.info("Beginning flow run %r", self.info.flow_run_name)
         try:
             with self.executor.start():
@@ -176,11 +173,11 @@ class FlowRunner:
 
     def _lose_running(self, error: Exception) -> None:
         """Note that nothing runs any more, because of `error`."""
-        running = [i for i, state in enumerate(self.book.states) if state.is_running()]
         cause = failures.text_of(error)
         records: list[StateRecord] = []
-        for index in running:
-            self._take_loss(AttemptLost(self.book.node_id(index), "", cause), records)
+        for index, map_index, _ in list(self.book.waiting(Running)):
+            node = self.book.node_id(index, map_index)
+            self._take_loss(AttemptLost(node, "", cause), records)
         self._announcer.announce(records)
 
     def _advance(self, graph_run: GraphRun) -> None:
@@ -195,19 +192,18 @@ class FlowRunner:
                 return
             timeout = WAIT_SECONDS if due is None else min(WAIT_SECONDS, due - clock.now())
             self._take_in(graph_run, graph_run.wait(max(0.0, timeout)))
+            self._hand_over(graph_run, book.take_grown(clock.now()))
 
     def _resume_paused(self, graph_run: GraphRun) -> bool:
         """Ask for each paused task whether it may go on; whether any may."""
         if self._ask_to_resume is None:
             return False
         resumed = []
-        for index, state in enumerate(self.book.states):
-            name = self.graph.nodes[index].label.name
-            if isinstance(state, Paused) and self._ask_to_resume(name, state):
-                self.book.resume(index)
-                resumed.append(index)
-        candidates = {*resumed, *self.graph.below(resumed)}
-        self._hand_over(graph_run, self.book.take(candidates, clock.now()))
+        for index, map_index, state in list(self.book.waiting(Paused)):
+            if self._ask_to_resume(self._name((index, map_index, 0)), state):
+                self.book.resume(index, map_index)
+                resumed.append((index, map_index))
+        self._hand_over(graph_run, self.book.take_from(resumed, clock.now()))
         return bool(resumed)
 
     def _hand_over(self, graph_run: GraphRun, plan: Sequence[HandOver]) -> None:
@@ -216,7 +212,7 @@ class FlowRunner:
 
     def _take_in(self, graph_run: GraphRun, events: Iterable[Event]) -> None:
         records: list[StateRecord] = []
-        crashed: list[int] = []
+        crashed: list[tuple[int, int]] = []
         for event in events:
             if isinstance(event, LineLogged):
                 self._replay(event)
@@ -228,7 +224,7 @@ class FlowRunner:
                 crashed += self._take_crash(graph_run, event, records)
         self._announcer.announce(records)
         if crashed:
-            self._hand_over(graph_run, self.book.take_below(crashed, clock.now()))
+            self._hand_over(graph_run, self.book.take_from(crashed, clock.now()))
 
     def _take_state(
         self, graph_run: GraphRun, change: StateChange, records: list[StateRecord]
@@ -236,10 +232,11 @@ class FlowRunner:
         index = change.node[0]
         if self.book.accept(change.node, change.state, is_over=change.is_over):
             change.state.context.setdefault("tags", sorted(self.graph.nodes[index].label.tags))
-            self._attempts[index] = change.attempt
+            if change.attempt > 1:
+                self._attempts[change.node[:2]] = change.attempt
             self._record(change.node, change.state, change.worker, records)
-        if change.is_over and self.book.is_done(index):
-            self._settle(graph_run, index)
+        if change.is_over and self.book.is_settled(change.node):
+            self._settle(graph_run, change.node)
 
     def _take_loss(self, lost: AttemptLost, records: list[StateRecord]) -> None:
         state = self.book.lose(lost.node, f"attempt lost: {lost.cause}")
@@ -250,37 +247,29 @@ class FlowRunner:
 
     def _take_crash(
         self, graph_run: GraphRun, crash: NodeCrashed, records: list[StateRecord]
-    ) -> list[int]:
+    ) -> list[tuple[int, int]]:
         state = Crashed(failures.text_of(crash.error), result=crash.error)
         state.context = {"tags": sorted(self.graph.nodes[crash.node[0]].label.tags)}
         if not self.book.crash(crash.node, state):
             return []
         self.logger.error("task %r crashed: %s", self._name(crash.node), state.message)
         self._record(crash.node, state, crash.worker, records)
-        self._settle(graph_run, crash.node[0])
-        return [crash.node[0]]
+        self._settle(graph_run, crash.node)
+        return [crash.node[:2]]
 
-    def _settle(self, graph_run: GraphRun, index: int) -> None:
-        """Let go of results that a task that is done leaves needless, and that nobody asked to keep."""
-        # Told twice when a result dies with its worker and is made again.
-        if self._keep is None or self._is_settled[index]:
+    def _settle(self, graph_run: GraphRun, node: NodeId) -> None:
+        """Let go of results that a task run which is done leaves needless, and that nobody asked to keep."""
+        if self._keep is None:
             return
-        self._is_settled[index] = True
-        for above in self.graph.upstream[index]:
-            self._needed_by[above] -= 1
-        needless = [
-            i
-            for i in (index, *self.graph.upstream[index])
-            if self._needed_by[i] == 0
-            and i not in self._keep
-            and self.book.is_done(i)
+        released = []
+        for index, map_index in self.book.needless_after(node[0], node[1]):
+            state = self.book.state(index, map_index)
             # Why a task failed is worth its bytes.
-            and not self.book.states[i].is_failed()
-        ]
-        for i in needless:
-            self.book.states[i]._lazy = _NotKept(self.graph.nodes[i].label.name)
-            self.book.states[i]._result = None
-        graph_run.release([self.book.node_id(i) for i in needless])
+            if index not in self._keep and not state.is_failed():
+                state._lazy = _NotKept(self.graph.nodes[index].label.name)
+                state._result = None
+                released.append(self.book.node_id(index, map_index))
+        graph_run.release(released)
 
     # ---- telling
 
@@ -295,7 +284,7 @@ class FlowRunner:
                 task_slug=label.slug,
                 task_index=label.index,
                 map_index=node[1],
-                attempt=self._attempts[node[0]],
+                attempt=self._attempts.get(node[:2], 1),
                 state=type(state).__name__,
                 message=state.message,
                 timestamp=state._time,
@@ -321,7 +310,7 @@ class FlowRunner:
 
     def _outcome(self) -> State:
         """The flow's state from the states of its tasks; the user's handler has the last word."""
-        states = self.book.states
+        states = self.book.task_states()
         state = flow_outcome(self.graph, states)
         state.result = self._task_states()
         if self.terminal_state_handler is not None and state.is_finished():
@@ -331,7 +320,7 @@ class FlowRunner:
     def _ask_terminal_state_handler(
         self, handler: Callable[[State, set[State]], State | None], state: State
     ) -> State:
-        states = self.book.states
+        states = self.book.task_states()
         references = {states[n.label.index] for n in self.graph.nodes if n.is_reference}
         try:
             answer = handler(state, references) or state
@@ -351,13 +340,16 @@ class FlowRunner:
         return state
 
     def _cancelled(self) -> State:
-        for index, state in enumerate(self.book.states):
-            if state.is_running():
-                self.book.states[index] = Cancelled("interrupted")
+        for index, map_index, state in list(self.book.waiting(Running)):
+            cancelled = Cancelled("interrupted", context=state.context)
+            self.book.cancel(index, map_index, cancelled)
         return Cancelled("interrupted from the keyboard", result=self._task_states())
 
     def _task_states(self) -> dict[Any, State]:
-        return {node.task: self.book.states[i] for i, node in enumerate(self.graph.nodes)}
+        return {
+            node.task: state
+            for node, state in zip(self.graph.nodes, self.book.task_states(), strict=True)
+        }
 
     def _move(self, old: State, new: State) -> State:
         """Come to the flow state `new`, or to the one that the state handlers make of it."""
@@ -373,7 +365,7 @@ class FlowRunner:
         return new
 
 
-class _NotKept:
+class _NotKept(LazyResult):
     """Where a result would be that nobody asked to keep."""
 
     def __init__(self, task: str) -> None:
@@ -381,14 +373,3 @@ class _NotKept:
 
     def fetch_state(self) -> State:
         raise ResultNotKept(self.task)
-
-
-def check_mapping(graph: FlowGraph) -> None:
-    """See that a flow asks for nothing that this engine cannot run yet.
-
-    Raises:
-        MappingNotSupported: An edge is mapped.
-    """
-    for edge in graph.edges:
-        if edge.mapped or edge.flattened:
-            raise MappingNotSupported(graph.name, edge.downstream_task.name)

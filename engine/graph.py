@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Literal, Protocol
+from enum import Enum
+from typing import Any, Literal, NamedTuple, Protocol
 
 
 class TaskLike(Protocol):
@@ -54,6 +55,31 @@ class Edge:
     flattened: bool = False
 
 
+class Take(Enum):
+    """What a task run takes of an upstream result: all of it, its item of it, or its item of the lists in it."""
+
+    ALL = "all"
+    ITEM = "item"
+    FLAT = "flat"
+
+
+class View(NamedTuple):
+    """What a task looks at of one above it."""
+
+    upstream: int
+    take: Take
+
+    @staticmethod
+    def of(edge: Edge) -> View:
+        """The view that an edge asks for."""
+        take = Take.ALL if not edge.mapped else Take.FLAT if edge.flattened else Take.ITEM
+        return View(edge.upstream_task.index, take)
+
+
+#: Stands for a value that is not known before the flow runs.
+UNKNOWN: Any = type("Unknown", (), {"__repr__": lambda self: "UNKNOWN", "__slots__": ()})()
+
+
 @dataclass(frozen=True)
 class Node:
     """A task at its place in a flow."""
@@ -63,6 +89,10 @@ class Node:
     constants: Mapping[str, Any] = field(default_factory=dict)
     #: Reference tasks decide the flow's state; resource set-up and clean-up never do by default.
     is_reference: bool = False
+    #: Its result, where that is known before the flow runs (a constant).
+    known_result: Any = UNKNOWN
+    #: The parameter whose value is its result.
+    parameter: str | None = None
 
 
 class FlowGraph:
@@ -77,7 +107,7 @@ class FlowGraph:
         ValueError: The nodes are not numbered in order, or an edge does not point forward.
     """
 
-    __slots__ = ("downstream", "edges", "edges_to", "name", "nodes", "upstream")
+    __slots__ = ("downstream", "edges", "edges_to", "is_mapped", "name", "nodes", "views")
 
     def __init__(self, name: str, nodes: Iterable[Node], edges: Iterable[Edge]) -> None:
         self.name = name
@@ -98,9 +128,11 @@ class FlowGraph:
             down[above].add(below)
         #: Per node, the edges that point to it, in a fixed order.
         self.edges_to: tuple[tuple[Edge, ...], ...] = tuple(tuple(edges) for edges in to)
-        #: Per node, the indices it waits for, once each, in the order of `edges_to`.
-        self.upstream: tuple[tuple[int, ...], ...] = tuple(
-            tuple(dict.fromkeys(edge.upstream_task.index for edge in edges)) for edges in to
+        #: Per node, whether it runs once an item of what it is mapped over.
+        self.is_mapped: tuple[bool, ...] = tuple(any(e.mapped for e in edges) for edges in to)
+        #: Per node, what it looks at of the nodes above it, once each, in the order of `edges_to`.
+        self.views: tuple[tuple[View, ...], ...] = tuple(
+            tuple(dict.fromkeys(View.of(edge) for edge in edges)) for edges in to
         )
         #: Per node, the indices that wait for it, in order.
         self.downstream: tuple[tuple[int, ...], ...] = tuple(tuple(sorted(below)) for below in down)

@@ -12,13 +12,15 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from functools import partial
+from typing import Any, TypeAlias
 
 from . import clock, failures
+from .advance import Pick
 from .context import RunInfo
 from .errors import PrefectDaskError, TaskNotPicklable
 from .graph import FlowGraph
 from .logs import LogLine, RecordForwarder, get_logger, tag_records
-from .state import Retrying, State
+from .state import Mapped, Retrying, State
 from .stream import LineLogged, NodeId, Report, StateChange
 from .task_runner import TaskRunner
 from .timeouts import Stoppable
@@ -37,7 +39,13 @@ class RunPackage:
     def __init__(self, token: str, graph: FlowGraph, info: RunInfo) -> None:
         self.token, self.graph, self.info = token, graph, info
         self.runners = [
-            TaskRunner(node, graph.edges_to[i], info) for i, node in enumerate(graph.nodes)
+            TaskRunner(
+                node,
+                graph.edges_to[i],
+                info,
+                frozenset(v.upstream for v in graph.views[i] if graph.is_mapped[v.upstream]),
+            )
+            for i, node in enumerate(graph.nodes)
         ]
 
     def dumps(self) -> list[bytes]:
@@ -88,7 +96,12 @@ class HostedRun:
         return runner
 
     def run(
-        self, node: NodeId, start: State | None, as_of: float, upstream: Sequence[State]
+        self,
+        node: NodeId,
+        start: State | None,
+        as_of: float,
+        upstream: Sequence[State],
+        picks: Sequence[Pick] | None,
     ) -> State:
         """Run one node; see `TaskRunner.run`."""
         here = _here.set((self, node))
@@ -99,6 +112,7 @@ class HostedRun:
                 as_of,
                 upstream,
                 self.report,
+                picks=picks,
                 leaves_process=self.leaves_process,
                 worker=self.worker,
             )
@@ -106,14 +120,19 @@ class HostedRun:
             _here.reset(here)
 
     def run_stoppable(
-        self, node: NodeId, start: State | None, as_of: float, upstream: Sequence[State]
+        self,
+        node: NodeId,
+        start: State | None,
+        as_of: float,
+        upstream: Sequence[State],
+        picks: Sequence[Pick] | None,
     ) -> State:
         """Run one node such that `stop` can end it.
 
         Raises:
             BodyStopped: It was stopped.
         """
-        call = Stoppable(partial(self.run, node, start, as_of, upstream))
+        call = Stoppable(partial(self.run, node, start, as_of, upstream, picks))
         self._calls[call] = None
         try:
             return call.run()
@@ -196,6 +215,10 @@ def _forward_to() -> tuple[Callable[[LogLine], None], int, int] | None:
     return (lambda line: run.report(LineLogged(line, run.worker))), task, map_index
 
 
+#: A state as it comes to a node: here, as a pickle, or a parent with its children.
+Sent: TypeAlias = "State | bytes | list[Any]"
+
+
 def run_node(
     token: str,
     task: int,
@@ -203,11 +226,12 @@ def run_node(
     generation: int,
     as_of: float,
     start: State | bytes | None,
-    *upstream: State | bytes,
+    picks: Sequence[Pick] | None,
+    *upstream: Sent,
 ) -> State:
     """The function of each node of a Dask graph; its value is the state, with the result.
 
-    States from outside the run come as pickles.
+    States from outside the run come as pickles, a mapped state as its own and those of its children.
 
     Raises:
         RunNotHosted: The run was not brought to this process, or is over.
@@ -215,19 +239,40 @@ def run_node(
     run = _hosted.get(token)
     if run is None:
         raise RunNotHosted(token)
-    states = [_opened(state) for state in upstream]
-    return run.run(
-        (task, map_index, generation), None if start is None else _opened(start), as_of, states
+    states = [opened_whole(state) for state in upstream]
+    return run.run_stoppable(
+        (task, map_index, generation),
+        None if start is None else _opened(start),
+        as_of,
+        states,
+        picks,
     )
 
 
 def run_alone(runner: TaskRunner, index: int, *upstream: State) -> State:
-    """The function of a node in a graph that nobody coordinates: waits out its own retries."""
+    """The function of a node in a graph that nobody coordinates: waits out its own retries, runs its children."""
+    state = _run_to_the_end(runner, (index, -1), upstream)
+    if not isinstance(state, Mapped) or not runner.is_mapped:
+        return state
+    children = []
+    for child in range(state.width):
+        seen, picks = runner.what_child_sees(child, upstream, state.lengths)
+        children.append(_run_to_the_end(runner, (index, child), seen, picks))
+    return whole_state(state, children)
+
+
+def _run_to_the_end(
+    runner: TaskRunner,
+    task_run: tuple[int, int],
+    upstream: Sequence[State],
+    picks: Sequence[Pick] | None = None,
+) -> State:
     state: State | None = None
     generation = 0
     while True:
         generation += 1
-        state = runner.run((index, -1, generation), state, clock.now(), upstream, _tell_nobody)
+        node = (*task_run, generation)
+        state = runner.run(node, state, clock.now(), upstream, _tell_nobody, picks=picks)
         if not isinstance(state, Retrying):
             return state
         clock.wait_until(clock.to_seconds(state.start_time))
@@ -235,6 +280,21 @@ def run_alone(runner: TaskRunner, index: int, *upstream: State) -> State:
 
 def _tell_nobody(_: StateChange | LineLogged) -> None:
     pass
+
+
+def opened_whole(sent: Sent) -> State:
+    """A state as a task run looks at it."""
+    if not isinstance(sent, list):
+        return _opened(sent)
+    parent, children = sent
+    return whole_state(_opened(parent), [_opened(child) for child in children])
+
+
+def whole_state(parent: State, children: Sequence[State]) -> State:
+    """A mapped state with its children; the parent's own where it did not become one."""
+    if not isinstance(parent, Mapped):
+        return parent
+    return Mapped(parent.message, map_states=children, context=parent.context)
 
 
 def _opened(state: State | bytes) -> State:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from .graph import FlowGraph
-from .state import Failed, Paused, Pending, Scheduled, State, Success
+from .state import Failed, Mapped, Paused, Pending, Scheduled, State, Success
 
 
 def flow_outcome(graph: FlowGraph, states: Sequence[State]) -> State:
@@ -20,22 +20,30 @@ def flow_outcome(graph: FlowGraph, states: Sequence[State]) -> State:
         The state has no result yet.
     """
     names = [node.label.name for node in graph.nodes]
-    unfinished = [
-        i for i, state in enumerate(states) if not state.is_finished() or state.is_looped()
-    ]
-    waiting = [names[i] for i in unfinished if isinstance(states[i], Scheduled)]
+    waiting, unfinished, failed = [], 0, []
+    for node, state in zip(graph.nodes, states, strict=True):
+        for name, each in runs_of(names[node.label.index], state):
+            if isinstance(each, Scheduled):
+                waiting.append(name)
+            if not each.is_finished() or each.is_looped():
+                unfinished += 1
+            elif node.is_reference and each.is_failed():
+                failed.append(name)
     if waiting:
         return Paused(f"waits for {listed(waiting)}")
     if unfinished:
-        return Pending(f"{len(unfinished)} tasks could not be run")
-    failed = [
-        names[node.label.index]
-        for node in graph.nodes
-        if node.is_reference and states[node.label.index].is_failed()
-    ]
+        return Pending(f"{unfinished} tasks could not be run")
     if failed:
         return Failed(f"reference tasks failed: {listed(failed)}")
     return Success("All reference tasks succeeded.")
+
+
+def runs_of(name: str, state: State) -> Iterator[tuple[str, State]]:
+    """The runs of a task, by name: its own, and those of its children where it is mapped."""
+    yield name, state
+    if isinstance(state, Mapped):
+        for index, child in enumerate(state.map_states):
+            yield f"{name}[{index}]", child
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:

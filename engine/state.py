@@ -14,19 +14,26 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 from . import clock
 from .errors import Travelling, UnknownStateType
 
 
-@runtime_checkable
-class LazyResult(Protocol):
+class LazyResult:
     """Where a state's data lies when it is not here."""
 
     def fetch_state(self) -> State:
-        """The complete state, with its result; raises ResultLost when it is gone."""
-        ...
+        """The complete state, with its result.
+
+        Raises:
+            PrefectDaskError: It is not there any more.
+        """
+        raise AssertionError("each kind of place says how")
+
+    def fetch_states(self, others: Sequence[LazyResult]) -> list[State] | None:
+        """The complete states of several such places at once; None where that is not possible."""
+        return None
 
 
 class State:
@@ -447,9 +454,13 @@ class Cached(Success):
 
 
 class Mapped(Success):
-    """A task that became children, one an item; `map_states[i]` is the state of child i."""
+    """A task that became children, one an item; `map_states[i]` is the state of child i.
 
-    __slots__ = ("map_states",)
+    The result is the list of the children's results: None of one that was skipped, the exception of one that
+    failed.
+    """
+
+    __slots__ = ("lengths", "map_states", "width")
     color = "#97ffff"
     fields: ClassVar[tuple[str, ...]] = ("map_states",)
 
@@ -463,6 +474,23 @@ class Mapped(Success):
     ) -> None:
         super().__init__(message, result, context, cached_inputs)
         self.map_states: list[State] = list(map_states or [])
+        #: How many children there are, also where their states are not at hand.
+        self.width = len(self.map_states)
+        #: Per input that is flattened: the length of each list in it.
+        self.lengths: dict[int, list[int]] = {}
+
+    @property
+    def result(self) -> Any:
+        """The results of the children, in order, unless another one was given."""
+        if self._result is None:
+            fetch_together(self.map_states)
+            return [state.result for state in self.map_states]
+        return super().result
+
+    @result.setter
+    def result(self, value: Any) -> None:
+        self._lazy = None
+        self._result = value
 
 
 class Skipped(Success):
@@ -540,6 +568,17 @@ def is_lawful(old: type[State], new: type[State]) -> bool:
         if kind in LAWFUL:
             return issubclass(new, LAWFUL[kind])
     return old is State
+
+
+def fetch_together(states: Sequence[State]) -> None:
+    """Bring the results of states home in one go, where they lie at one place; else each when it is read."""
+    waiting = [state for state in states if state._lazy is not None]
+    if len(waiting) > 1:
+        places = [state._lazy for state in waiting if state._lazy is not None]
+        wholes = places[0].fetch_states(places)
+        for state, whole in zip(waiting, wholes or (), strict=False):
+            state._result, state._cached_inputs = whole._result, whole._cached_inputs
+            state._lazy = None
 
 
 # ---- plain data

@@ -100,7 +100,9 @@ def decode_batch(batch: bytes, worker: str) -> list[StateChange | LineLogged]:
     import msgpack
 
     records: list[StateChange | LineLogged] = []
-    for row in msgpack.unpackb(batch, use_list=False, unicode_errors="surrogatepass"):
+    for row in msgpack.unpackb(
+        batch, use_list=False, strict_map_key=False, unicode_errors="surrogatepass"
+    ):
         if row[0] == _STATE:
             _, node, attempt, is_over, kind, time, message, *rest = row
             state = _bare_state(kind, message, time, rest[0] if rest else {})
@@ -124,7 +126,9 @@ def details_of(state: State) -> dict[str, Any]:
     """The plain facts of a state beyond its message: its own fields, times as seconds."""
     details: dict[str, Any] = {}
     if isinstance(state, Mapped):
-        details["width"] = len(state.map_states)
+        details["width"] = state.width
+        if state.lengths:
+            details["lengths"] = state.lengths
     elif state.fields:
         for name, value in state.data().items():
             if isinstance(value, datetime):
@@ -144,6 +148,9 @@ def _bare_state(kind: str, message: str | None, time: float, details: dict[str, 
         if name in ("start_time", "cached_result_expiration") and value is not None:
             value = clock.to_datetime(value)
         setattr(state, name, [] if name == "map_states" else value)
+    if isinstance(state, Mapped):
+        state.width = details.get("width", 0)
+        state.lengths = details.get("lengths", {})
     return state
 
 

@@ -11,13 +11,15 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
+from itertools import accumulate
 from typing import Any
 
 from . import child_main, clock, failures, signals
+from .advance import Pick, flat_pick
 from .child import Child, ChildDied, ChildTimeout, dumps_call
 from .context import FrameGuard, RunInfo, TaskFrame, context
-from .errors import ProcessDied, TaskTimeout
-from .graph import Edge, Node
+from .errors import NotMappable, ProcessDied, TaskTimeout
+from .graph import Edge, Node, Take, View
 from .logs import LogLine, RecordForwarder, get_logger, replay
 from .prints import log_prints
 from .signals import ENDRUN, PrefectStateSignal
@@ -50,14 +52,25 @@ class TaskRunner:
         node: The task and its constants.
         edges: The edges that point to it.
         run: The facts of the flow run.
+        mapped_above: Indices of those of the tasks above that are mapped themselves.
     """
 
-    __slots__ = ("edges", "inputs_from", "node", "run_info", "tags", "upstream")
+    __slots__ = ("is_mapped", "looks", "mapped_above", "node", "run_info", "tags", "views")
 
-    def __init__(self, node: Node, edges: Sequence[Edge], run: RunInfo) -> None:
-        self.node, self.edges, self.run_info = node, tuple(edges), run
-        #: Indices of the tasks whose states `run` wants, in that order.
-        self.upstream = tuple(dict.fromkeys(edge.upstream_task.index for edge in edges))
+    def __init__(
+        self,
+        node: Node,
+        edges: Sequence[Edge],
+        run: RunInfo,
+        mapped_above: frozenset[int] = frozenset(),
+    ) -> None:
+        self.node, self.run_info = node, run
+        #: What `run` wants to see of the tasks above, in that order.
+        self.views = tuple(dict.fromkeys(View.of(edge) for edge in edges))
+        #: Each edge, and which of the views it looks through.
+        self.looks = tuple((edge, self.views.index(View.of(edge))) for edge in edges)
+        self.is_mapped = any(edge.mapped for edge in edges)
+        self.mapped_above = mapped_above
         self.tags = sorted(node.label.tags)
 
     def run(
@@ -68,6 +81,7 @@ class TaskRunner:
         upstream: Sequence[State],
         report: Report,
         *,
+        picks: Sequence[Pick] | None = None,
         leaves_process: bool = False,
         worker: str = "",
     ) -> State:
@@ -77,8 +91,9 @@ class TaskRunner:
             node_id: Which execution this is.
             start: The state to go on from; None for a first attempt.
             as_of: The moment for which a scheduled start counts as reached, seconds since the epoch.
-            upstream: The states of `self.upstream`, in that order.
+            upstream: The states of `self.views`, in that order.
             report: Is told each change of state.
+            picks: Which item of each of these results it takes, for a child of a map.
             leaves_process: Whether the result must be able to travel to another process.
             worker: Where this runs, for the records.
 
@@ -88,8 +103,35 @@ class TaskRunner:
         Raises:
             KeyboardInterrupt: Ctrl-C while the body ran in this thread.
         """
-        attempt = Attempt(self, node_id, start, as_of, upstream, report, leaves_process, worker)
+        attempt = Attempt(
+            self, node_id, start, as_of, upstream, picks, report, leaves_process, worker
+        )
         return attempt.run()
+
+    def what_child_sees(
+        self, child: int, upstream: Sequence[State], lengths: Mapping[int, Sequence[int]]
+    ) -> tuple[list[State], list[Pick]]:
+        """The upstream states of a child, and which items of their results it takes.
+
+        Args:
+            child: Its map index.
+            upstream: The states of `views`, whole.
+            lengths: Those of the parent's Mapped state.
+        """
+        seen: list[State] = []
+        picks: list[Pick] = []
+        for number, (view, state) in enumerate(zip(self.views, upstream, strict=True)):
+            pick: Pick = None
+            if view.take is Take.ITEM:
+                pick = child
+            elif view.take is Take.FLAT:
+                pick = flat_pick(list(accumulate(lengths[number])), child)
+            if pick is not None and isinstance(state, Mapped) and state.map_states:
+                state = state.map_states[pick if isinstance(pick, int) else pick[0]]
+                pick = None if isinstance(pick, int) else pick
+            seen.append(state)
+            picks.append(pick)
+        return seen, picks
 
 
 class Attempt:
@@ -102,6 +144,7 @@ class Attempt:
         "inputs",
         "leaves_process",
         "node_id",
+        "picks",
         "report",
         "run_count",
         "runner",
@@ -118,6 +161,7 @@ class Attempt:
         start: State | None,
         as_of: float,
         upstream: Sequence[State],
+        picks: Sequence[Pick] | None,
         report: Report,
         leaves_process: bool,
         worker: str,
@@ -126,7 +170,7 @@ class Attempt:
         self.node_id, self.as_of, self.worker = node_id, as_of, worker
         self.report, self.leaves_process = report, leaves_process
         self.state: State = start if start is not None else Pending()
-        self.upstream = dict(zip(runner.upstream, upstream, strict=True))
+        self.upstream, self.picks = upstream, picks
         self.run_count = 1
         self.inputs: dict[str, Any] = {}
         self.frame = TaskFrame(runner.run_info, runner.node, node_id[1], {})
@@ -144,6 +188,7 @@ class Attempt:
             self.check_start_time()
             self.check_upstream_finished()
             self.check_upstream_skipped()
+            self.expand_if_mapped()
             self.gather_inputs()
             self.name_run()
             self.check_trigger()
@@ -188,14 +233,25 @@ class Attempt:
 
     def check_upstream_finished(self) -> None:
         """Nothing is decided, not even by the trigger, before all upstream states are final."""
-        for state in self.upstream.values():
+        is_parent = self.runner.is_mapped and self.node_id[1] < 0
+        for state in self.upstream:
             if not state.is_finished() or state.is_looped():
+                raise _Stop
+            if (
+                isinstance(state, Mapped)
+                and not is_parent
+                and not all(
+                    child.is_finished() and not child.is_looped() for child in state.map_states
+                )
+            ):
                 raise _Stop
 
     def check_upstream_skipped(self) -> None:
         """A skip passes down, unless the task says otherwise."""
         if self.task.skip_on_upstream_skip and any(
-            isinstance(state, Skipped) for state in self.upstream.values()
+            isinstance(each, Skipped)
+            for state in self.upstream
+            for each in (state.map_states if isinstance(state, Mapped) else (state,))
         ):
             self.move(
                 Skipped(
@@ -205,12 +261,83 @@ class Attempt:
             )
             raise _Stop
 
+    def expand_if_mapped(self) -> None:
+        """A mapped task becomes Mapped, with as many children as its shortest mapped input has items."""
+        if not self.runner.is_mapped or self.node_id[1] >= 0:
+            return
+        widths: dict[str, int] = {}
+        lengths: dict[int, list[int]] = {}
+        for edge, number in self.runner.looks:
+            if edge.mapped:
+                name = edge.key or edge.upstream_task.name
+                try:
+                    widths[name] = self._width_of(edge, number, lengths)
+                except NotMappable as error:
+                    self.fail_for_good(error, str(error))
+        width = min(widths.values())
+        if width != max(widths.values()):
+            context.logger.warning(
+                "task %r is mapped over inputs of different lengths (%s): the shortest counts, the rest is "
+                "left out",
+                self.frame.full_name,
+                ", ".join(f"{name!r}: {each}" for name, each in widths.items()),
+            )
+        state = Mapped("Preparing children.")
+        state.width, state.lengths = width, lengths
+        self.move(state)
+        raise _Stop
+
+    def _width_of(self, edge: Edge, number: int, lengths: dict[int, list[int]]) -> int:
+        """How many items an input has.
+
+        Raises:
+            NotMappable: It is no list, or the task that should have made it did not succeed.
+        """
+        name, above = self.runner.node.label.name, edge.upstream_task.name
+        state = self.upstream[number]
+        if not isinstance(state, Success) or isinstance(state, Skipped):
+            raise NotMappable(
+                name, edge.key, f"{above!r} is {type(state).__name__}: {state.message}"
+            )
+        if isinstance(state, Mapped) and not edge.flattened:
+            return state.width
+        if not edge.flattened:
+            return length_of(state.result, name, edge.key)
+        if isinstance(state, Mapped):
+            # A child without a list counts as one item, so that its failure or skip shows below.
+            lengths[number] = [
+                length_of(child.result, name, edge.key)
+                if isinstance(child, Success) and not isinstance(child, Skipped)
+                else 1
+                for child in state.map_states
+            ]
+        else:
+            length_of(state.result, name, edge.key)
+            lengths[number] = [length_of(item, name, edge.key) for item in state.result]
+        return sum(lengths[number])
+
     def gather_inputs(self) -> None:
         """The arguments of the body: constants, and the results of the edges with a key."""
         self.inputs = dict(self.runner.node.constants)
-        for edge in self.runner.edges:
+        picks = self.picks
+        for edge, number in self.runner.looks:
             if edge.key is not None:
-                self.inputs[edge.key] = self.upstream[edge.upstream_task.index].result
+                state = self.upstream[number]
+                pick = picks[number] if picks is not None else None
+                if pick is None:
+                    self.inputs[edge.key] = state.result
+                elif isinstance(pick, int):
+                    self.inputs[edge.key] = state.result[pick]
+                else:
+                    self.inputs[edge.key] = self._flat_item(edge, state, pick)
+
+    def _flat_item(self, edge: Edge, state: State, pick: tuple[int, int]) -> Any:
+        outer, inner = pick
+        if edge.upstream_task.index in self.runner.mapped_above:
+            # The state is that of the child which made the list.
+            whole = isinstance(state, Success) and not isinstance(state, Skipped)
+            return state.result[inner] if whole else state.result
+        return state.result[outer][inner]
 
     def name_run(self) -> None:
         """A name made from a template or by a function, where the task has one."""
@@ -227,14 +354,13 @@ class Attempt:
 
     def check_trigger(self) -> None:
         """Ask the task's trigger whether it runs."""
-        states = {edge: self.upstream[edge.upstream_task.index] for edge in self.runner.edges}
+        states = {edge: self.upstream[view] for edge, view in self.runner.looks}
         try:
             if not self.task.trigger(states):
-                raise signals.TRIGGERFAIL("its trigger was not satisfied by the upstream states")
-        except signals.TRIGGERFAIL as signal:
-            signal.state.message = self._chain_of_failure(states, str(signal))
-            self.move(signal.state)
-            raise _Stop from None
+                raise signals.TRIGGERFAIL(
+                    f"{self.runner.node.label.name!r} did not run: its trigger was not satisfied by the "
+                    f"upstream states"
+                )
         except PrefectStateSignal as signal:
             self.move(signal.state)
             raise _Stop from None
@@ -468,18 +594,6 @@ class Attempt:
             self.frame.full_name,
         )
 
-    def _chain_of_failure(self, states: Mapping[Edge, State], why: str) -> str:
-        """Which upstream task failed, and along which chain: `'c' did not run: 'b' <- 'a' failed: …`."""
-        name = self.runner.node.label.name
-        for edge, state in states.items():
-            above = edge.upstream_task.name
-            text = state.message or ""
-            if isinstance(state, TriggerFailed):
-                return f"{name!r} did not run: {above!r} <- {text.removeprefix(f'{above!r} did not run: ')}"
-            if isinstance(state, Failed):
-                return f"{name!r} did not run: {above!r} failed: {text}"
-        return f"{name!r} did not run: {why}"
-
 
 def name_of(function: Any) -> str:
     """A function's name; its repr has an address in it, which differs from process to process."""
@@ -544,6 +658,18 @@ def retry_delay_seconds(
         return 0.0
     seconds = delay.total_seconds() if isinstance(delay, timedelta) else float(delay)
     return max(0.0, seconds * (1 + jitter * draw()))
+
+
+def length_of(value: Any, task: str, key: str | None) -> int:
+    """How many items a mapped input has.
+
+    Raises:
+        NotMappable: It is not a list or the like.
+    """
+    is_list = hasattr(value, "__len__") and hasattr(value, "__getitem__")
+    if not is_list or isinstance(value, Mapping):
+        raise NotMappable(task, key, f"got {type(value).__name__}; pass a list")
+    return len(value)
 
 
 class _Stop(Exception):

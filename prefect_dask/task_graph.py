@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect_dask.edge import Edge
 from prefect_dask.engine import graph as engine_graph
-from prefect_dask.engine.graph import FlowGraph, Node, TaskLabel
+from prefect_dask.engine.graph import UNKNOWN, FlowGraph, Node, TaskLabel
 from prefect_dask.errors import (
     ArgumentTaken,
     DuplicateParameter,
@@ -24,6 +24,7 @@ from prefect_dask.errors import (
 from prefect_dask.order import Cycle, Order
 from prefect_dask.parameter import Parameter
 from prefect_dask.task import Task
+from prefect_dask.tasks.constants import Constant
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -359,7 +360,14 @@ class TaskGraph:
             for index, task in enumerate(tasks)
         }
         nodes = [
-            Node(label, task, dict(self.constants.get(task, ())), task in reference_tasks)
+            Node(
+                label,
+                task,
+                dict(self.constants.get(task, ())),
+                task in reference_tasks,
+                known_result=task.value if isinstance(task, Constant) else UNKNOWN,
+                parameter=task.name if isinstance(task, Parameter) else None,
+            )
             for task, label in labels.items()
         ]
         edges = [

@@ -28,7 +28,7 @@ from ..errors import (
 from ..failures import text_of
 from ..logs import get_logger
 from ..node import RunPackage
-from ..state import State
+from ..state import LazyResult, State
 from ..stream import AttemptLost, Event, NodeCrashed, NodeId, StateChange, decode_batch
 from .base import Executor, GraphRun, call_in_context
 from .dask_channel import Hub, RunPlugin, bare_state_of
@@ -265,13 +265,24 @@ class DaskRun:
         return self._package.graph.nodes[node[0]].label.name
 
 
-class RemoteState:
+class RemoteState(LazyResult):
     """A state whose result lies on a cluster; it stays there as long as this exists."""
 
     __slots__ = ("_future", "_task")
 
     def __init__(self, future: distributed.Future[Any], task: str) -> None:
         self._future, self._task = future, task
+
+    def fetch_states(self, others: Sequence[LazyResult]) -> list[State] | None:
+        """The whole states of many nodes in one message; None where one of them must be asked for alone."""
+        if not all(isinstance(other, RemoteState) for other in others):
+            return None
+        futures = [other._future for other in others if isinstance(other, RemoteState)]
+        try:
+            states: list[State] = self._future.client.gather(futures)
+        except Exception:  # whichever it was: each is asked for when it is read, and says so itself
+            return None
+        return states
 
     def fetch_state(self) -> State:
         """The whole state; raises ResultLost when the cluster is gone."""
@@ -283,7 +294,7 @@ class RemoteState:
         return state
 
 
-class LostState:
+class LostState(LazyResult):
     """A state whose result could not be brought home."""
 
     __slots__ = ("_lost",)

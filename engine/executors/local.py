@@ -14,10 +14,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from .. import clock
-from ..advance import Given, HandOver
+from ..advance import Given, HandOver, Source, Whole
 from ..errors import NodeFailed, ProcessDied
 from ..failures import text_of
-from ..node import HostedRun, RunPackage
+from ..node import HostedRun, RunPackage, whole_state
 from ..state import State
 from ..stream import AttemptLost, Event, NodeCrashed, NodeId
 from ..timeouts import BodyStopped
@@ -66,15 +66,19 @@ class Board:
 
     def upstream_of(self, item: HandOver) -> list[State]:
         """The states that a ready node takes."""
-        values = self.values
-        return [s.state if isinstance(s, Given) else values[s] for s in item.upstream]
+        return [
+            whole_state(self._value(s.parent), [self._value(child) for child in s.children])
+            if isinstance(s, Whole)
+            else self._value(s)
+            for s in item.upstream
+        ]
 
     def start_of(self, item: HandOver) -> State | None:
         """The state from which a ready node goes on."""
-        start = item.start
-        if start is None:
-            return None
-        return start.state if isinstance(start, Given) else self.values[start]
+        return None if item.start is None else self._value(item.start)
+
+    def _value(self, source: Source) -> State:
+        return source.state if isinstance(source, Given) else self.values[source]
 
     def finish(self, node: NodeId, state: State) -> int:
         """Note a node's value; returns how many nodes became ready."""
@@ -115,9 +119,8 @@ class InlineRun:
             threading.Event().wait(timeout_seconds)
         while board.ready:
             item = board.ready.pop()
-            state = self._hosted.run(
-                item.node, board.start_of(item), item.as_of, board.upstream_of(item)
-            )
+            start, upstream = board.start_of(item), board.upstream_of(item)
+            state = self._hosted.run(item.node, start, item.as_of, upstream, item.picks)
             board.finish(item.node, state)
             if clock.monotonic() > until:
                 break
@@ -161,7 +164,7 @@ class ThreadLane:
         self._hosted, self.name = hosted, name
 
     def run(self, item: HandOver, start: State | None, upstream: Sequence[State]) -> State:
-        return self._hosted.run_stoppable(item.node, start, item.as_of, upstream)
+        return self._hosted.run_stoppable(item.node, start, item.as_of, upstream, item.picks)
 
     def interrupt(self) -> None:
         self._hosted.stop()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .. import child_main
-from ..advance import HandOver
+from ..advance import HandOver, Pick
 from ..child import Child, ChildDied, dumps_call
 from ..errors import ProcessDied
 from ..failures import check_portable, portable_exception
@@ -39,7 +39,7 @@ class ProcessLane:
         try:
             child = self._ready_child()
             payload = dumps_call(
-                run_in_child, self._token, item.node, start, item.as_of, list(upstream)
+                run_in_child, self._token, item.node, start, item.as_of, list(upstream), item.picks
             )
             outcome = child.call(payload, timeout_seconds=None, on_message=self._take_batch)
         except ChildDied as death:
@@ -90,14 +90,19 @@ def host_in_child(token: str, blobs: Sequence[bytes], worker: str, log_level: in
 
 
 def run_in_child(
-    token: str, node: NodeId, start: State | None, as_of: float, upstream: Sequence[State]
+    token: str,
+    node: NodeId,
+    start: State | None,
+    as_of: float,
+    upstream: Sequence[State],
+    picks: Sequence[Pick] | None,
 ) -> bytes:
     """In the child: run a node; its state as a pickle."""
     import cloudpickle
 
     run = hosted(token)
     assert run is not None, "host_in_child comes first"
-    state = run.run(node, start, as_of, upstream)
+    state = run.run(node, start, as_of, upstream, picks)
     assert isinstance(run.report, Batcher)
     run.report.flush()
     data: bytes = cloudpickle.dumps(state)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefect_dask.engine.advance import Book, Given
+from prefect_dask.engine.advance import Book, Given, Whole, known_widths
 from prefect_dask.engine.graph import Edge, FlowGraph, Node, TaskLabel
 from prefect_dask.engine.state import (
     Crashed,
@@ -104,7 +104,7 @@ def test_a_crash_hands_over_what_lay_below_it():
     end(book, 0, Success())
 
     assert book.crash((1, -1, 1), Crashed("gone"))
-    plan = book.take_below([1], NOW)
+    plan = book.take_from([(1, -1)], NOW)
 
     assert indices(plan) == [3]
     assert plan[0].upstream[0].state.message == "gone"
@@ -130,7 +130,7 @@ def test_late_and_repeated_news_move_nothing():
 
     assert not book.accept(first, Running(), is_over=False)
     assert not book.accept(first, Failed(), is_over=True)
-    assert book.states[0].is_successful()
+    assert book.state(0).is_successful()
 
 
 def test_news_of_an_execution_that_was_replaced_move_nothing():
@@ -140,7 +140,7 @@ def test_news_of_an_execution_that_was_replaced_move_nothing():
     book.take_due(NOW)
 
     assert not book.accept((3, -1, 1), Success(), is_over=True)
-    assert type(book.states[3]) is Pending
+    assert type(book.state(3)) is Pending
 
 
 def test_a_lost_attempt_goes_back_to_pending_and_may_run_again():
@@ -150,7 +150,7 @@ def test_a_lost_attempt_goes_back_to_pending_and_may_run_again():
 
     lost = book.lose((0, -1, 1), "attempt lost: …")
 
-    assert lost is book.states[0]
+    assert lost is book.state(0)
     assert book.accept((0, -1, 1), Running(), is_over=False)
     assert end(book, 0, Success())
     assert book.lose((0, -1, 1), "again") is None
@@ -180,9 +180,9 @@ def test_every_task_of_every_graph_ends_after_exactly_its_attempts(history):
             continue
         item = under_way.pop(random.randrange(len(under_way)))
         index = item.node[0]
-        if item.node != book.node_id(index) or not book.is_out[index]:
+        if not book.counts(item.node):
             continue  # replaced: on a cluster it comes back undone
-        if not all(book.is_done(above) for above in graph.upstream[index]):
+        if not all(book.is_done(above) for above, _ in graph.views[index]):
             under_way.insert(0, item)  # Dask would not have begun it yet
             continue
         attempts[index] += 1
