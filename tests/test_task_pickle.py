@@ -76,7 +76,9 @@ def test_a_module_that_is_sent_by_value_is(monkeypatch: pytest.MonkeyPatch):
 
 def test_a_task_that_is_not_there_says_where_it_should_be():
     data = pickle.dumps(guarded).replace(b"guarded", b"vanishd")
-    with pytest.raises(ImportError, match=r"the task tests.test_task_pickle.vanishd is not in this"):
+    with pytest.raises(
+        ImportError, match=r"the task tests.test_task_pickle.vanishd is not in this"
+    ):
         pickle.loads(data)
 
 

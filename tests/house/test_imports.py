@@ -36,7 +36,9 @@ DASK = {"dask", "distributed"}
 DATABASES = {"sqlite3", "psycopg", "sqlalchemy"}
 WEB = {"http", "httpx", "starlette", "fastapi", "uvicorn", "aiohttp", "flask"}
 HOME_OF = {
-    **dict.fromkeys(DASK, ("engine.compile", "engine.stream", "engine.executors.dask", "dask_collection")),
+    **dict.fromkeys(
+        DASK, ("engine.compile", "engine.stream", "engine.executors.dask", "dask_collection")
+    ),
     **dict.fromkeys(DATABASES, ("engine.ledger", "server")),
     **dict.fromkeys(WEB, ("server", "client")),
     "bokeh": ("viz", "server"),
