@@ -211,12 +211,13 @@ def run_node(
 
     Raises:
         RunNotHosted: The run was not brought to this process, or is over.
+        BodyStopped: The run was ended.
     """
     run = _hosted.get(token)
     if run is None:
         raise RunNotHosted(token)
     states = [_opened(state) for state in upstream]
-    return run.run(
+    return run.run_stoppable(
         (task, map_index, generation), None if start is None else _opened(start), as_of, states
     )
 
