@@ -235,6 +235,7 @@ def run_node(
 
     Raises:
         RunNotHosted: The run was not brought to this process, or is over.
+        BodyStopped: The run was ended.
     """
     run = _hosted.get(token)
     if run is None:

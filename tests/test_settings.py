@@ -231,7 +231,7 @@ def test_an_unknown_setting_in_a_file_is_named_with_file_line_and_the_nearest_on
         ''',
     )
     with pytest.raises(UnknownSetting) as caught:
-        Config().logging  # noqa: B018
+        Config().logging
     assert str(caught.value).startswith(
         f"{path}:9: there is no setting 'tasks.defaults.max_retris'; "
         f"did you mean 'tasks.defaults.max_retries'?"
@@ -412,7 +412,7 @@ def test_secrets_are_not_shown(home):
 def test_a_setting_that_does_not_exist_is_an_attribute_error_with_a_hint(home):
     assert not hasattr(Config(), "taks")
     with pytest.raises(NoSuchSetting, match=r"'tasks.defalts'; did you mean 'defaults'"):
-        Config().tasks.defalts  # noqa: B018
+        Config().tasks.defalts
 
 
 def test_settings_cannot_be_set_in_place(home):
@@ -500,7 +500,7 @@ def test_temporary_settings_nest_and_end(home):
 def test_temporary_settings_end_with_an_exception_too():
     before = config.current()
     with pytest.raises(ZeroDivisionError), set_temporary_config({"logging.level": "ERROR"}):
-        1 / 0  # noqa: B018
+        1 / 0
     assert config.current() == before
 
 

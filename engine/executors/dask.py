@@ -107,24 +107,26 @@ class DaskRun:
             self._over.pop(node, None)
 
     def close(self, *, is_cancelled: bool) -> list[Event]:
-        self._hub.forget(self._package.token)
         events = self._take_events()
         try:
             if self._client.status == "running":
-                self._end_on_cluster(is_cancelled=is_cancelled)
+                events += self._end_on_cluster(is_cancelled=is_cancelled)
         except Exception as error:
             # The cluster may go at any moment; the states are known all the same.
             get_logger("DaskExecutor").warning("clearing away the run failed: %s", text_of(error))
         finally:
+            self._hub.forget(self._package.token)
             self._out.clear()
             self._futures.clear()
             self._repairs.clear()
             self._over.clear()
         return events
 
-    def _end_on_cluster(self, *, is_cancelled: bool) -> None:
+    def _end_on_cluster(self, *, is_cancelled: bool) -> list[Event]:
+        events: list[Event] = []
         try:
             if is_cancelled:
+                events += self._take_finished()
                 # What is over is in the states that the user gets.
                 running = [f for node, f in self._futures.items() if node not in self._over]
                 self._client.cancel(running, force=True)
@@ -132,6 +134,20 @@ class DaskRun:
                 self._fetch_all()
         finally:
             self._client.unregister_worker_plugin(self._plugin.name)
+        return events
+
+    def _take_finished(self) -> list[Event]:
+        """The last records of what is finished and not told yet, as far as they come soon."""
+        events: list[Event] = []
+        until = clock.monotonic() + LOOK_SECONDS
+        while clock.monotonic() < until and any(
+            self._futures[node].status == "finished" for node in self._out
+        ):
+            with self._arrived:
+                if not self._events:
+                    self._arrived.wait(until - clock.monotonic())
+            events += self._take_events()
+        return events
 
     def _take_events(self) -> list[Event]:
         events: list[Event] = []

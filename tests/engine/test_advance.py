@@ -1,6 +1,7 @@
 """The book of a flow run: what can be handed over, and what follows from what comes back."""
 
 from datetime import datetime, timezone
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,13 +20,15 @@ from prefect_dask.engine.state import (
 )
 
 NOW = 1_000.0
+NO_TASK: Any = None
+"""The book asks nothing of a task."""
 
 
 def graph_of(count: int, *edges: tuple[int, int]) -> FlowGraph:
     labels = [TaskLabel(i, f"t{i}", f"t{i}-1") for i in range(count)]
     return FlowGraph(
         "f",
-        [Node(label, task=None) for label in labels],
+        [Node(label, task=NO_TASK) for label in labels],
         [Edge(labels[a], labels[b]) for a, b in edges],
     )
 

@@ -1,7 +1,5 @@
 """A helper process runs calls, can be stopped, may die, and is never left behind."""
 
-# ruff: noqa: T201 — bodies print, and their prints come home.
-
 import _thread
 import atexit
 import gc

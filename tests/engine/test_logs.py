@@ -259,7 +259,7 @@ def test_a_line_is_the_same_after_msgpack(worker_logger):
 def test_a_traceback_travels_as_text(worker_logger):
     lines = forward(worker_logger)
     try:
-        1 / 0  # noqa: B018
+        1 / 0
     except ZeroDivisionError:
         worker_logger.exception("broken", stack_info=True)
     exception = lines[0].exception

@@ -1,7 +1,5 @@
 """Prints as log lines: those of the task, all of them, and nobody else's."""
 
-# ruff: noqa: T201 — printing is what these tests are about.
-
 import contextlib
 import contextvars
 import io
@@ -122,7 +120,7 @@ def test_a_line_without_end_is_logged_in_pieces_and_nothing_is_lost(logger, hear
 def test_what_was_printed_before_an_exception_is_logged(logger, heard):
     with pytest.raises(ZeroDivisionError), log_prints(logger):
         print("before", end="")
-        1 / 0  # noqa: B018
+        1 / 0
     assert heard.messages == ["before"]
 
 
@@ -136,7 +134,7 @@ def test_standard_output_is_still_a_stream(logger, capsys):
         with pytest.raises(TypeError):
             now.write(b"bytes")
         with pytest.raises(AttributeError):
-            now.no_such_thing  # noqa: B018
+            now.no_such_thing
         now.buffer.write(b"raw\n")
     assert capsys.readouterr().out == "raw\n"
 

@@ -2,6 +2,7 @@
 
 import pickle
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import cloudpickle
 import pytest
@@ -43,7 +44,7 @@ MOMENT = datetime(2030, 1, 2, 3, 4, 5, 678000, tzinfo=timezone.utc)
 
 def example(kind: type[State]) -> State:
     """A state of this class with all its own fields set."""
-    own = {
+    own: dict[str, Any] = {
         "start_time": MOMENT,
         "run_count": 3,
         "loop_count": 7,

@@ -35,7 +35,8 @@ def test_records_survive_the_journey_without_their_results():
         Success("done", result=object()),
     ]
     line = LogLine("prefect_dask.t", logging.INFO, "hello", 1.5, 3, -1)
-    sent = [*(change(i, state, i == 3) for i, state in enumerate(states)), LineLogged(line, "")]
+    sent: list[StateChange | LineLogged] = [LineLogged(line, "")]
+    sent[:0] = [change(i, state, i == 3) for i, state in enumerate(states)]
 
     *came, came_line = decode_batch(encode_batch(sent), "tcp://worker:1")
 
@@ -111,8 +112,8 @@ def test_many_threads_lose_nothing_and_each_keeps_its_order():
 
     assert [number for number, _ in sent] == list(range(len(sent)))
     came = [c.node for _, batch in sent for c in decode_batch(batch, "")]
-    for thread in range(8):
-        assert [node[1] for node in came if node[0] == thread] == list(range(500))
+    for number in range(8):
+        assert [node[1] for node in came if node[0] == number] == list(range(500))
 
 
 def test_a_busy_listener_gets_one_larger_batch_and_holds_nobody_up():
@@ -135,7 +136,8 @@ def test_a_busy_listener_gets_one_larger_batch_and_holds_nobody_up():
 
 
 def test_a_listener_that_raises_is_logged_and_dropped(caplog):
-    seen, calls = [], []
+    seen: list[StateRecord] = []
+    calls: list[int] = []
 
     def broken(records):
         calls.append(len(records))

@@ -152,7 +152,7 @@ def test_a_run_ends_when_a_finished_result_is_lost_and_cannot_be_made_again(gate
     assert state.is_failed()
     assert tasks[made].is_successful()
     with pytest.raises(ResultLost, match="made_once"):
-        tasks[made].result  # noqa: B018
+        tasks[made].result
     assert type(tasks[used]) is Crashed
     assert "made_once" in tasks[used].message
     assert type(tasks[below]) is TriggerFailed
