@@ -261,17 +261,6 @@ class NotMappable(PrefectDaskError, TypeError):
         self.task, self.key, self.cause = task, key, cause
 
 
-class MappingNotSupported(PrefectDaskError, NotImplementedError):
-    """A flow has mapped edges, which this version writes and shows but does not run."""
-
-    def __init__(self, flow: str, task: str) -> None:
-        super().__init__(
-            f"flow {flow!r}: task {task!r} is mapped, and mapped tasks do not run yet; until they do, add one "
-            f"task an item in a loop"
-        )
-        self.flow, self.task = flow, task
-
-
 class RunInterrupted(KeyboardInterrupt):
     """Ctrl-C during a flow run, after what ran was cancelled.
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from itertools import accumulate
-from typing import Any
+from typing import Any, NoReturn
 
 from . import child_main, clock, failures, signals
 from .advance import Pick, flat_pick
@@ -437,7 +437,10 @@ class Attempt:
             return
         if task.retry_on and not isinstance(state.result, task.retry_on):
             return
-        seconds = retry_delay_seconds(task.retry_delay, task.retry_jitter, self.run_count)
+        try:
+            seconds = retry_delay_seconds(task.retry_delay, task.retry_jitter, self.run_count)
+        except Exception as error:  # the user's function
+            self.fail_for_good(error, f"its retry_delay failed: {failures.text_of(error)}")
         # A retry inside a loop resumes at that turn.
         loop = {name: value for name, value in self.frame.items() if name.startswith("task_loop_")}
         self.move(
@@ -460,7 +463,7 @@ class Attempt:
             new = self._ask_handlers(old, new)
         self._move_unasked(new)
 
-    def fail_for_good(self, error: BaseException, message: str) -> None:
+    def fail_for_good(self, error: BaseException, message: str) -> NoReturn:
         """Failed, without a retry.
 
         Raises:

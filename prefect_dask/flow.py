@@ -365,7 +365,8 @@ class Flow(TaskGraph, DaskCollection):
         from prefect_dask.running import run_info
 
         # Dask asks several times for one computation, and must get the same keys.
-        shape = (*self.tasks, len(self.edges), sum(map(len, self.constants.values())))
+        constants = [id(value) for each in self.constants.values() for value in each.values()]
+        shape = (*self.tasks, *constants, len(self.edges))
         if self._collection is None or self._collection[0] != shape:
             graph = self.describe()
             self._collection = (shape, FlowState.of(graph, run_info(self)))

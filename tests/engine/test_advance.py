@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefect_dask.engine.advance import Book, Given, Whole, known_widths
+from prefect_dask.engine.advance import Book, Given
 from prefect_dask.engine.graph import Edge, FlowGraph, Node, TaskLabel
 from prefect_dask.engine.state import (
     Crashed,

@@ -111,7 +111,7 @@ def test_outside_the_engine_our_modules_are_imported_by_full_name():
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("library", HOME_OF)
+@pytest.mark.parametrize("library", sorted(HOME_OF))
 def test_a_library_is_imported_only_where_it_belongs(library: str):
     def may(module: Module) -> bool:
         name = short(module.name)
