@@ -18,6 +18,7 @@ from prefect_dask.engine.state import (
     Crashed,
     Failed,
     Finished,
+    LazyResult,
     Looped,
     Mapped,
     MetaState,
@@ -179,7 +180,7 @@ def test_the_table_speaks_of_states_only():
     assert all(issubclass(new, State) for follow in LAWFUL.values() for new in follow)
 
 
-class _Elsewhere:
+class _Elsewhere(LazyResult):
     def __init__(self, whole: State | None) -> None:
         self.whole, self.fetched = whole, 0
 
