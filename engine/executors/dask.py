@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, ExitStack
 from importlib import import_module
 from typing import Any
 
+import dask
 import distributed
 from dask.utils import parse_timedelta
 from distributed.scheduler import KilledWorker
@@ -22,17 +23,18 @@ from ..errors import (
     ClusterNotStarted,
     ClusterUnreachable,
     NodeFailed,
-    ResultLost,
     WorkerDied,
 )
 from ..failures import text_of
 from ..logs import get_logger
 from ..node import RunPackage
-from ..state import LazyResult, State
+from ..state import State
 from ..stream import AttemptLost, Event, NodeCrashed, NodeId, StateChange, decode_batch
+from . import dask_preload
 from .base import Executor, GraphRun, call_in_context
 from .dask_channel import Hub, RunPlugin, bare_state_of
 from .dask_checks import check_answer, check_versions, versions_on
+from .dask_results import RemoteState, bring_home
 
 #: How often the futures are looked at while no records come, seconds.
 LOOK_SECONDS = 0.25
@@ -44,8 +46,8 @@ RECORD_GRACE_SECONDS = 1.0
 #: What a future's status is before it is decided; "lost": its worker died, and Dask makes the result again.
 UNDER_WAY = ("pending", "lost")
 
-#: How many results are fetched at a time when a temporary cluster is about to go.
-FETCH_AT_ONCE = 500
+#: How long the fetching of results may take when a run is cancelled, seconds: nobody waits for long after Ctrl-C.
+FETCH_GRACE_SECONDS = 5.0
 
 
 class DaskRun:
@@ -131,7 +133,8 @@ class DaskRun:
                 running = [f for node, f in self._futures.items() if node not in self._over]
                 self._client.cancel(running, force=True)
             if self._owns_client:
-                self._fetch_all()
+                limit = FETCH_GRACE_SECONDS if is_cancelled else None
+                bring_home(self._client, self._over.values(), limit_seconds=limit)
         finally:
             self._client.unregister_worker_plugin(self._plugin.name)
         return events
@@ -252,75 +255,8 @@ class DaskRun:
             return [NodeCrashed(node, cause, worker)]
         return [NodeCrashed(node, NodeFailed(self._name(node), repr(error)), "")]
 
-    def _fetch_all(self) -> None:
-        """Bring home what is kept before its cluster goes."""
-        waiting = [(node, state) for node, state in self._over.items() if state._lazy is not None]
-        for start in range(0, len(waiting), FETCH_AT_ONCE):
-            part = waiting[start : start + FETCH_AT_ONCE]
-            try:
-                wholes = self._client.gather([self._futures[node] for node, _ in part])
-            except Exception:  # one of them cannot be had; the others can
-                wholes = [self._fetch(node) for node, _ in part]
-            for (_, state), whole in zip(part, wholes, strict=True):
-                if isinstance(whole, ResultLost):
-                    state._lazy = LostState(whole)
-                    continue
-                state._result, state._cached_inputs, state._lazy = (
-                    whole._result,
-                    whole._cached_inputs,
-                    None,
-                )
-
-    def _fetch(self, node: NodeId) -> State | ResultLost:
-        try:
-            return RemoteState(self._futures[node], self._name(node)).fetch_state()
-        except ResultLost as lost:
-            return lost
-
     def _name(self, node: NodeId) -> str:
         return self._package.graph.nodes[node[0]].label.name
-
-
-class RemoteState(LazyResult):
-    """A state whose result lies on a cluster; it stays there as long as this exists."""
-
-    __slots__ = ("_future", "_task")
-
-    def __init__(self, future: distributed.Future[Any], task: str) -> None:
-        self._future, self._task = future, task
-
-    def fetch_states(self, others: Sequence[LazyResult]) -> list[State] | None:
-        """The whole states of many nodes in one message; None where one of them must be asked for alone."""
-        if not all(isinstance(other, RemoteState) for other in others):
-            return None
-        futures = [other._future for other in others if isinstance(other, RemoteState)]
-        try:
-            states: list[State] = self._future.client.gather(futures)
-        except Exception:  # whichever it was: each is asked for when it is read, and says so itself
-            return None
-        return states
-
-    def fetch_state(self) -> State:
-        """The whole state; raises ResultLost when the cluster is gone."""
-        try:
-            state: State = self._future.result()
-        except Exception as error:
-            # Cancelled, closed, lost, or the user's object does not open here.
-            raise ResultLost(self._task, f"{type(error).__name__}: {text_of(error)}") from error
-        return state
-
-
-class LostState(LazyResult):
-    """A state whose result could not be brought home."""
-
-    __slots__ = ("_lost",)
-
-    def __init__(self, lost: ResultLost) -> None:
-        self._lost = lost
-
-    def fetch_state(self) -> State:
-        """Raises ResultLost."""
-        raise self._lost
 
 
 class DaskExecutor(Executor):
@@ -464,6 +400,8 @@ class DaskExecutor(Executor):
             maker = distributed.LocalCluster
             # Any free port: several runs on one machine must not quarrel about 8787.
             arguments.setdefault("dashboard_address", "127.0.0.1:0")
+            preload = dask.config.get("distributed.worker.preload")
+            arguments.setdefault("preload", [*preload, dask_preload.__name__])
             if self.debug:
                 arguments.setdefault("silence_logs", False)
         elif isinstance(maker, str):

@@ -23,8 +23,8 @@ def marks(folder: Path, name: str) -> list[Path]:
 
 def hold(folder: Path, name: str, timeout_seconds: float = 50.0) -> None:
     """Leave the mark `<name>-began`; go on when the file `go` is there; leave `<name>-ended` whatever happens."""
-    note(folder, f"{name}-began")
     try:
+        note(folder, f"{name}-began")
         wait_until((folder / "go").exists, timeout_seconds)
     finally:
         note(folder, f"{name}-ended")

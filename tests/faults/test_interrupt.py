@@ -1,0 +1,185 @@
+"""Ctrl-C during a run: what runs is ended, nothing is left, and the exception holds the states reached."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import psutil
+import pytest
+
+from prefect_dask import Flow, task
+from prefect_dask.engine.errors import RunInterrupted
+from prefect_dask.executors import DaskExecutor, LocalDaskExecutor, LocalExecutor
+from tests.faults.bodies import counted, holding, marks, number
+from tests.faults.cluster import REPOSITORY, keys_on, wait_until_empty
+from tests.faults.watching import Watch
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "killpg"), reason="this system has no process groups to send Ctrl-C to"
+)
+
+#: Executors that tell nothing before the body ends.
+IN_THIS_THREAD = ["local", "synchronous"]
+
+
+def interrupt_a_program(kind, gate, address="", *, whole_group=False):
+    """Run a flow in a program of its own, send it Ctrl-C in mid-task, and read what it tells."""
+    program = subprocess.Popen(
+        [sys.executable, "-m", "tests.faults.interrupted_run", kind, str(gate), address],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    )
+    try:
+        wait_until(lambda: marks(gate, "holding-began"), 30)
+        if kind not in IN_THIS_THREAD:
+            wait_until(lambda: marks(gate, "holding-known"))
+        children = psutil.Process(program.pid).children(recursive=True)
+        (os.killpg if whole_group else os.kill)(program.pid, signal.SIGINT)
+        out, err = program.communicate(timeout=30)
+    finally:
+        program.kill()
+        program.communicate()
+    assert program.returncode == 0, err
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive, err
+    return json.loads(out), err
+
+
+def check(told):
+    assert told["flow"] == "Cancelled"
+    assert told["states"]["number"] == "Success"
+    assert told["states"]["add"] == "Pending"
+    assert told["first"] == 41
+    assert not told["threads"]
+
+
+@pytest.mark.parametrize("kind", [*IN_THIS_THREAD, "threads", "processes", "dask"])
+def test_ctrl_c_ends_the_run_and_leaves_nothing(gate, kind):
+    told, err = interrupt_a_program(kind, gate)
+
+    check(told)
+    assert told["states"]["holding"] == "Cancelled"
+    assert not [line for line in told["children"] if "resource_tracker" not in str(line)]
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("kind", ["processes", "dask"])
+def test_ctrl_c_in_a_terminal_that_reaches_all_processes_does_the_same(gate, kind):
+    told, err = interrupt_a_program(kind, gate, whole_group=True)
+
+    check(told)
+
+
+def test_ctrl_c_leaves_no_key_and_no_running_body_on_a_cluster(gate, standing_cluster):
+    told, _ = interrupt_a_program("dask", gate, standing_cluster.address)
+
+    check(told)
+    wait_until(lambda: marks(gate, "holding-ended"))  # though nobody let it go
+    wait_until_empty(standing_cluster)
+    with Flow("after") as flow:
+        ran = number(2)
+    state = flow.run(executor=DaskExecutor(standing_cluster.address))
+    assert state.result[ran].result == 2
+
+
+@task
+def interrupting():
+    signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("executor", [LocalExecutor(), LocalDaskExecutor("synchronous")])
+def test_ctrl_c_within_a_body_in_this_thread_ends_the_run(gate, executor):
+    with Flow("interrupted") as flow:
+        first = number(41)
+        hit = interrupting(upstream_tasks=[first])
+        below = counted(gate, "below", upstream_tasks=[hit])
+    watch = Watch()
+
+    with pytest.raises(RunInterrupted) as caught:
+        flow.run(executor=executor, on_state=watch)
+
+    tasks = caught.value.state.result
+    assert tasks[first].result == 41
+    assert tasks[hit].is_cancelled()
+    assert tasks[below].is_pending()
+    assert watch.states("number") == ["Running", "Success"]
+    assert not marks(gate, "below")
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes", "dask"])
+def test_ctrl_c_while_others_run_ends_their_bodies(gate, kind, standing_cluster):
+    executor = (
+        DaskExecutor(standing_cluster.address)
+        if kind == "dask"
+        else LocalDaskExecutor(kind, num_workers=2)
+    )
+    with Flow("interrupted") as flow:
+        held = [holding(gate, "one"), holding(gate, "two")]
+        below = counted(gate, "below", upstream_tasks=held)
+
+    main = threading.main_thread().ident
+    assert main is not None
+
+    seen = itertools.count(1)
+
+    def interrupt(record):
+        if next(seen) == 2:
+            wait_until(lambda: marks(gate, "one-began") and marks(gate, "two-began"))
+            signal.pthread_kill(main, signal.SIGINT)
+
+    with pytest.raises(RunInterrupted) as caught:
+        flow.run(executor=executor, on_state=Watch("holding", "Running", interrupt))
+
+    tasks = caught.value.state.result
+    assert [tasks[one].is_cancelled() for one in held] == [True, True]
+    assert tasks[below].is_pending()
+    if kind != "processes":  # there the process ends, and can leave no mark
+        wait_until(lambda: marks(gate, "one-ended") and marks(gate, "two-ended"))
+    if kind == "dask":
+        wait_until_empty(standing_cluster)
+
+
+def test_a_retry_that_is_waited_for_is_interrupted_at_once(gate):
+    @task(max_retries=1, retry_delay=3600)
+    def failing():
+        raise ValueError("not yet")
+
+    with Flow("waiting") as flow:
+        waits = failing()
+    main = threading.main_thread().ident
+    assert main is not None
+    watch = Watch("failing", "Retrying", lambda _: signal.pthread_kill(main, signal.SIGINT))
+
+    with pytest.raises(RunInterrupted) as caught:
+        flow.run(executor=LocalDaskExecutor("threads"), on_state=watch)
+
+    assert caught.value.state.result[waits].is_retrying()
+
+
+def test_finished_results_of_an_interrupted_run_stay_with_an_ambient_client(gate, standing_cluster):
+    with Flow("interrupted") as flow:
+        first = number(41)
+        held = holding(gate, upstream_tasks=[first])
+    main = threading.main_thread().ident
+    assert main is not None
+    watch = Watch("holding", "Running", lambda _: signal.pthread_kill(main, signal.SIGINT))
+
+    with standing_cluster.client(set_as_default=True) as client:
+        with pytest.raises(RunInterrupted) as caught:
+            flow.run(executor=DaskExecutor(), on_state=watch)
+        states = caught.value.state.result
+        del caught
+        assert states[first].result == 41
+        (gate / "go").touch()
+        again = flow.run(executor=DaskExecutor(), task_states={first: states[first]})
+        assert again.result[held].result == "let go"
+        del states, again
+        wait_until(lambda: not keys_on(client))

@@ -1,0 +1,85 @@
+"""The scheduler dies during a run: the run ends, with what was known."""
+
+import threading
+import time
+
+import distributed
+import pytest
+
+from prefect_dask import Flow
+from prefect_dask.engine.errors import ClusterLost, ResultLost
+from prefect_dask.engine.state import Pending
+from prefect_dask.executors import DaskExecutor, LocalExecutor
+from tests.faults.bodies import add, holding, number
+from tests.faults.cluster import cluster_of
+from tests.faults.watching import Watch
+
+
+def flow_that_holds(gate):
+    with Flow("cluster lost") as flow:
+        first = number(1)
+        held = holding(gate, upstream_tasks=[first])
+        below = add(first, upstream_tasks=[held])
+    return flow, first, held, below
+
+
+@pytest.mark.parametrize("is_ambient", [False, True], ids=["by address", "ambient client"])
+def test_a_run_whose_scheduler_is_killed_fails_and_tells_what_was_reached(
+    gate, tmp_path, is_ambient
+):
+    flow, first, held, below = flow_that_holds(gate)
+
+    with cluster_of(tmp_path / "cluster", "one") as cluster:
+        watch = Watch("holding", "Running", lambda record: cluster.scheduler.kill())
+        client = distributed.Client(cluster.address) if is_ambient else None
+        executor = DaskExecutor() if client else DaskExecutor(cluster.address)
+        began = time.monotonic()
+        state = flow.run(executor=executor, on_state=watch)
+        seconds = time.monotonic() - began
+        if client:
+            client.close()
+
+        assert seconds < 60
+        assert state.is_failed()
+        assert type(state.context["error"]) is ClusterLost
+        assert state.context["error"].address == cluster.address
+        assert cluster.address in state.message
+        tasks = state.result
+        assert tasks[first].is_successful()
+        assert type(tasks[held]) is Pending
+        assert tasks[held].message.startswith("attempt lost: the Dask scheduler at")
+        assert type(tasks[below]) is Pending
+        assert watch.states("holding") == ["Running", "Pending"]
+        with pytest.raises(ResultLost, match="'number'"):
+            tasks[first].result
+
+
+def test_after_a_lost_cluster_the_next_run_works(gate, tmp_path):
+    flow, first, held, below = flow_that_holds(gate)
+    before = set(threading.enumerate())
+    with cluster_of(tmp_path / "cluster", "one") as cluster:
+        watch = Watch("holding", "Running", lambda record: cluster.scheduler.kill())
+        lost = flow.run(executor=DaskExecutor(cluster.address), on_state=watch)
+    assert lost.is_failed()
+    (gate / "go").touch()
+
+    again = flow.run(executor=LocalExecutor())
+    with cluster_of(tmp_path / "another", "one") as cluster:
+        elsewhere = flow.run(executor=DaskExecutor(cluster.address))
+
+    assert again.is_successful()
+    assert elsewhere.is_successful()
+    left = [t.name for t in set(threading.enumerate()) - before if t.name.startswith("prefect")]
+    assert not left
+
+
+def test_a_scheduler_that_is_closed_in_good_order_ends_the_run_as_well(gate, tmp_path):
+    flow, first, held, below = flow_that_holds(gate)
+
+    with cluster_of(tmp_path / "cluster", "one") as cluster:
+        watch = Watch("holding", "Running", lambda record: cluster.scheduler.terminate())
+        state = flow.run(executor=DaskExecutor(cluster.address), on_state=watch)
+
+    assert state.is_failed()
+    assert type(state.context["error"]) is ClusterLost
+    assert state.result[first].is_successful()
