@@ -1,0 +1,31 @@
+"""Small flows by subject, and the states that each must come to on every executor."""
+
+from tests.contracts.cases import (
+    context,
+    flows,
+    given_states,
+    handlers,
+    inputs,
+    names,
+    retries,
+    shapes,
+    signals,
+    timeouts,
+    triggers,
+)
+from tests.contracts.flow_case import CASES
+
+__all__ = [
+    "CASES",
+    "context",
+    "flows",
+    "given_states",
+    "handlers",
+    "inputs",
+    "names",
+    "retries",
+    "shapes",
+    "signals",
+    "timeouts",
+    "triggers",
+]

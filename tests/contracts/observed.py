@@ -1,0 +1,69 @@
+"""All that a run of a case shows: the tree of states, the way of each task to its state, the lines it logged."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tests.contracts.flow_case import Case
+from tests.contracts.state_tree import flow_tree
+
+
+@dataclass
+class Observed:
+    """What came of a case.
+
+    Attributes:
+        states: The flow's state as `state_tree` has it.
+        moves: By task, each move: attempt, state, message, and the facts of the state that are no times.
+        lines: By task, the lines that it logged: logger, level, text.
+    """
+
+    states: dict[str, Any]
+    moves: dict[str, list[Any]]
+    lines: dict[str, list[Any]]
+
+
+def observe(case: Case, executor: Any) -> tuple[Any, Observed]:
+    """Run a case; its state, and what was seen of it."""
+    records: list[Any] = []
+    with logged_records() as logged:
+        state = case.flow.run(executor=executor, on_state=records.extend, **case.run)
+    moves = defaultdict(list)
+    for record in records:
+        details = {k: v for k, v in record.details.items() if k != "start_time"}
+        move = (record.attempt, record.state, record.message, details)
+        moves[record.task_slug].append(move)
+    lines = defaultdict(list)
+    for line in logged:
+        # Lines of tasks, and these log INFO and WARNING; an ERROR is about a task, and has a traceback.
+        task = getattr(line, "task_name", "")
+        if task and line.name != "prefect_dask.FlowRunner" and line.levelno < logging.ERROR:
+            lines[task].append((line.name, line.levelname, line.getMessage()))
+    return state, Observed(flow_tree(case.flow, state), dict(moves), dict(lines))
+
+
+class Keep(logging.Handler):
+    """Appends what is logged to a list."""
+
+    def __init__(self, records: list[logging.LogRecord]) -> None:
+        super().__init__()
+        self.records = records
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+@contextmanager
+def logged_records() -> Iterator[list[logging.LogRecord]]:
+    """What our loggers are given within the block."""
+    records: list[logging.LogRecord] = []
+    handler = Keep(records)
+    logger = logging.getLogger("prefect_dask")
+    logger.addHandler(handler)
+    try:
+        yield records
+    finally:
+        logger.removeHandler(handler)
