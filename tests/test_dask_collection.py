@@ -89,7 +89,7 @@ def test_a_required_parameter_cannot_be_computed_without_a_value():
 def test_a_flow_is_computed_and_persisted_on_a_cluster(flow):
     with (
         distributed.LocalCluster(
-            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0"
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
