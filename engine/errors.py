@@ -206,6 +206,28 @@ class NodeFailed(PrefectDaskError):
         self.task, self.cause = task, cause
 
 
+class ClientBusy(PrefectDaskError, RuntimeError):
+    """The current Dask client needs the event loop of this thread, which a run would hold up."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the current distributed.Client is asynchronous, and flow.run() would hold up the event loop that it "
+            "needs; run the flow in a thread, `await asyncio.to_thread(flow.run, …)`, or give DaskExecutor an "
+            "address"
+        )
+
+
+class ReportNotPossible(PrefectDaskError, RuntimeError):
+    """A performance report was asked for that the scheduler cannot make."""
+
+    def __init__(self, path: str, cause: str) -> None:
+        super().__init__(
+            f"the performance report {path!r} cannot be made: the scheduler lacks bokeh ({cause}); install "
+            f"prefect-dask[viz] there, or leave performance_report_path out"
+        )
+        self.path, self.cause = path, cause
+
+
 class ClusterUnreachable(PrefectDaskError, ConnectionError):
     """Nobody answers at a scheduler's address."""
 

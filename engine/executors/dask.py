@@ -19,6 +19,7 @@ from .. import clock
 from ..advance import HandOver
 from ..compile import Keys, as_expression, compile_nodes
 from ..errors import (
+    ClientBusy,
     ClusterLost,
     ClusterNotStarted,
     ClusterUnreachable,
@@ -34,6 +35,7 @@ from . import dask_preload
 from .base import Executor, GraphRun, call_in_context
 from .dask_channel import Hub, RunPlugin, bare_state_of
 from .dask_checks import check_answer, check_versions, versions_on
+from .dask_report import performance_report
 from .dask_results import RemoteState, bring_home
 
 #: How often the futures are looked at while no records come, seconds.
@@ -348,10 +350,8 @@ class DaskExecutor(Executor):
         try:
             self._client = self._find_client()
             if self.performance_report_path is not None:
-                with self._client.as_current():
-                    self._resources.enter_context(
-                        distributed.performance_report(self.performance_report_path)
-                    )
+                report = performance_report(self._client, self.performance_report_path)
+                self._resources.enter_context(report)
         except BaseException:
             self._clear_away()
             raise
@@ -427,12 +427,20 @@ class DaskExecutor(Executor):
 
 
 def current_client() -> distributed.Client | None:
-    """The current `distributed.Client` of this thread or process; None when there is none."""
+    """The current `distributed.Client` of this thread or process; None when there is none.
+
+    Raises:
+        ClientBusy: It belongs to the event loop that runs in this thread.
+    """
     try:
-        client = distributed.Client.current()
+        client: distributed.Client = distributed.Client.current()
     except ValueError:
         return None
-    return client if client.status == "running" else None
+    if client.status != "running":
+        return None
+    if client.asynchronous:
+        raise ClientBusy
+    return client
 
 
 def _address_of(client: distributed.Client) -> str:

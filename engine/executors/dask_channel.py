@@ -33,7 +33,8 @@ class Hub:
 
     def __init__(self, client: distributed.Client) -> None:
         self._listeners: dict[str, tuple[OnBatch, OnLoss]] = {}
-        self._numbers: dict[str, int] = {}
+        #: Per run, the number of the next batch of each worker.
+        self._numbers: dict[str, dict[str, int]] = {}
         client.register_plugin(ClusterWatch(), name=ClusterWatch.name)
         client.subscribe_topic(self.topic(client), self._hear)
 
@@ -53,11 +54,13 @@ class Hub:
 
     def listen(self, token: str, on_batch: OnBatch, on_loss: OnLoss) -> None:
         """Begin to pass on what comes for a run; the functions are called in the client's thread."""
+        self._numbers[token] = {}
         self._listeners[token] = (on_batch, on_loss)
 
     def forget(self, token: str) -> None:
         """Pass nothing on for a run any more."""
         self._listeners.pop(token, None)
+        self._numbers.pop(token, None)
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
         message = event[1]
@@ -65,14 +68,14 @@ class Hub:
             for _, on_loss in list(self._listeners.values()):
                 on_loss(message["lost"], message["keys"], message["expected"])
             return
-        listener = self._listeners.get(message["run"])
-        if listener is None:
+        listener, numbers = self._listeners.get(message["run"]), self._numbers.get(message["run"])
+        if listener is None or numbers is None:
             return  # a late word of a run that is over
         source, number = message["source"], message["number"]
-        if number != self._numbers.get(source, 0):
+        if number != numbers.get(source, 0):
             # The states among them are told again by the futures; log lines are not.
             get_logger("DaskExecutor").warning("records of worker %s were lost", message["worker"])
-        self._numbers[source] = number + 1
+        numbers[source] = number + 1
         listener[0](message["batch"], message["worker"])
 
 
@@ -94,7 +97,11 @@ class ClusterWatch(SchedulerPlugin):
         """Called by the scheduler for each event, after it was sent to those who listen."""
         if topic.startswith(TOPIC):
             # Else the scheduler would keep the last 100,000 batches of each client for ever.
-            self.scheduler._broker.truncate(topic)
+            topics = self.scheduler._broker._topics
+            if topics[topic].subscribers:
+                topics[topic].truncate()
+            else:
+                del topics[topic]  # a late word to a client that is gone
         elif topic == "all" and isinstance(msg, dict) and msg.get("action") == "remove-worker":
             held = defaultdict(list)
             for key in msg["processing-tasks"]:
@@ -106,6 +113,10 @@ class ClusterWatch(SchedulerPlugin):
                     f"{TOPIC}{client_key}",
                     {"lost": msg["worker"], "keys": keys, "expected": bool(msg["expected"])},
                 )
+
+    def remove_client(self, scheduler: distributed.Scheduler, client: str) -> None:
+        """Called by the scheduler when a client leaves; Dask itself keeps a client's topics for ever."""
+        scheduler._broker._topics.pop(f"{TOPIC}{client}", None)
 
 
 class RunPlugin(WorkerPlugin):
