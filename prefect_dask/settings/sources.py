@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from prefect_dask.engine import home
 from prefect_dask.settings.errors import (
     NoHomeFolder,
     SettingsFileUnreadable,
@@ -29,7 +30,6 @@ from prefect_dask.settings.toml_text import line_of, parse, read_toml
 
 #: Say where to look, and are no settings themselves.
 USER_FILE_VARIABLE = "PREFECT__USER_CONFIG_PATH"
-HOME_VARIABLE = "PREFECT_HOME"
 PROFILE_VARIABLE = "PREFECT_PROFILE"
 
 
@@ -39,11 +39,8 @@ def home_folder(environ: Mapping[str, str] | None = None) -> Path:
     Raises:
         NoHomeFolder: `PREFECT_HOME` is not set and the system knows no home for this user.
     """
-    environ = os.environ if environ is None else environ
     try:
-        if told := environ.get(HOME_VARIABLE):
-            return Path(told).expanduser().absolute()
-        return Path.home() / ".prefect_dask"
+        return home.home_folder(environ)
     except RuntimeError as exc:
         raise NoHomeFolder from exc
 
@@ -112,7 +109,7 @@ def environment_settings(schema: Schema, environ: Mapping[str, str]) -> dict[str
     settings: dict[str, Any] = {}
     # Sorted, so that the variables with two underscores come last and win.
     for variable in sorted(environ, key=lambda name: (name.startswith("PREFECT__"), name)):
-        if variable in (USER_FILE_VARIABLE, HOME_VARIABLE, PROFILE_VARIABLE):
+        if variable in (USER_FILE_VARIABLE, home.HOME_VARIABLE, PROFILE_VARIABLE):
             continue
         text = environ[variable]
         if variable.startswith("PREFECT__"):

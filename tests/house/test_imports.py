@@ -10,22 +10,23 @@ from tests.house.source import Module, module_names, modules
 
 LAYERS = (
     "cli agents viz server client compat",
-    "apply_map",
+    "apply_map tasks.prefect",
     "flow",
     "running dask_collection flow_file diagnostics",
+    "block resource_manager tasks.control_flow",
     "task_graph inputs",
     "edge parameter tasks",
     "task",
-    "documents operators pickling signature mapping schedules tagging naming order",
+    "documents operators pickling signature mapping schedules tagging raising naming order",
     "executors triggers settings logs errors",
     "engine.flow_runner",
     "engine.task_runner engine.node engine.grouping engine.compile engine.executors",
     "engine.advance engine.outcome",
     "engine.ledger engine.stream engine.child engine.child_main engine.child_process"
     " engine.timeouts",
-    "engine.triggers engine.cache engine.result engine.context",
+    "engine.triggers engine.cache engine.result engine.results engine.context",
     "engine.graph engine.state engine.errors engine.clock engine.signals engine.failures version"
-    " engine.logs engine.prints",
+    " engine.beforehand engine.logs engine.prints engine.home engine.files engine.serializers",
 )
 """A module may import from its own line and those below. A package stands for its modules."""
 
@@ -39,8 +40,8 @@ HOME_OF = {
     **dict.fromkeys(
         DASK, ("engine.compile", "engine.stream", "engine.executors.dask", "dask_collection")
     ),
-    **dict.fromkeys(DATABASES, ("engine.ledger", "server")),
-    **dict.fromkeys(WEB, ("server", "client")),
+    **dict.fromkeys(DATABASES, ("engine.ledger", "server", "tasks.database", "tasks.postgres")),
+    **dict.fromkeys(WEB, ("server", "client", "tasks.http")),
     "bokeh": ("viz", "server"),
 }
 """Which of our modules may import what; a name also stands for `name.…` and `name_…`."""

@@ -1,0 +1,99 @@
+"""Bytes into a file such that it is there whole or not at all, and at any fsspec URL likewise.
+
+They are written under another name, read back and compared, and only then given their name
+(docs/decisions, "A result is checked before it gets its name").
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+import zlib
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+#: The end of names that are not to be read: a writer is at work there, or died.
+UNFINISHED = ".unfinished"
+
+
+class WriteDamaged(OSError):
+    """What was read back is not what was written."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(
+            f"what was written to {place} is not what can be read there: the disk or the network damaged it, "
+            f"or is full; nothing was put in its place"
+        )
+        self.place = place
+
+    def __reduce__(self) -> tuple[type, tuple[str]]:
+        return type(self), (self.place,)
+
+
+def write_file(path: Path, data: bytes, *, mode: int | None = None) -> None:
+    """Put a file in place, with its folders; one that was there is replaced at once.
+
+    Args:
+        path: The file.
+        data: All of it.
+        mode: Of the folder made for it; as the process makes folders when not given.
+
+    Raises:
+        OSError: It could not be written; what was there before is there still.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, **({} if mode is None else {"mode": mode}))
+    # In the same folder: only within one file system is a rename one step.
+    unfinished = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}{UNFINISHED}")
+    try:
+        with open(unfinished, "xb") as file:
+            file.write(data)
+            file.flush()
+            # Else the name could outlive a power cut, and the bytes not.
+            os.fsync(file.fileno())
+        if checksum_of(unfinished) != (len(data), zlib.crc32(data)):
+            raise WriteDamaged(str(path))
+        os.replace(unfinished, path)
+    except BaseException:
+        with suppress(OSError):
+            unfinished.unlink()
+        raise
+
+
+def checksum_of(path: Path) -> tuple[int, int]:
+    """Size and CRC-32 of a file."""
+    size, crc = 0, 0
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            size, crc = size + len(chunk), zlib.crc32(chunk, crc)
+    return size, crc
+
+
+def write_through(filesystem: Any, path: str, data: bytes) -> None:
+    """Put a file in place on a file system of fsspec.
+
+    Raises:
+        OSError: It could not be written.
+    """
+    from fsspec import AbstractFileSystem
+
+    parent, _, name = path.rpartition("/")
+    if type(filesystem).mv is AbstractFileSystem.mv:
+        # No renaming there, as in object stores: these show an object only when all of it has arrived, and
+        # check it on the way. To copy it under its name would be no safer than to write it so.
+        filesystem.pipe_file(path, data)
+        if filesystem.size(path) != len(data):
+            raise WriteDamaged(path)
+        return
+    if parent:
+        filesystem.makedirs(parent, exist_ok=True)
+    unfinished = f"{parent}/.{name[:100]}.{uuid.uuid4().hex}{UNFINISHED}" if parent else f".{name}"
+    try:
+        filesystem.pipe_file(unfinished, data)
+        if filesystem.cat_file(unfinished) != data:
+            raise WriteDamaged(path)
+        filesystem.mv(unfinished, path)
+    except BaseException:
+        with suppress(Exception):
+            filesystem.rm_file(unfinished)
+        raise
