@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .graph import Node
 
 #: What stays with the flow that is being written, and is not handed on to its runs.
-AUTHORING = ("case", "flow", "mapped", "resource", "tags")
+AUTHORING = ("block", "flow", "mapped", "tags")
 
 
 class Context(threading.local, MutableMapping[str, Any]):

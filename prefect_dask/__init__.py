@@ -10,6 +10,7 @@ from prefect_dask.parameter import DateTimeParameter, Parameter
 from prefect_dask.settings import config
 from prefect_dask.tagging import tags
 from prefect_dask.task import Task, task
+from prefect_dask.tasks.control_flow import case
 from prefect_dask.version import __version__
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Task",
     "__version__",
     "apply_map",
+    "case",
     "config",
     "context",
     "flatten",

@@ -159,6 +159,20 @@ class Flow(TaskGraph, DaskCollection):
 
     # ---- building
 
+    def add_task(self, task: Task) -> Task:
+        """Take a task in, unless it is there already; a `case` or resource around it takes note.
+
+        Raises:
+            FlowError: It is no task, or another one has its slug.
+        """
+        if task in self:
+            return task
+        super().add_task(task)
+        block = the_context.get("block")
+        if block is not None:
+            block.take(self, task)
+        return task
+
     def set_dependencies(
         self,
         task: Any,

@@ -322,16 +322,21 @@ class TaskGraph:
     def reference_tasks(self) -> set[Task]:
         """The tasks that decide the flow's state: those that were set, else the terminal tasks.
 
-        What sets up or cleans up a resource decides nothing unless it was set; a task for which
-        only such tasks wait counts as terminal.
+        What sets up or cleans up a resource decides nothing unless it was set; a task below which,
+        near or far, only such tasks stand counts as terminal.
         """
         if self._reference_tasks:
             return set(self._reference_tasks)
-        return {
-            task
-            for task, below in self._order.below.items()
-            if task.decides_outcome and not any(other.decides_outcome for other in below)
-        }
+        deciding = [task for task in self.slugs if task.decides_outcome]
+        # All that stands above a task which decides, by whatever way.
+        above: set[Task] = set()
+        stack = list(deciding)
+        while stack:
+            for upstream in self._order.above[stack.pop()]:
+                if upstream not in above:
+                    above.add(upstream)
+                    stack.append(upstream)
+        return {task for task in deciding if task not in above}
 
     def get_tasks(
         self,

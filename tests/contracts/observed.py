@@ -17,8 +17,8 @@ class Observed:
 
     Attributes:
         states: The flow's state as `state_tree` has it.
-        moves: By task, each move: attempt, state, message, and the facts of the state that are no times.
-        lines: By task, the lines that it logged: logger, level, text.
+        moves: By task run, each move: attempt, state, message, and the facts of the state that are no times.
+        lines: By task run, the lines that it logged: logger, level, text.
     """
 
     states: dict[str, Any]
@@ -35,14 +35,20 @@ def observe(case: Case, executor: Any) -> tuple[Any, Observed]:
     for record in records:
         details = {k: v for k, v in record.details.items() if k != "start_time"}
         move = (record.attempt, record.state, record.message, details)
-        moves[record.task_slug].append(move)
+        moves[run_of(record.task_slug, record.map_index)].append(move)
     lines = defaultdict(list)
     for line in logged:
         # Lines of tasks, and these log INFO and WARNING; an ERROR is about a task, and has a traceback.
         task = getattr(line, "task_name", "")
         if task and line.name != "prefect_dask.FlowRunner" and line.levelno < logging.ERROR:
-            lines[task].append((line.name, line.levelname, line.getMessage()))
+            run = run_of(task, getattr(line, "map_index", -1))
+            lines[run].append((line.name, line.levelname, line.getMessage()))
     return state, Observed(flow_tree(case.flow, state), dict(moves), dict(lines))
+
+
+def run_of(task: str, map_index: int) -> str:
+    """Names a task run: children of a map are told apart, whose moves come in any order."""
+    return task if map_index < 0 else f"{task}[{map_index}]"
 
 
 class Keep(logging.Handler):

@@ -1,6 +1,7 @@
 """Small flows by subject, and the states that each must come to on every executor."""
 
 from tests.contracts.cases import (
+    branches,
     context,
     flows,
     given_states,
@@ -17,6 +18,7 @@ from tests.contracts.flow_case import CASES
 
 __all__ = [
     "CASES",
+    "branches",
     "context",
     "flows",
     "given_states",
