@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from . import clock
+from .beforehand import Beforehand
 from .child_main import BEGUN, ERROR, LEAVE_SECONDS, MESSAGE, RESULT, STDOUT
 from .child_process import ChildProcess, OutOfTime
 from .errors import PrefectDaskError
@@ -69,7 +70,7 @@ def dumps_call(function: Callable[..., bytes], /, *args: Any, **kwargs: Any) -> 
     """
     import cloudpickle
 
-    payload: bytes = cloudpickle.dumps((function, args, kwargs))
+    payload: bytes = cloudpickle.dumps((Beforehand(), function, args, kwargs))
     return payload
 
 

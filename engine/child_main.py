@@ -189,7 +189,7 @@ def _outcome_of(call: bytearray, home: Channel) -> tuple[bytes, bytes]:
     import pickle
 
     try:
-        function, args, kwargs = pickle.loads(call)
+        _, function, args, kwargs = pickle.loads(call)
         home.send(BEGUN)
         result = function(*args, **kwargs)
         if not isinstance(result, bytes):

@@ -16,6 +16,7 @@ from typing import Any
 import distributed
 from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
 
+from ..beforehand import Beforehand
 from ..logs import get_logger
 from ..node import PROCESS_ID, HostedRun, forward_log_lines, host, unhost
 from ..state import State
@@ -130,6 +131,8 @@ class RunPlugin(WorkerPlugin):
     """
 
     def __init__(self, token: str, blobs: Sequence[bytes], topic: str, log_level: int) -> None:
+        # The first attribute, so that it is unpickled first.
+        self.beforehand = Beforehand()
         self.token, self.blobs, self.topic, self.log_level = token, blobs, topic, log_level
         self.coordinator = PROCESS_ID
         self.name = f"prefect-dask-{token}"
