@@ -26,6 +26,7 @@ from prefect_dask.errors import (
     UnknownTask,
     WrongSetting,
 )
+from prefect_dask.raising import raise_first_failure
 from prefect_dask.settings import config
 from prefect_dask.task import Task
 from prefect_dask.task_graph import TaskGraph
@@ -98,6 +99,7 @@ class FlowRun:
             ask_to_resume=ask_on_terminal,
         )
         final: State = runner.run(state)
+        raise_first_failure(final)
         return final
 
     def _keep(self, index_of: Mapping[Any, int]) -> frozenset[int] | None:
