@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 #: What stays with the flow that is being written, and is not handed on to its runs.
 AUTHORING = ("block", "flow", "mapped", "tags")
 
+#: What a task run knows as None when there is nothing to know.
+NONE_AT_FIRST = ("map_index", "task_loop_result")
+
 
 class Context(threading.local, MutableMapping[str, Any]):
     """The facts of the moment, by attribute or by key; used as `with context(name=value):` too.
@@ -75,6 +78,15 @@ class Context(threading.local, MutableMapping[str, Any]):
             raise AttributeError(
                 f"the context has no {name!r}; use context.get({name!r}) where it may be missing"
             ) from None
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The fact of this name, or the default where there is none.
+
+        Outside a map, and at the first turn of a loop, there is no index and no result of the last
+        turn: then the default is given for these too.
+        """
+        value = super().get(key, default)
+        return default if value is None and key in NONE_AT_FIRST else value
 
     def __iter__(self) -> Iterator[str]:
         seen: dict[str, None] = {}
