@@ -13,7 +13,7 @@ import pytest
 
 from prefect_dask import Flow, task
 from prefect_dask.engine.signals import FAIL
-from prefect_dask.engine.timeouts import Stoppable
+from prefect_dask.engine.timeouts import BodyStopped, Stoppable
 from prefect_dask.executors import LocalDaskExecutor
 from prefect_dask.tasks.needs import MissingValue
 from prefect_dask.tasks.shell import CommandFailed, ShellTask
@@ -144,6 +144,11 @@ def test_text_that_is_not_utf_8_does_no_harm():
     assert sh(r"printf 'a\377b\n'").run() == "a\ufffdb"
 
 
+def until_stopped(call: Stoppable) -> None:
+    with pytest.raises(BodyStopped):
+        call.run()
+
+
 PARENT_AND_CHILD = "sleep 1000 & echo $! > {file}; wait"
 
 
@@ -168,7 +173,7 @@ def test_a_command_that_will_not_end_is_killed(tmp_path):
     file = tmp_path / "pid"
     command = f"trap '' TERM; echo $$ > {file}; while :; do sleep 0.05; done"
     call = Stoppable(lambda: sh(command).run())
-    thread = threading.Thread(target=lambda: pytest.raises(BaseException, call.run))
+    thread = threading.Thread(target=until_stopped, args=(call,))
     thread.start()
     pid = int(wait_for_file(file))
     call.stop()
@@ -182,7 +187,7 @@ def test_a_command_may_tidy_up_when_it_is_asked_to_end(tmp_path):
         f"trap 'echo yes > {tidy}; exit' TERM; echo yes > {ready}; while :; do sleep 0.05; done"
     )
     call = Stoppable(lambda: sh(command).run())
-    thread = threading.Thread(target=lambda: pytest.raises(BaseException, call.run))
+    thread = threading.Thread(target=until_stopped, args=(call,))
     thread.start()
     wait_for_file(ready)
     call.stop()
