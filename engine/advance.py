@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, NamedTuple, TypeAlias
 
@@ -121,6 +122,32 @@ class TaskRuns:
         self.width = None
 
 
+@dataclass(slots=True)
+class Flights:
+    """Which children of a map are between their start and the end of the chain of maps below it.
+
+    Attributes:
+        limit: At most so many at a time, n >= 1.
+        chain: The task, and those mapped over its children, or over theirs, item by item.
+        places: The children in flight, as places in `TaskRuns`.
+        held_back: Those that wait for one to land, in order.
+    """
+
+    limit: int
+    chain: frozenset[int]
+    places: set[int] = field(default_factory=set)
+    held_back: deque[int] = field(default_factory=deque)
+
+
+def chain_below(graph: FlowGraph, index: int) -> frozenset[int]:
+    """A mapped task and all that is mapped over its children, or over theirs, item by item."""
+    chain = {index}
+    for below in graph.below([index]):
+        if any(view.take is Take.ITEM and view.upstream in chain for view in graph.views[below]):
+            chain.add(below)
+    return frozenset(chain)
+
+
 class Book:
     """What is known of each task run of a flow run, and what follows from it.
 
@@ -145,6 +172,12 @@ class Book:
         self._out_count = 0
         #: Mapped tasks whose width became known since `take_grown`.
         self._grown: set[int] = set()
+        #: Per mapped task with a limit, its children between their start and the end of the chain of maps below.
+        self._flights: dict[int, Flights] = {
+            index: Flights(node.task.max_in_flight, chain_below(graph, index))
+            for index, node in enumerate(graph.nodes)
+            if graph.is_mapped[index] and node.task.max_in_flight is not None
+        }
         for index, width in (widths or {}).items():
             if index not in (given or {}):
                 self._grow(index, width)
@@ -278,7 +311,9 @@ class Book:
             if not self.is_done(index, map_index):
                 self._hold_below(index, place)
                 self._plan(index, place)
-            elif place == 0 and self.graph.is_mapped[index]:
+            elif place:
+                self._land(index, place)
+            elif self.graph.is_mapped[index]:
                 self._settle_parent(index)
         return is_news
 
@@ -306,7 +341,9 @@ class Book:
         self._give(index, place, state)
         self._set_out(index, place, False)
         self._hold_below(index, place)
-        if place == 0 and self.graph.is_mapped[index]:
+        if place:
+            self._land(index, place)
+        elif self.graph.is_mapped[index]:
             self._settle_parent(index)
         return True
 
@@ -362,6 +399,39 @@ class Book:
         )
         return self._take(slots, now)
 
+    def take_freed(self, now: float) -> list[HandOver]:
+        """What can be handed over because others are out of flight."""
+        freed: set[Slot] = set()
+        for index, flights in self._flights.items():
+            for _ in range(flights.limit - len(flights.places)):
+                if flights.held_back:
+                    freed.add((index, flights.held_back.popleft()))
+        return self._take_slots(freed, now) if freed else []
+
+    def _must_hold_back(self, index: int, place: int) -> bool:
+        flights = self._flights.get(index)
+        if flights is None or place == 0 or place in flights.places:
+            return False
+        if len(flights.places) >= flights.limit:
+            flights.held_back.append(place)
+            return True
+        flights.places.add(place)
+        return False
+
+    def _land(self, index: int, place: int) -> None:
+        """A child is done: it, or one that it is made from, may be out of flight."""
+        for flights in self._flights.values():
+            if place in flights.places and index in flights.chain:
+                runs = [self.runs[below] for below in flights.chain]
+                if all(
+                    place >= len(each.states)
+                    and each.undone == 0
+                    or place < len(each.states)
+                    and _is_final(each.states[place])
+                    for each in runs
+                ):
+                    flights.places.discard(place)
+
     def _take(self, slots: Iterable[Slot], now: float) -> list[HandOver]:
         """Those of `slots`, in order, that can be handed over now."""
         taken: list[HandOver] = []
@@ -375,7 +445,7 @@ class Book:
             ):
                 continue
             sources = self._sources(index, place, wholes)
-            if sources is None:
+            if sources is None or self._must_hold_back(index, place):
                 continue
             start = self._start(index, place)
             runs.generation[place] += 1

@@ -193,6 +193,7 @@ class FlowRunner:
             timeout = WAIT_SECONDS if due is None else min(WAIT_SECONDS, due - clock.now())
             self._take_in(graph_run, graph_run.wait(max(0.0, timeout)))
             self._hand_over(graph_run, book.take_grown(clock.now()))
+            self._hand_over(graph_run, book.take_freed(clock.now()))
 
     def _resume_paused(self, graph_run: GraphRun) -> bool:
         """Ask for each paused task whether it may go on; whether any may."""

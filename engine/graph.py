@@ -30,6 +30,7 @@ class TaskLike(Protocol):
     on_failure: Callable[..., Any] | None
     log_stdout: bool
     task_run_name: str | Callable[..., str] | None
+    max_in_flight: int | None
 
     def run(self, **inputs: Any) -> Any: ...
 

@@ -27,6 +27,7 @@ TASK_SETTINGS = (
     "log_stdout",
     "task_run_name",
     "nout",
+    "max_in_flight",
 )
 
 

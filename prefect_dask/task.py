@@ -108,6 +108,7 @@ class TaskSettings(TypedDict, total=False):
     log_stdout: bool
     task_run_name: str | Callable[..., str] | None
     nout: int | None
+    max_in_flight: int | None
 
 
 class Task(Operators["Task"]):
@@ -143,6 +144,8 @@ class Task(Operators["Task"]):
         log_stdout: Whether what the task prints goes to the log.
         task_run_name: The name of a run, a template or a function of the inputs.
         nout: How many values `run` returns, so that the task can be unpacked.
+        max_in_flight: Where the task is mapped: at most so many children are, at any time, between their
+            start and the end of what is mapped over them; no limit when not given.
 
     Raises:
         WrongSetting: An argument cannot be, or contradicts another one; it is a ValueError.
@@ -193,6 +196,7 @@ class Task(Operators["Task"]):
         log_stdout: bool = False,
         task_run_name: str | Callable[..., str] | None = None,
         nout: int | None = None,
+        max_in_flight: int | None = None,
     ) -> None:
         self.name = name or type(self).__name__
         self.slug = slug
@@ -227,6 +231,7 @@ class Task(Operators["Task"]):
         self.log_stdout = log_stdout
         self.task_run_name = task_run_name
 
+        self.max_in_flight = max_in_flight
         if nout is None:
             nout = length_of_returned_tuple(self.run)
         self.nout = nout
@@ -265,6 +270,11 @@ class Task(Operators["Task"]):
             raise WrongSettingType(
                 repr(self),
                 f"trigger must be a function of the upstream states, got {self.trigger!r}",
+            )
+        limit = self.max_in_flight
+        if limit is not None and (not isinstance(limit, int) or limit < 1):
+            raise WrongSetting(
+                repr(self), f"max_in_flight is a number of children, 1 or more, got {limit!r}"
             )
         if self.nout is not None and (not isinstance(self.nout, int) or self.nout < 0):
             raise WrongSetting(

@@ -1,0 +1,363 @@
+"""Mapping, on every executor: widths, alignment, failures of single children, and how many are alive at once."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prefect_dask import Flow, Parameter, context, flatten, mapped, task, triggers, unmapped
+from prefect_dask.engine.signals import SKIP
+from prefect_dask.engine.state import Mapped, Pending, Skipped, Success, TriggerFailed
+from prefect_dask.executors import LocalDaskExecutor, LocalExecutor
+
+
+@task
+def numbers(n):
+    return list(range(n))
+
+
+@task
+def double(x):
+    return 2 * x
+
+
+@task
+def add(x, y):
+    return x + y
+
+
+@task
+def total(xs):
+    return sum(xs)
+
+
+@task
+def as_it_is(xs):
+    return xs
+
+
+@task
+def pair(x):
+    return [x, -x]
+
+
+@task
+def fails_for_two(x):
+    if x == 2:
+        raise ValueError("two")
+    return x
+
+
+@task
+def skips_two(x):
+    if x == 2:
+        raise SKIP("two")
+    return x
+
+
+@task(max_retries=1, retry_delay=timedelta(seconds=0.05))
+def fails_first_for_odd(x):
+    if x % 2 and context.task_run_count == 1:
+        raise ValueError("odd")
+    return (x, context.task_run_count)
+
+
+@task
+def whoami(x):
+    return (context.map_index, context.task_full_name, x)
+
+
+@task(trigger=triggers.all_finished)
+def whatever(xs):
+    return ["failed" if isinstance(x, BaseException) else x for x in xs]
+
+
+def run(flow, executor, **parameters):
+    state = flow.run(executor=executor, **parameters)
+    return state, {task.name: state for task, state in state.result.items()}
+
+
+def kinds(state):
+    return [type(child).__name__ for child in state.map_states]
+
+
+@pytest.mark.parametrize("width", [0, 1, 7])
+def test_children_stand_in_the_order_of_their_items(executor, width):
+    with Flow("map") as flow:
+        total(double.map(numbers(Parameter("n"))))
+
+    state, states = run(flow, executor, n=width)
+
+    assert state.is_successful()
+    assert states["double"].result == [2 * i for i in range(width)]
+    assert states["total"].result == width * (width - 1)
+
+
+def test_a_child_knows_which_it_is(executor):
+    with Flow("who") as flow:
+        whoami.map(["a", "b"])
+
+    _, states = run(flow, executor)
+
+    assert states["whoami"].result == [(0, "whoami[0]", "a"), (1, "whoami[1]", "b")]
+
+
+def test_only_a_failed_child_is_retried(executor):
+    with Flow("retry") as flow:
+        fails_first_for_odd.map(numbers(4))
+
+    state, states = run(flow, executor)
+
+    assert state.is_successful()
+    assert states["fails_first_for_odd"].result == [(0, 1), (1, 2), (2, 1), (3, 2)]
+
+
+def test_siblings_of_a_failed_child_go_on_to_the_end(executor):
+    with Flow("siblings") as flow:
+        last = double.map(fails_for_two.map(numbers(4)))
+        total(last)
+        whatever(last)
+
+    state, states = run(flow, executor)
+
+    assert state.is_failed()
+    assert kinds(states["double"]) == ["Success", "Success", "TriggerFailed", "Success"]
+    assert isinstance(states["total"], TriggerFailed)
+    assert states["whatever"].result == [0, 2, "failed", 6]
+
+
+def test_a_skipped_child_skips_what_looks_at_it(executor):
+    with Flow("skips") as flow:
+        skipped = skips_two.map(numbers(4))
+        double.map(skipped)
+        total(skipped)
+        gathered = as_it_is.copy(name="gathered", skip_on_upstream_skip=False)
+        gathered(skipped)
+
+    state, states = run(flow, executor)
+
+    assert state.is_successful()
+    assert kinds(states["double"]) == ["Success", "Success", "Skipped", "Success"]
+    assert isinstance(states["total"], Skipped)
+    assert states["gathered"].result == [0, 1, None, 3]
+
+
+def test_a_reduce_over_a_hundred_gets_a_hundred_aligned_entries(executor):
+    @task
+    def some_fail(x):
+        if x in (3, 50, 99):
+            raise ValueError(x)
+        if x in (10, 20):
+            raise SKIP()
+        return x
+
+    with Flow("aligned") as flow:
+        whatever.copy(skip_on_upstream_skip=False)(some_fail.map(numbers(100)))
+
+    _, states = run(flow, executor)
+
+    expected = ["failed" if i in (3, 50, 99) else None if i in (10, 20) else i for i in range(100)]
+    assert states["whatever"].result == expected
+
+
+def test_inputs_are_flattened_by_one_level(executor):
+    with Flow("flat") as flow:
+        pairs = pair.map(numbers(3))
+        double.map(flatten(pairs))
+        double.copy(name="constant").map(flatten([[1, 2], [], [3]]))
+        double.copy(name="made").map(flatten(as_it_is([[4], [5, 6]])))
+
+    state, states = run(flow, executor)
+
+    assert state.is_successful()
+    assert states["double"].result == [0, 0, 2, -2, 4, -4]
+    assert states["constant"].result == [2, 4, 6]
+    assert states["made"].result == [8, 10, 12]
+
+
+def test_unmapped_and_constant_inputs_are_the_same_for_all(executor):
+    with Flow("unmapped") as flow:
+        add.map(numbers(3), unmapped(Parameter("y", default=10)))
+        add.copy(name="whole").map(as_it_is([["a"], ["b"]]), y=unmapped(["z"]))
+
+    _, states = run(flow, executor)
+
+    assert states["add"].result == [10, 11, 12]
+    assert states["whole"].result == [["a", "z"], ["b", "z"]]
+
+
+def test_the_shortest_input_counts_and_a_warning_names_both(executor, caplog):
+    with Flow("zip") as flow:
+        add.map(numbers(5), numbers.copy(name="few")(2))
+
+    _, states = run(flow, executor)
+
+    assert states["add"].result == [0, 2]
+    assert "'x': 5" in caplog.text and "'y': 2" in caplog.text
+
+
+def test_an_imperative_flow_maps_by_its_edges(executor):
+    flow = Flow("imperative")
+    source, below = numbers.copy(), double.copy()
+    flow.set_dependencies(source, keyword_tasks={"n": 3})
+    flow.set_dependencies(below, keyword_tasks={"x": mapped(source)})
+
+    _, states = run(flow, executor)
+
+    assert states["double"].result == [0, 2, 4]
+
+
+def test_an_unmapped_failure_fails_the_children_and_a_mapped_one_the_parent(executor):
+    with Flow("failures") as flow:
+        bad = fails_for_two(2)
+        add.map(numbers(2), unmapped(bad))
+        double.map(bad)
+
+    _, states = run(flow, executor)
+
+    assert isinstance(states["add"], Mapped)
+    assert kinds(states["add"]) == ["TriggerFailed"] * 2
+    assert states["double"].is_failed()
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [(None, "NoneType"), ({"a": 1}, "dict"), (5, "int"), ({1, 2}, "set")],
+    ids=["None", "dict", "int", "set"],
+)
+def test_what_is_not_a_list_fails_the_map_and_says_so(executor, made, said):
+    with Flow("not a list") as flow:
+        double.map(as_it_is(made))
+
+    state, states = run(flow, executor)
+
+    assert state.is_failed()
+    assert f"got {said}; pass a list" in states["double"].message
+    assert not states["double"].is_mapped()
+
+
+def test_given_children_are_kept_and_the_others_run(executor):
+    with Flow("resumed") as flow:
+        source = numbers(3)
+        doubled = double.map(source)
+        total(doubled)
+    given = {
+        source: Success(result=[0, 1, 2]),
+        doubled: Mapped(map_states=[Success(result=100), Pending(), Success(result=300)]),
+    }
+
+    state = flow.run(executor=executor, task_states=given)
+
+    assert state.is_successful()
+    assert [s.result for t, s in state.result.items() if t.name == "total"] == [402]
+
+
+def test_maps_of_2000_and_of_40_by_40_are_reduced(executor):
+    with Flow("large") as flow:
+        total(double.map(double.map(numbers(400))))
+        rows = as_it_is.copy(name="rows").map([list(range(40))] * 40)
+        total.copy(name="cells")(double.copy(name="cell").map(flatten(rows)))
+
+    state, states = run(flow, executor)
+
+    assert state.is_successful()
+    assert states["total"].result == 4 * sum(range(400))
+    assert states["cells"].result == 2 * 40 * sum(range(40))
+
+
+class Alive:
+    """Counts, in the bodies, how many intermediates are alive."""
+
+    def __init__(self) -> None:
+        self.lock, self.now, self.most = threading.Lock(), 0, 0
+
+    def change(self, by: int) -> None:
+        with self.lock:
+            self.now += by
+            self.most = max(self.most, self.now)
+
+
+@pytest.mark.parametrize("limit", [None, 3])
+def test_a_branch_is_finished_before_the_next_is_begun(limit):
+    alive = Alive()
+
+    @task(max_in_flight=limit)
+    def load(i):
+        alive.change(+1)
+        return i
+
+    @task
+    def transform(x):
+        return x
+
+    @task
+    def save(x):
+        alive.change(-1)
+
+    with Flow("depth first") as flow:
+        save.map(transform.map(load.map(numbers(200))))
+
+    state = flow.run(executor=LocalDaskExecutor("threads", num_workers=2))
+
+    assert state.is_successful()
+    assert alive.now == 0
+    assert alive.most <= (limit or 2 * 2 + 2)
+
+
+def test_max_in_flight_holds_on_every_executor_also_through_failures(executor, tmp_path):
+    folder = str(tmp_path)
+
+    @task(max_in_flight=2)
+    def begin(i):
+        import os
+
+        open(os.path.join(folder, f"begun-{i}"), "x").close()
+        begun = len([name for name in os.listdir(folder) if name.startswith("begun")])
+        ended = len([name for name in os.listdir(folder) if name.startswith("ended")])
+        assert begun - ended <= 2, f"{begun} begun, {ended} ended"
+        return i
+
+    @task(trigger=triggers.all_finished)
+    def end(i):
+        import os
+
+        open(os.path.join(folder, f"ended-{i}"), "x").close()
+        if i == 3:
+            raise ValueError(i)
+
+    with Flow("in flight") as flow:
+        ends = end.map(begin.map(numbers(12)))
+        flow.set_reference_tasks([ends])
+
+    _, states = run(flow, executor)
+
+    assert kinds(states["begin"]) == ["Success"] * 12
+    assert kinds(states["end"]).count("Failed") == 1
+
+
+@st.composite
+def shapes(draw):
+    """How long the lists are, and what is done with them."""
+    lists = draw(st.lists(st.integers(0, 4), max_size=5))
+    return lists, draw(st.sampled_from([1, 2])), draw(st.sampled_from(["plain", "known"]))
+
+
+@settings(max_examples=40, deadline=None)
+@given(shapes())
+def test_any_shape_gives_what_loops_would(shape):
+    lengths, depth, kind = shape
+    lists = [list(range(n)) for n in lengths]
+
+    with Flow("shape") as flow:
+        source = lists if kind == "known" else as_it_is(lists)
+        rows = as_it_is.copy(name="rows").map(source)
+        cells = flatten(rows)
+        for level in range(depth):
+            cells = double.copy(name=f"level {level}").map(cells)
+        whatever(cells)
+
+    _, states = run(flow, LocalExecutor())
+
+    assert states["whatever"].result == [2**depth * x for row in lists for x in row]
