@@ -13,7 +13,7 @@ LAYERS = (
     "apply_map tasks.prefect",
     "flow",
     "running dask_collection flow_file diagnostics",
-    "block resource_manager tasks.control_flow",
+    "block resources tasks.control_flow",
     "task_graph inputs",
     "edge parameter tasks",
     "task",
