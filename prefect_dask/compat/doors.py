@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -67,6 +68,9 @@ class Door(ModuleType):
         self._places = [_place(text) for text in behind]
         self._children = sorted(
             name.removeprefix(f"{old}.") for name in SERVED if name.rpartition(".")[0] == old
+        )
+        self.__spec__ = ModuleSpec(
+            old, None, origin="prefect_dask", is_package=bool(self._children)
         )
         if self._children:
             # Nothing lies on disk; that it is there makes this a package.

@@ -35,6 +35,7 @@ SERVED: Final[dict[str, str | list[str]]] = {
     "prefect.triggers": "prefect_dask.triggers",
     # ---- running them
     "prefect.engine": [],
+    "prefect.engine.cache_validators": "prefect_dask.engine.cache_validators",
     "prefect.engine.executors": ["prefect_dask.executors"],
     "prefect.engine.executors.dask": ["prefect_dask.executors"],
     "prefect.engine.executors.local": ["prefect_dask.executors"],
@@ -95,6 +96,7 @@ SERVED: Final[dict[str, str | list[str]]] = {
     "prefect.tasks.core.collections": "prefect_dask.tasks.collections",
     "prefect.tasks.core.constants": "prefect_dask.tasks.constants",
     "prefect.tasks.core.function": ["prefect_dask.task:FunctionTask"],
+    "prefect.tasks.core.resource_manager": ["prefect_dask:resource_manager"],
     "prefect.tasks.database": "prefect_dask.tasks.database",
     "prefect.tasks.database.sqlite": "prefect_dask.tasks.database.sqlite",
     "prefect.tasks.files": "prefect_dask.tasks.files",

@@ -37,6 +37,11 @@ PRINTED = {
         [1, 1, 120, 2432902008176640000]
         ['d', 'e', 'f']
         """,
+    "resources": """\
+        4 Success 208 False
+        0 Success 0 False
+        Failed TypeError False
+        """,
     "schedule": """\
         ['Ann', 'Bob'] True
         World True

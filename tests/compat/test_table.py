@@ -4,6 +4,7 @@ import pickle
 import sys
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import cloudpickle
@@ -68,6 +69,12 @@ def test_our_modules_keep_their_names_and_gain_none(installed: None):
     assert prefect_dask.engine.state.__spec__ is spec
     assert not hasattr(prefect_dask, "utilities")
     assert not hasattr(prefect_dask.tasks, "core")
+
+
+def test_who_looks_whether_a_module_is_there_gets_an_answer(installed: None):
+    import_module("prefect.executors")
+    for name in ("prefect", "prefect.executors", "prefect.core", "prefect.engine.state"):
+        assert find_spec(name) is not None
 
 
 def test_names_are_found_as_attributes_without_an_import_of_their_own(installed: None):
