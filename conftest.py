@@ -11,7 +11,7 @@ from sybil import Example, Sybil
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser, SkipParser
 
-pytest_plugins = ["tests.lasting"]
+pytest_plugins = ["tests.lasting", "tests.postgres"]
 
 PRINTED = "__printed__"
 

@@ -164,6 +164,11 @@ class Book:
         widths: Mapping[int, int] | None = None,
     ) -> None:
         self.graph = graph
+        given = {
+            index: state
+            for index, state in (given or {}).items()
+            if not (graph.nodes[index].runs_anew and state.is_finished())
+        }
         self.runs = [TaskRuns() for _ in graph.nodes]
         #: States that did not come from a node of this run.
         self.given: dict[Slot, Given] = {}
@@ -179,9 +184,9 @@ class Book:
             if graph.is_mapped[index] and node.task.max_in_flight is not None
         }
         for index, width in (widths or {}).items():
-            if index not in (given or {}):
+            if index not in given:
                 self._grow(index, width)
-        for index, state in (given or {}).items():
+        for index, state in given.items():
             self._give_tree(index, state)
 
     # ---- questions

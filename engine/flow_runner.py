@@ -241,7 +241,13 @@ class FlowRunner:
 
     def _take_loss(self, lost: AttemptLost, records: list[StateRecord]) -> None:
         state = self.book.lose(lost.node, f"attempt lost: {lost.cause}")
-        if state is not None:
+        if state is None and self.book.is_settled(lost.node):
+            self.logger.warning(
+                "the result of task %r is lost and is made again: %s",
+                self._name(lost.node),
+                lost.cause,
+            )
+        elif state is not None:
             state.context["tags"] = sorted(self.graph.nodes[lost.node[0]].label.tags)
             self.logger.warning("task %r: %s", self._name(lost.node), state.message)
             self._record(lost.node, state, lost.worker, records)

@@ -94,6 +94,8 @@ class Node:
     known_result: Any = UNKNOWN
     #: The parameter whose value is its result.
     parameter: str | None = None
+    #: A finished state that the run is given does not count: what the task made outlives no run.
+    runs_anew: bool = False
 
 
 class FlowGraph:

@@ -7,6 +7,7 @@ from prefect_dask.engine.context import context
 from prefect_dask.flow import Flow
 from prefect_dask.mapping import flatten, mapped, unmapped
 from prefect_dask.parameter import DateTimeParameter, Parameter
+from prefect_dask.resources import resource_manager
 from prefect_dask.settings import config
 from prefect_dask.tagging import tags
 from prefect_dask.task import Task, task
@@ -26,6 +27,7 @@ __all__ = [
     "context",
     "flatten",
     "mapped",
+    "resource_manager",
     "tags",
     "task",
     "triggers",

@@ -163,6 +163,9 @@ class Task(Operators["Task"]):
     gathers: ClassVar[bool] = False
     #: Whether the task's state can decide the flow's, where nobody says which tasks do.
     decides_outcome: ClassVar[bool] = True
+    #: Whether the task runs again where a run is given a finished state of it: what it made, such as
+    #: a connection, is gone with the run before.
+    runs_anew: ClassVar[bool] = False
 
     name: str
     tags: set[str]

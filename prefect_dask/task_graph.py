@@ -372,6 +372,7 @@ class TaskGraph:
                 task in reference_tasks,
                 known_result=task.value if isinstance(task, Constant) else UNKNOWN,
                 parameter=task.name if isinstance(task, Parameter) else None,
+                runs_anew=task.runs_anew,
             )
             for task, label in labels.items()
         ]

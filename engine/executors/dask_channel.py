@@ -85,7 +85,7 @@ _hubs_lock = threading.Lock()
 
 
 class ClusterWatch(SchedulerPlugin):
-    """On the scheduler: forwards without keeping, and tells which nodes a lost worker held."""
+    """On the scheduler: forwards without keeping, and tells which nodes and results a lost worker held."""
 
     name = "prefect-dask"
     idempotent = True
@@ -105,7 +105,7 @@ class ClusterWatch(SchedulerPlugin):
                 del topics[topic]  # a late word to a client that is gone
         elif topic == "all" and isinstance(msg, dict) and msg.get("action") == "remove-worker":
             held = defaultdict(list)
-            for key in msg["processing-tasks"]:
+            for key in (*msg["processing-tasks"], *msg.get("lost-computed-tasks", ())):
                 state = self.scheduler.tasks.get(key)
                 for client in state.who_wants or () if state is not None else ():
                     held[client.client_key].append(key)

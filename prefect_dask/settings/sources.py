@@ -104,6 +104,22 @@ def profile_settings(schema: Schema, environ: Mapping[str, str]) -> dict[str, An
     return schema.fit(profiles[name], lambda key: place(("profiles", name, *key)))
 
 
+#: Sections of Prefect 1 that have no like here: their variables are not ours to refuse.
+OF_PREFECT_1 = frozenset(
+    {
+        "api",
+        "assets",
+        "backend",
+        "cloud",
+        "debug",
+        "environments",
+        "home_dir",
+        "server",
+        "telemetry",
+    }
+)
+
+
 def environment_settings(schema: Schema, environ: Mapping[str, str]) -> dict[str, Any]:
     """What variables say: `PREFECT__SECTION__KEY`, else `PREFECT_SECTION_KEY`."""
     settings: dict[str, Any] = {}
@@ -115,6 +131,8 @@ def environment_settings(schema: Schema, environ: Mapping[str, str]) -> dict[str
         if variable.startswith("PREFECT__"):
             names = variable.removeprefix("PREFECT__").split("__")
             path = tuple(name.lower() for name in names)
+            if path[0] in OF_PREFECT_1:
+                continue
             if path[0] in FREE_FORM and all(path) and len(path) > 1 and path != SECRETS:
                 if path[:2] == SECRETS:
                     put(settings, (*SECRETS, "__".join(names[2:])), text)

@@ -42,13 +42,19 @@ class ProcessGroup:
         command: The program and its arguments.
         env: Its environment, whole.
         own_group: Whether it gets a process group; without one, only the command itself is ended.
+        pass_fds: Descriptors that it needs beside the standard ones.
 
     Raises:
         OSError: It cannot be started.
     """
 
     def __init__(
-        self, command: Sequence[str], *, env: Mapping[str, str], own_group: bool = True
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        own_group: bool = True,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         alone: dict[str, Any] = {}
         if sys.platform == "win32":
@@ -64,6 +70,7 @@ class ProcessGroup:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            pass_fds=pass_fds,
             **alone,
         )
         _running.add(self)

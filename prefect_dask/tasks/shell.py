@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 from collections import deque
 from collections.abc import Mapping
 from contextlib import contextmanager, suppress
@@ -98,12 +97,13 @@ class ShellTask(Task):
         script = "\n".join(filter(None, [helper_script, value_of(self, "command", command)]))
         lines: deque[str] = deque(maxlen=None if self.return_all else LAST_LINES)
         with (
-            script_file(script, self.shell) as path,
+            script_file(script, self.shell) as (path, descriptors),
             ProcessGroup(
                 command_line(self.shell, path),
                 env={**os.environ, **self.env, **(env or {})},
                 # An isolated body is killed with its group, so the command stays in that.
                 own_group=self.isolation != "process",
+                pass_fds=descriptors,
             ) as group,
         ):
             for line in group.lines():
@@ -177,16 +177,29 @@ def command_line(shell: str, script: str) -> list[str]:
 
 
 @contextmanager
-def script_file(script: str, shell: str) -> Iterator[str]:
-    """A file that only its owner can read, with the script; gone at the end."""
+def script_file(script: str, shell: str) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """A file that only its owner can read, with the script; gone at the end.
+
+    Where a system can name an open file, this one has no other name: a process that is killed leaves
+    nothing.
+
+    Returns:
+        Its path, and the descriptors that the shell needs for it.
+    """
     import tempfile
 
     _, ending = OPTIONS.get(Path(shell).stem.lower(), ((), ".sh"))
-    newline = "\r\n" if sys.platform == "win32" and ending != ".sh" else "\n"
+    text = (script + "\n").encode()
+    if os.path.exists("/dev/fd"):
+        with tempfile.TemporaryFile(prefix="prefect-dask-") as file:
+            file.write(text)
+            file.seek(0)
+            yield f"/dev/fd/{file.fileno()}", (file.fileno(),)
+        return
     handle, path = tempfile.mkstemp(prefix="prefect-dask-", suffix=ending)
     try:
-        with open(handle, "w", encoding="utf-8", newline=newline) as file:
-            file.write(script + "\n")
-        yield path
+        with open(handle, "wb") as named:
+            named.write(text.replace(b"\n", b"\r\n") if ending != ".sh" else text)
+        yield path, ()
     finally:
         os.unlink(path)

@@ -72,7 +72,7 @@ def test_a_task_that_kills_four_processes_is_given_up_and_the_rest_goes_on(gate)
     assert "exit code 3 (the last of 4 that did)" in tasks[fatal].message
     assert tasks[sibling].result == 1
     assert watch.states("add") == ["TriggerFailed"]
-    assert tasks[below].message.startswith("'add' did not run: 'dying_at_once' failed: ")
+    assert tasks[below].message.startswith("'add' did not run: 'dying_at_once' crashed: ")
 
 
 ISOLATING = [

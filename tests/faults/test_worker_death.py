@@ -93,7 +93,7 @@ def test_what_kills_every_worker_is_given_up_and_the_rest_goes_on(gate, tmp_path
         )
         assert tasks[sibling].result == 1
         assert tasks[below].is_failed()
-        assert tasks[below].message.startswith("'add' did not run: 'dying' failed: ")
+        assert tasks[below].message.startswith("'add' did not run: 'dying' crashed: ")
         assert watch.states("add") == ["TriggerFailed"]
         assert tasks[last].result == "ran"
         assert watch.states("dying") == ["Running", "Pending"] * 2 + ["Crashed"]
@@ -120,7 +120,7 @@ def consume(folder: Path, x: int, *, must_be_seen: bool) -> int:
 
 
 @pytest.mark.parametrize("is_known", [True, False])
-def test_a_result_that_dies_with_its_worker_is_made_again(gate, tmp_path, is_known):
+def test_a_result_that_dies_with_its_worker_is_made_again(gate, tmp_path, is_known, caplog):
     with Flow("result dies") as flow:
         made = counted(gate, "made", 7)
         used = consume(gate, made, must_be_seen=is_known)
@@ -135,6 +135,9 @@ def test_a_result_that_dies_with_its_worker_is_made_again(gate, tmp_path, is_kno
     assert state.result[made].result == 7
     assert watch.states("counted")[-2:] == ["Running", "Success"]
     assert watch.states("counted").count("Success") == 1
+    # Which of both depends on whether its first Success came home before the worker died.
+    remade = "the result of task 'counted' is lost and is made again: worker tcp" in caplog.text
+    assert remade or (not is_known and "task 'counted': attempt lost: worker tcp" in caplog.text)
 
 
 def test_a_run_ends_when_a_finished_result_is_lost_and_cannot_be_made_again(gate, tmp_path):

@@ -13,7 +13,7 @@ LAYERS = (
     "apply_map tasks.prefect",
     "flow",
     "running dask_collection flow_file diagnostics",
-    "block resource_manager tasks.control_flow",
+    "block resources tasks.control_flow",
     "task_graph inputs",
     "edge parameter tasks",
     "task",
@@ -26,7 +26,8 @@ LAYERS = (
     " engine.timeouts",
     "engine.triggers engine.cache engine.result engine.results engine.context",
     "engine.graph engine.state engine.errors engine.clock engine.signals engine.failures version"
-    " engine.beforehand engine.logs engine.prints engine.home engine.files engine.serializers",
+    " engine.beforehand engine.logs engine.prints engine.home engine.files engine.serializers"
+    " engine.fingerprint",
 )
 """A module may import from its own line and those below. A package stands for its modules."""
 

@@ -1,6 +1,8 @@
-"""Branches: what runs, what is skipped, and what joins it again."""
+"""Branches and resources: what runs, what is skipped, and what comes after all that."""
 
-from prefect_dask import Flow, Parameter, apply_map, case
+from dataclasses import dataclass
+
+from prefect_dask import Flow, Parameter, apply_map, case, resource_manager
 from prefect_dask.engine.state import Failed, Mapped, Skipped, Success, TriggerFailed
 from prefect_dask.tasks.control_flow import FilterTask, ifelse, merge, switch
 from tests.contracts.flow_case import Case, flow_case
@@ -98,3 +100,54 @@ def a_filter_keeps_what_tasks_returned():
         kept = FilterTask()([give(0), fail(), give(None), give("x")])
         flow.set_reference_tasks([kept])
     return Case(flow, {kept: Success(result=[0, "x"])})
+
+
+@dataclass
+class Desk:
+    """Something to set up and to clear."""
+
+    where: str
+    is_locked: bool = False
+
+    def setup(self):
+        if self.is_locked:
+            raise ValueError(f"locked: {self.where}")
+        return [self.where]
+
+    def cleanup(self, desk):
+        return f"cleared {desk}"
+
+
+desk = resource_manager(Desk)
+
+
+@flow_case
+def a_resource_is_cleaned_up_after_its_block():
+    with Flow("resource") as flow:
+        context = desk(give("here"))
+        with context as where:
+            found = look(where)
+            broken = fail()
+            below = look(broken)
+        flow.set_reference_tasks([found])
+    wanted = {
+        context.setup_task: Success(result=["here"]),
+        found: Success(result="['here']"),
+        below: TriggerFailed,
+        context.cleanup_task: Success(result="cleared ['here']"),
+    }
+    return Case(flow, wanted)
+
+
+@flow_case
+def a_resource_that_was_not_set_up_is_not_cleaned_up():
+    with Flow("no resource") as flow:
+        context = desk("here", is_locked=True)
+        with context as where:
+            found = look(where)
+    wanted = {
+        context.setup_task: Failed("locked: here"),
+        found: TriggerFailed,
+        context.cleanup_task: Skipped("nothing to clean up"),
+    }
+    return Case(flow, wanted, outcome=Failed)

