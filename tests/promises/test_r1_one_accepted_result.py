@@ -1,0 +1,34 @@
+"""R1: an attempt is started at least once; exactly one result is accepted; further executions have a cause."""
+
+from tests.promises.storm import LAYERS, WIDTH
+
+
+def test_each_task_ran_and_exactly_one_result_was_accepted(storm):
+    assert storm.deaths > 0
+    assert len(storm.names) == LAYERS * WIDTH
+    for name in storm.names.values():
+        assert storm.executions[name] >= 1
+        assert storm.history(name).count("Success") == 1
+
+
+def test_the_accepted_results_are_those_of_a_calm_run(storm):
+    """Each layer adds one and three times the layer above."""
+    expected = [1]
+    for _ in range(LAYERS - 1):
+        expected.append(1 + 3 * expected[-1])
+
+    results = storm.state.result
+    for task, name in storm.names.items():
+        layer = int(name.split("-")[1])
+        assert results[task].result == expected[layer]
+
+
+def test_each_further_execution_has_a_recorded_cause(storm):
+    for name in storm.names.values():
+        retried = storm.history(name).count("Retrying")
+        lost = sum(
+            f"task '{name}': attempt lost: worker" in line
+            or f"result of task '{name}' is lost and is made again: worker" in line
+            for line in storm.log
+        )
+        assert storm.executions[name] - 1 <= retried + lost, (name, storm.history(name))
