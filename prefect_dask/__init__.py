@@ -1,6 +1,6 @@
 """Flows that compile to one Dask graph; the names a flow file needs."""
 
-from prefect_dask import triggers
+from prefect_dask import schedules, triggers
 from prefect_dask.apply_map import apply_map
 from prefect_dask.edge import Edge
 from prefect_dask.engine.context import context
@@ -28,6 +28,7 @@ __all__ = [
     "flatten",
     "mapped",
     "resource_manager",
+    "schedules",
     "tags",
     "task",
     "triggers",

@@ -65,6 +65,7 @@ def flow_document(flow: Any) -> dict[str, Any]:
         "type": name_of(type(flow)),
         "version": __version__,
         "name": flow.name,
+        "schedule": _schedule_document(flow.schedule),
         "tasks": [{**task_document(task), "slug": slugs[task]} for task in tasks],
         "edges": [
             {
@@ -89,6 +90,10 @@ def flow_document(flow: Any) -> dict[str, Any]:
             slugs[task] for task in sorted(flow.reference_tasks(), key=place.__getitem__)
         ],
     }
+
+
+def _schedule_document(schedule: Any) -> Any:
+    return schedule.serialize() if hasattr(schedule, "serialize") else plain(schedule)
 
 
 def plain(value: Any) -> Any:
