@@ -429,10 +429,10 @@ class Book:
             if place in flights.places and index in flights.chain:
                 runs = [self.runs[below] for below in flights.chain]
                 if all(
-                    place >= len(each.states)
-                    and each.undone == 0
-                    or place < len(each.states)
-                    and _is_final(each.states[place])
+                    (place >= len(each.states)
+                    and each.undone == 0)
+                    or (place < len(each.states)
+                    and _is_final(each.states[place]))
                     for each in runs
                 ):
                     flights.places.discard(place)

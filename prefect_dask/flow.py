@@ -370,6 +370,25 @@ class Flow(TaskGraph, DaskCollection):
             return run.once(state)
         return run_at_events(run, self.schedule, state)
 
+    def as_task(
+        self, returns: Task | None = None, name: str | None = None, **settings: Any
+    ) -> Task:
+        """The flow as a task of another flow; the inputs of that task are this flow's parameters.
+
+        Args:
+            returns: The task of this flow whose result is the result of that task; its whole state, by slug,
+                when not given.
+            name: The task's name; the flow's name when not given.
+            settings: As for `Task`.
+
+        Raises:
+            UnknownTask: `returns` is not in this flow.
+        """
+        from prefect_dask.flow_task import FlowTask
+
+        slug = None if returns is None else self.slugs[self._known(returns)]
+        return FlowTask(self, slug, name, **settings)
+
     def as_collection(self) -> FlowState:
         """The flow, as it is now, as a Dask collection with the defaults of its parameters.
 
