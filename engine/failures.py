@@ -60,7 +60,7 @@ def portable_exception(error: BaseException) -> BaseException:
         data = dumps_exception(error)
         if len(data) <= EXCEPTION_LIMIT_BYTES and type(pickle.loads(data)) is type(error):
             return error
-    except Exception:  # user code runs in both directions, and may raise anything
+    except (Exception, SystemExit):  # user code runs in both directions, and may raise anything
         pass
     kind = type(error)
     return TaskException(

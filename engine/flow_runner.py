@@ -190,6 +190,9 @@ class FlowRunner:
                 continue
             if book.out_count == 0 and due is None and not self._resume_paused(graph_run):
                 return
+            if due is not None and book.out_count == 0 and clock.is_turned():
+                clock.wait_until(due)
+                continue
             timeout = WAIT_SECONDS if due is None else min(WAIT_SECONDS, due - clock.now())
             self._take_in(graph_run, graph_run.wait(max(0.0, timeout)))
             self._hand_over(graph_run, book.take_grown(clock.now()))

@@ -75,8 +75,7 @@ class FlowRun:
         if writing is not None:
             raise RunWhileWriting(flow.name, writing.name)
         facts = facts_for_tasks(self.context)
-        given = {**self.parameters, **((event and event.parameter_defaults) or {})}
-        parameters = parameter_values(flow, given, facts.pop("parameters", None) or {})
+        parameters = self._parameter_values(facts.pop("parameters", None) or {}, event)
         graph = flow.describe()
         index_of = {node.task: node.label.index for node in graph.nodes}
         ensure_handler(config.logging.level, config.logging.format, config.logging.datefmt)
@@ -102,6 +101,21 @@ class FlowRun:
         raise_first_failure(final)
         return final
 
+    def check(self, event: ScheduleEvent) -> None:
+        """Raise now what would be wrong with the parameters when an event has come.
+
+        Raises:
+            UnknownParameters: The flow has no such parameters.
+            MissingParameters: A required parameter has no value.
+        """
+        self._parameter_values(facts_for_tasks(self.context).get("parameters") or {}, event)
+
+    def _parameter_values(
+        self, from_context: Mapping[str, Any], event: ScheduleEvent | None
+    ) -> dict[str, Any]:
+        given = {**self.parameters, **((event and event.parameter_defaults) or {})}
+        return parameter_values(self.flow, given, from_context)
+
     def _keep(self, index_of: Mapping[Any, int]) -> frozenset[int] | None:
         if self.return_tasks is None:
             return None
@@ -111,24 +125,38 @@ class FlowRun:
 def run_at_events(run: FlowRun, schedule: Schedule, state: State | None = None) -> State:
     """Run a flow at each event of its schedule, until none is left.
 
-    An event that passes while the flow is running is left out.
+    An event that passes while the flow is running is left out; several at one moment run one after the other.
 
     Returns:
         The flow's state after the last event.
 
     Raises:
         NoMoreEvents: The schedule has none from the start.
+        UnknownParameters, MissingParameters: For an event's parameters; raised before its time has come.
     """
     after: datetime | None = None
     final: State | None = None
-    while events := schedule.next(1, after=after, return_events=True):
-        event = events[0]
-        clock.wait_until(clock.to_seconds(event.start_time))
-        final = run.once(state, event)
-        after = max(event.start_time, clock.utc_now())
+    while events := events_of_next_moment(schedule, after):
+        for event in events:
+            run.check(event)
+        for event in events:
+            clock.wait_until(clock.to_seconds(event.start_time))
+            final = run.once(state, event)
+        after = max(events[0].start_time, clock.utc_now())
     if final is None:
         raise NoMoreEvents(run.flow.name)
     return final
+
+
+def events_of_next_moment(schedule: Schedule, after: datetime | None) -> list[ScheduleEvent]:
+    """The next event of a schedule, and all others at the same moment; empty when none is left."""
+    count = 1
+    while True:
+        count *= 2
+        events: list[ScheduleEvent] = schedule.next(count, after=after, return_events=True)
+        first = [event for event in events if event.start_time == events[0].start_time]
+        if len(first) < count:
+            return first
 
 
 def facts_for_tasks(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,11 +10,18 @@ from tests.contracts.places import PLACES
 
 @pytest.fixture(scope="session")
 def cluster():
-    """A real cluster of two worker processes, started when the first test asks for it."""
+    """A real cluster of two worker processes, started when the first test asks for it.
+
+    Left to silence its logs, it would silence pytest's handlers as well, for all tests after it.
+    """
     from distributed import LocalCluster
 
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
+        n_workers=2,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address="127.0.0.1:0",
+        silence_logs=False,
     ) as cluster:
         yield cluster
 

@@ -16,12 +16,12 @@ from tests.strategies import Result, Step, flows
 
 #: How the 300 flows are shared among the executors; those that are slow to start get fewer.
 SHARES = {
-    "local": 90,
-    "threads": 70,
+    "local": 105,
+    "threads": 75,
     "synchronous": 50,
     "processes": 25,
-    "a Dask address": 25,
-    "an ambient client": 40,
+    "a Dask address": 15,
+    "an ambient client": 30,
 }
 
 #: Fixed, so that a change passes or fails for its own sake. Another number tries 300 other flows.

@@ -497,11 +497,12 @@ def test_children_leave_no_pipe_no_thread_and_no_process():
 
     use_up_three()  # what Python opens once and keeps
     files, threads = open_files(), set(threading.enumerate())
+    processes = set(psutil.Process().children())
     use_up_three()
 
     assert open_files() == files
     assert set(threading.enumerate()) <= threads
-    assert not psutil.Process().children()
+    assert set(psutil.Process().children()) <= processes
 
 
 @pytest.mark.parametrize("when", ["idle", "in a call"])

@@ -51,7 +51,7 @@ class EmailTask(Task):
         msg: str | None = None,
         email_to: Addresses | None = None,
         email_from: str | None = None,
-        smtp_server: str = "localhost",
+        smtp_server: str = "smtp.gmail.com",
         smtp_port: int = 465,
         smtp_type: SMTPType = "SSL",
         msg_plain: str | None = None,
