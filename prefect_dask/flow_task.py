@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prefect_dask.engine.executors.base import Executor
 from prefect_dask.engine.executors.local import LocalExecutor
 from prefect_dask.engine.signals import FAIL, PAUSE
 from prefect_dask.task import Task
-
-if TYPE_CHECKING:
-    from prefect_dask.flow import Flow
 
 
 class FlowTask(Task):
@@ -21,7 +18,7 @@ class FlowTask(Task):
     given back meanwhile. Elsewhere they run in the thread that the task runs in.
 
     Args:
-        flow: The flow.
+        flow: The `Flow`.
         returns: The slug of the task of `flow` whose result is this task's result.
         name: The task's name; the flow's name when not given.
         settings: As for `Task`.
@@ -32,7 +29,7 @@ class FlowTask(Task):
     """
 
     def __init__(
-        self, flow: Flow, returns: str | None = None, name: str | None = None, **settings: Any
+        self, flow: Any, returns: str | None = None, name: str | None = None, **settings: Any
     ) -> None:
         self.flow = flow
         self.returns = returns
