@@ -429,10 +429,8 @@ class Book:
             if place in flights.places and index in flights.chain:
                 runs = [self.runs[below] for below in flights.chain]
                 if all(
-                    place >= len(each.states)
-                    and each.undone == 0
-                    or place < len(each.states)
-                    and _is_final(each.states[place])
+                    (place >= len(each.states) and each.undone == 0)
+                    or (place < len(each.states) and _is_final(each.states[place]))
                     for each in runs
                 ):
                     flights.places.discard(place)
@@ -658,10 +656,12 @@ def known_widths(graph: FlowGraph, parameters: Mapping[str, Any]) -> dict[int, i
 
     Returns:
         Widths by task index. A task is left out where one of its mapped inputs is made while the flow runs, or is
-        no list.
+        no list; and where it has a target, so that no child runs before their targets are known to differ.
     """
     widths: dict[int, int] = {}
     for index, edges in enumerate(graph.edges_to):
+        if graph.nodes[index].task.target is not None:
+            continue
         inputs = [_known_width(graph, edge, parameters, widths) for edge in edges if edge.mapped]
         known = [width for width in inputs if width is not None]
         if inputs and len(known) == len(inputs):
