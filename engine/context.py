@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import clock
 from .logs import get_logger
+from .result import ResultRules
 
 if TYPE_CHECKING:
     from .graph import Node
@@ -158,6 +159,7 @@ class RunInfo:
     #: What the caller passed or had in his own context; wins over all else.
     caller: Mapping[str, Any] = field(default_factory=dict)
     log_level: int = logging.INFO
+    results: ResultRules = field(default_factory=ResultRules)
 
 
 class LazyFrame(dict[str, Any]):

@@ -19,6 +19,7 @@ from .graph import FlowGraph
 from .logs import get_logger, replay
 from .node import RunPackage
 from .outcome import flow_outcome
+from .result import ResultRules
 from .signals import ENDRUN, PrefectStateSignal
 from .state import (
     Cancelled,
@@ -68,6 +69,7 @@ class FlowRunner:
         log_level: Level from which lines logged in tasks on workers are sent here.
         ask_to_resume: Asked with (task name, state) whether a paused task may go on, when nothing else can
             be done; without it the run ends in Paused.
+        results: Where and when results are written.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class FlowRunner:
         scheduled_start_time: datetime | None = None,
         log_level: int = 20,
         ask_to_resume: Callable[[str, State], bool] | None = None,
+        results: ResultRules | None = None,
     ) -> None:
         self.graph, self.executor = graph, executor
         self.state_handlers = list(state_handlers)
@@ -101,6 +104,7 @@ class FlowRunner:
             scheduled_start_time=scheduled_start_time or clock.utc_now(),
             caller=dict(context or {}),
             log_level=log_level,
+            results=results or ResultRules(),
         )
         self._keep = keep
         self._ask_to_resume = ask_to_resume

@@ -31,6 +31,16 @@ class TaskLike(Protocol):
     log_stdout: bool
     task_run_name: str | Callable[..., str] | None
     max_in_flight: int | None
+    cache_for: timedelta | None
+    cache_validator: Callable[..., bool] | None
+    cache_key: str | None
+    checkpoint: bool | None
+    result: Any
+    target: str | Callable[..., str] | None
+
+    def own_facts(self) -> Mapping[str, Any]:
+        """What the task holds beyond the settings that every task has; it counts as a part of its code."""
+        ...
 
     def run(self, **inputs: Any) -> Any: ...
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from string import Formatter
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from .errors import PrefectDaskError, nearest
 from .serializers import PickleSerializer, Serializer
@@ -32,6 +33,9 @@ class Result:
         >>> Result(3), Result(location="{x}.json").format(x=1).location
         (<Result: 3>, '1.json')
     """
+
+    #: Whether there is a place to write to.
+    is_writable: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -112,6 +116,22 @@ class Result:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.value!r}>"
+
+
+@dataclass(frozen=True)
+class ResultRules:
+    """What a flow run says of the results of its tasks.
+
+    Attributes:
+        flow_result: Where they are written, unless a task says otherwise.
+        checkpointing: True: all are written; False: none; None: those of tasks and flows that name a result or
+            target.
+        home: The home folder of prefect_dask on the machine where the run began; "" where it has none.
+    """
+
+    flow_result: Result | None = None
+    checkpointing: bool | None = None
+    home: str = ""
 
 
 def default_location(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from .failures import text_of
 from .files import write_file, write_through
@@ -295,6 +295,8 @@ class ConstantResult(Result):
         5
     """
 
+    is_writable: ClassVar[bool] = False
+
     def read(self, location: str) -> Result:
         """This result."""
         return self
@@ -314,6 +316,8 @@ class SecretResult(Result):
     Args:
         secret_task: The task whose `run` gives the secret.
     """
+
+    is_writable: ClassVar[bool] = False
 
     def __init__(self, secret_task: Any) -> None:
         super().__init__(location=secret_task.name)

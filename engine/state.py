@@ -437,7 +437,7 @@ class Success(Finished):
 class Cached(Success):
     """An earlier result, still good until `cached_result_expiration` (None: for ever)."""
 
-    __slots__ = ("cached_result_expiration",)
+    __slots__ = ("cached_parameters", "cached_result_expiration")
     color = "#34d058"
     fields: ClassVar[tuple[str, ...]] = ("cached_result_expiration",)
 
@@ -448,9 +448,12 @@ class Cached(Success):
         cached_inputs: Mapping[str, Any] | None = None,
         cached_result_expiration: datetime | None = None,
         context: Mapping[str, Any] | None = None,
+        cached_parameters: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message, result, context, cached_inputs)
         self.cached_result_expiration = cached_result_expiration
+        #: The parameters of the flow run that made the result, by name, where they are known.
+        self.cached_parameters = cached_parameters
 
 
 class Mapped(Success):
@@ -550,7 +553,7 @@ LAWFUL: dict[type[State], tuple[type[State], ...]] = {
     Cancelling: (Finished,),
     Looped: (Running, Failed, Success, Cancelled),
     Success: (Cached, Failed),  # Failed: the result could not be kept, or a handler failed
-    Cached: (Running, Failed),  # Running: validated again, and no longer good
+    Cached: (Running, Cached, Failed),  # validated again: still good, or not
     Mapped: (Mapped, Pending, Failed, Success),
     Failed: (Scheduled, Failed, Success),  # Scheduled: a retry; Success: set so by a handler
     Skipped: (Failed,),

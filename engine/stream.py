@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from . import clock
 from .logs import LogLine
-from .state import STATES, Mapped, State
+from .state import STATES, Cached, Mapped, State
 
 #: One execution of one task run: index of the task, map index (-1: not mapped), how often it was handed over.
 NodeId: TypeAlias = tuple[int, int, int]
@@ -148,6 +148,8 @@ def _bare_state(kind: str, message: str | None, time: float, details: dict[str, 
         if name in ("start_time", "cached_result_expiration") and value is not None:
             value = clock.to_datetime(value)
         setattr(state, name, [] if name == "map_states" else value)
+    if isinstance(state, Cached):
+        state.cached_parameters = None
     if isinstance(state, Mapped):
         state.width = details.get("width", 0)
         state.lengths = details.get("lengths", {})

@@ -20,8 +20,10 @@ from .child import Child, ChildDied, ChildTimeout, dumps_call
 from .context import FrameGuard, RunInfo, TaskFrame, context
 from .errors import NotMappable, ProcessDied, TaskTimeout
 from .graph import Edge, Node, Take, View
+from .keeping import Keeper, Kept, clash_in, copy_of_cached, is_still_good, names_of
 from .logs import LogLine, RecordForwarder, get_logger, replay
 from .prints import log_prints
+from .result import Facts, StoreFailed, TargetsClash, fill
 from .signals import ENDRUN, PrefectStateSignal
 from .state import (
     Cached,
@@ -55,7 +57,16 @@ class TaskRunner:
         mapped_above: Indices of those of the tasks above that are mapped themselves.
     """
 
-    __slots__ = ("is_mapped", "looks", "mapped_above", "node", "run_info", "tags", "views")
+    __slots__ = (
+        "is_mapped",
+        "keeper",
+        "looks",
+        "mapped_above",
+        "node",
+        "run_info",
+        "tags",
+        "views",
+    )
 
     def __init__(
         self,
@@ -72,6 +83,7 @@ class TaskRunner:
         self.is_mapped = any(edge.mapped for edge in edges)
         self.mapped_above = mapped_above
         self.tags = sorted(node.label.tags)
+        self.keeper = Keeper.of(node.task, run.results)
 
     def run(
         self,
@@ -142,6 +154,7 @@ class Attempt:
         "as_of",
         "frame",
         "inputs",
+        "kept",
         "leaves_process",
         "node_id",
         "picks",
@@ -174,6 +187,7 @@ class Attempt:
         self.run_count = 1
         self.inputs: dict[str, Any] = {}
         self.frame = TaskFrame(runner.run_info, runner.node, node_id[1], {})
+        self.kept: Kept | None = None
         self._held: StateChange | None = None
 
     # ---- the column
@@ -192,12 +206,15 @@ class Attempt:
             self.gather_inputs()
             self.name_run()
             self.check_trigger()
+            self.use_kept_result()
             self.run_body_until_done()
         except _Stop:
             pass
         except ENDRUN as end:
             self._move_unasked(end.state)
         finally:
+            if self.kept is not None:
+                self.kept.close()
             context.pop_frames(3)
             self._send_held(is_over=True)
         return self.state
@@ -282,10 +299,56 @@ class Attempt:
                 self.frame.full_name,
                 ", ".join(f"{name!r}: {each}" for name, each in widths.items()),
             )
+        self.check_targets_differ(width, lengths)
         state = Mapped("Preparing children.")
         state.width, state.lengths = width, lengths
         self.move(state)
         raise _Stop
+
+    def check_targets_differ(self, width: int, lengths: Mapping[int, Sequence[int]]) -> None:
+        """Two children must not have one target: each would take the other's result for its own.
+
+        Where a target depends on what a mapped task above has not made yet, nobody can tell.
+        """
+        keeper = self.runner.keeper
+        if keeper is None or keeper.target is None or width < 2:
+            return
+        target = keeper.target
+        unknown = {
+            edge.key
+            for edge, number in self.runner.looks
+            if edge.mapped and isinstance(self.upstream[number], Mapped)
+        }
+        named = names_of(target)
+        if unknown and (named is None or not unknown.isdisjoint(named)):
+            return
+        try:
+            clash = clash_in(
+                fill(target, self._facts_of_child(child, unknown, lengths))
+                for child in range(width)
+            )
+        except Exception:  # each child finds the fault by itself, and tells it as its own
+            return
+        if clash is not None:
+            error = TargetsClash(self.runner.node.label.name, *clash)
+            self.fail_for_good(error, str(error))
+
+    def _facts_of_child(
+        self, child: int, unknown: set[str | None], lengths: Mapping[int, Sequence[int]]
+    ) -> Mapping[str, Any]:
+        inputs: dict[str, Any] = dict(self.runner.node.constants)
+        for edge, number in self.runner.looks:
+            if edge.key is None or edge.key in unknown:
+                continue
+            value = self.upstream[number].result
+            if edge.mapped and edge.flattened:
+                outer, inner = flat_pick(list(accumulate(lengths[number])), child)
+                value = value[outer][inner]
+            elif edge.mapped:
+                value = value[child]
+            inputs[edge.key] = value
+        frame = TaskFrame(self.runner.run_info, self.runner.node, child, {})
+        return Facts(inputs, frame, context, self.runner.run_info.parameters)
 
     def _width_of(self, edge: Edge, number: int, lengths: dict[int, list[int]]) -> int:
         """How many items an input has.
@@ -369,6 +432,63 @@ class Attempt:
             self.move(TriggerFailed(why, result=self._portable(error)))
             raise _Stop from None
 
+    def use_kept_result(self) -> None:
+        """Take an earlier result instead of running the body: a given one, the target's, the cache's.
+
+        Asked after the trigger, which can only make it needless: a task that must not run opens no store.
+        """
+        keeper = self.runner.keeper
+        if keeper is None and not isinstance(self.state, Cached):
+            return
+        parameters = self.runner.run_info.parameters
+        is_child = self.node_id[1] >= 0
+        found: Cached | None = None
+        try:
+            if isinstance(self.state, Cached) and is_still_good(
+                self.state, self.task, self.inputs, parameters, is_child=is_child
+            ):
+                found = copy_of_cached(self.state)
+            elif keeper is not None:
+                self.kept = Kept(
+                    keeper,
+                    Facts(self.inputs, context, parameters),
+                    self.inputs,
+                    parameters,
+                    name=self.frame.full_name,
+                    is_child=is_child,
+                    logger=context.logger,
+                )
+                found = self.kept.find()
+        except StoreFailed as error:
+            self._fail_and_plan_retry(error)
+            raise _Stop from None
+        except Exception as error:  # the user's location or validator
+            self.fail_for_good(error, failures.text_of(error))
+        if found is not None:
+            self.move(found)
+            raise _Stop
+
+    def keep_result(self) -> None:
+        """Write the result where it belongs, and into the cache."""
+        if self.kept is None or type(self.state) is not Success:
+            return
+        try:
+            location = self.kept.write(self.state.result)
+        except Exception as error:  # the store, or the user's serializer
+            self._fail_and_plan_retry(error)
+            raise _Stop from None
+        if location is not None:
+            self.state.context["result_location"] = location
+        cached = self.kept.remember(self.state)
+        if cached is not None:
+            self.move(cached)
+
+    def _fail_and_plan_retry(self, error: Exception) -> None:
+        text = failures.text_of(error)
+        context.logger.error("task %r failed: %s", self.frame.full_name, text)
+        self.move(Failed(text, result=self._portable(error)))
+        self.plan_retry()
+
     def run_body_until_done(self) -> None:
         """Run the body; in a loop, turn after turn."""
         while True:
@@ -378,6 +498,7 @@ class Attempt:
             new = self.call_body()
             new = self.check_result_can_travel(new)
             self.move(new)
+            self.keep_result()
             self.plan_retry()
             if not isinstance(self.state, Looped):
                 return

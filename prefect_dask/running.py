@@ -6,6 +6,7 @@ import logging
 import sys
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -17,6 +18,8 @@ from prefect_dask.engine.context import RunInfo
 from prefect_dask.engine.context import context as the_context
 from prefect_dask.engine.flow_runner import FlowRunner
 from prefect_dask.engine.logs import ensure_handler
+from prefect_dask.engine.result import ResultRules
+from prefect_dask.engine.results import result_at
 from prefect_dask.engine.state import State
 from prefect_dask.errors import (
     MissingParameters,
@@ -27,7 +30,7 @@ from prefect_dask.errors import (
     WrongSetting,
 )
 from prefect_dask.raising import raise_first_failure
-from prefect_dask.settings import config
+from prefect_dask.settings import NoHomeFolder, config, home_folder
 from prefect_dask.task import Task
 from prefect_dask.task_graph import TaskGraph
 
@@ -96,6 +99,7 @@ class FlowRun:
             scheduled_start_time=event.start_time if event else None,
             log_level=getattr(logging, config.logging.level),
             ask_to_resume=ask_on_terminal,
+            results=result_rules(flow),
         )
         final: State = runner.run(state)
         raise_first_failure(final)
@@ -185,6 +189,24 @@ def run_info(flow: TaskGraph) -> RunInfo:
         scheduled_start_time=clock.utc_now(),
         caller=facts,
         log_level=getattr(logging, config.logging.level),
+        results=result_rules(flow),
+    )
+
+
+def result_rules(flow: Any) -> ResultRules:
+    """Where and when the results of a flow's tasks are written."""
+    home = ""
+    # A user without a home, or one that cannot be written to, goes without what is kept there.
+    with suppress(NoHomeFolder, OSError):
+        folder = home_folder()
+        if any(task.cache_for is not None for task in flow.tasks):
+            # Workers take it for theirs where they find it.
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        home = str(folder)
+    return ResultRules(
+        flow_result=None if flow.result is None else result_at(flow.result),
+        checkpointing=config.flows.checkpointing,
+        home=home,
     )
 
 

@@ -302,6 +302,17 @@ class Task(Operators["Task"]):
             signature_of_run(type(self)) if own is None else signature_of_function(own, self.name)
         )
 
+    def own_facts(self) -> dict[str, Any]:
+        """What this task holds beyond the settings that every task has; for a cache a part of its code.
+
+        A subclass leaves out what does not sway its result, such as an open connection.
+        """
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if name not in SETTINGS and not name.startswith("__")
+        }
+
     def inputs(self) -> dict[str, dict[str, Any]]:
         """What `run` takes: per argument its `type` (Any without one), `required`, `default`."""
         types = types_of(self.run)
@@ -534,6 +545,14 @@ class Task(Operators["Task"]):
         from prefect_dask.documents import task_document
 
         return task_document(self)
+
+
+#: The attributes by which `Task` keeps its settings.
+SETTINGS = frozenset(inspect.signature(Task.__init__).parameters) | {
+    "_timeout",
+    "run",
+    "timeout_seconds",
+}
 
 
 class FunctionTask(Task, Generic[P, R]):

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import sys
 from datetime import datetime, time, timedelta, timezone
 from itertools import islice
 from typing import Any, cast
@@ -367,3 +368,19 @@ def test_events_are_in_order_by_their_moments():
 def test_events_can_be_asked_for_without_end():
     events = IntervalClock(HOUR, NEW_YEAR).events(after=NEW_YEAR)
     assert [event.start_time.hour for event in islice(events, 3)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "library, make",
+    [
+        ("cronsim", lambda: CronClock("0 9 * * *")),
+        ("dateutil.rrule", lambda: RRuleClock("RRULE:FREQ=DAILY")),
+    ],
+)
+def test_a_clock_without_its_library_names_the_extra(
+    library: str, make, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(ImportError, match=r"pip install 'prefect-dask\[schedules\]'"):
+        make()
+    assert IntervalSchedule(interval=HOUR).next(1), "intervals need no library"

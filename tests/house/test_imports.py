@@ -24,7 +24,9 @@ LAYERS = (
     "engine.advance engine.outcome",
     "engine.ledger engine.stream engine.child engine.child_main engine.child_process"
     " engine.timeouts",
-    "engine.triggers engine.cache engine.result engine.results engine.context",
+    "engine.keeping",
+    "engine.triggers engine.cache engine.cache_store engine.cache_validators engine.claims"
+    " engine.result engine.results engine.context",
     "engine.graph engine.state engine.errors engine.clock engine.signals engine.failures version"
     " engine.beforehand engine.logs engine.prints engine.home engine.files engine.serializers"
     " engine.fingerprint",
@@ -41,7 +43,10 @@ HOME_OF = {
     **dict.fromkeys(
         DASK, ("engine.compile", "engine.stream", "engine.executors.dask", "dask_collection")
     ),
-    **dict.fromkeys(DATABASES, ("engine.ledger", "server", "tasks.database", "tasks.postgres")),
+    **dict.fromkeys(
+        DATABASES,
+        ("engine.ledger", "engine.cache_store", "server", "tasks.database", "tasks.postgres"),
+    ),
     **dict.fromkeys(WEB, ("server", "client", "tasks.http")),
     "bokeh": ("viz", "server"),
 }
