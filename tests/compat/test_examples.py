@@ -42,6 +42,13 @@ PRINTED = {
         0 Success 0 False
         Failed TypeError False
         """,
+    "targets": """\
+        2024 Success 366
+        2024 Cached 366
+        2025 Success 365
+        calls ['2024', '2025']
+        ['count_days-2024.json', 'count_days-2025.json', 'weeks.txt']
+        """,
     "schedule": """\
         ['Ann', 'Bob'] True
         World True
