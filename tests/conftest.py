@@ -1,5 +1,6 @@
 """What holds for every test: it leaves nothing behind."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -15,3 +16,13 @@ def leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     stash.setdefault(LASTING, Running())
     with nothing_left(lambda: stash[LASTING]):
         yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse names that differ from process to process: pytest-xdist could not share them out."""
+    unsteady = [item.nodeid for item in items if re.search(r" at 0x[0-9a-f]+", item.nodeid)]
+    if unsteady:
+        raise pytest.UsageError(
+            "these names of tests hold an address; leave out ids=repr, or give ids that stay: "
+            + ", ".join(unsteady)
+        )

@@ -232,7 +232,6 @@ def test_moments_are_aware_utc_whatever_the_zone():
             ["Sun 01 Jan 00:00", "Sun 01 Jan 01:00"],
         ),
     ],
-    ids=repr,
 )
 def test_a_filter_keeps_what_it_says(kept, expected: list[str]):
     schedule = IntervalSchedule(NEW_YEAR, interval=HOUR, filters=[kept])

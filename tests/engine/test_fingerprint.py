@@ -55,7 +55,7 @@ def test_values_that_differ_have_different_fingerprints():
     assert len(set(found)) == len(DIFFERENT)
 
 
-@pytest.mark.parametrize("value", DIFFERENT, ids=repr)
+@pytest.mark.parametrize("value", DIFFERENT)
 def test_a_copy_has_the_fingerprint_of_the_value(value):
     assert fingerprint(pickle.loads(pickle.dumps(value))) == fingerprint(value)
 
@@ -95,7 +95,7 @@ def test_fingerprints_are_equal_where_values_are(one, other):
         assert fingerprint(one) != fingerprint(other)
 
 
-@pytest.mark.parametrize("value", [threading.Lock(), (n for n in range(3)), sys.stderr], ids=repr)
+@pytest.mark.parametrize("value", [threading.Lock(), (n for n in range(3)), sys.stderr])
 def test_what_cannot_be_told_from_others_has_none(value):
     with pytest.raises(NoFingerprint, match="has no fingerprint"):
         fingerprint([value])
