@@ -334,6 +334,23 @@ class Book:
         self._set_state(node[0], node[1] + 1, state)
         return state
 
+    def hand_back(self, node: NodeId, message: str) -> State | None:
+        """Note that an execution, also one that was over, left nothing behind; it has to be handed over again.
+
+        Returns:
+            The state that tells of it, or None where the execution does not count any more.
+        """
+        index, map_index, generation = node
+        place, runs = map_index + 1, self.runs[index]
+        if place >= len(runs.states) or runs.generation[place] != generation:
+            return None
+        if not runs.is_out[place] and not self.is_done(index, map_index):
+            return None  # held by something else, and handed over with that
+        self._set_out(index, place, False)
+        self._set_state(index, place, Pending(message))
+        self._hold_below(index, place)
+        return runs.states[place]
+
     def crash(self, node: NodeId, state: State) -> bool:
         """Note that an execution was given up; what lies below must be handed over anew.
 

@@ -7,8 +7,9 @@ A node is as small as it can be: a function known to every worker, numbers, and 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import getitem
+from typing import Any, NamedTuple, TypeAlias
 
 import cloudpickle
 from dask._expr import LLGExpr
@@ -17,11 +18,11 @@ from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from .advance import Given, HandOver, Source, Whole
 from .graph import FlowGraph
-from .node import RunPackage, run_alone, run_node
+from .node import RunPackage, run_alone, run_batch, run_node
 from .stream import NodeId
 
-#: A key of ours: (task name-token, task, map index, generation).
-DaskKey: TypeAlias = tuple[str, int, int, int]
+#: A key of ours: (task name-token, task, map index, generation); of a batch, with the number of its nodes.
+DaskKey: TypeAlias = tuple[str | int, ...]
 
 #: The tag by which a task asks for a worker resource.
 RESOURCE_TAG = re.compile(r"^dask-resource:(?P<name>[^=]+)=(?P<amount>[0-9.]+)$")
@@ -43,60 +44,109 @@ class Keys:
         """The key of a node."""
         return (self._prefixes[node[0]], *node)
 
+    def of_batch(self, first: NodeId, count: int) -> DaskKey:
+        """The key of a batch that begins with a node."""
+        return (*self.of(first), count)
+
     def is_ours(self, key: object) -> bool:
         """Whether a key belongs to this run."""
         return (
             isinstance(key, (tuple, list))
-            and len(key) == 4
+            and len(key) in (4, 5)
             and isinstance(key[0], str)
             and key[0].endswith(self.token)
         )
 
-    @staticmethod
-    def node(key: Sequence[Any]) -> NodeId:
-        """The node of a key."""
-        return (key[1], key[2], key[3])
+
+class Place(NamedTuple):
+    """Where a node's state lies: under a key, and in a batch at a position of its value."""
+
+    key: DaskKey
+    position: int | None = None
 
 
-def compile_nodes(plan: Iterable[HandOver], keys: Keys) -> dict[DaskKey, Task | DataNode]:
+def compile_nodes(
+    groups: Iterable[Sequence[HandOver]], keys: Keys, places: Mapping[NodeId, Place]
+) -> tuple[dict[DaskKey, Task | DataNode], dict[NodeId, Place]]:
     """The Dask graph of hand-overs; keys of nodes handed over before are referred to, not repeated.
 
     States from outside the run become a data node each, however many nodes take them.
+
+    Args:
+        groups: The hand-overs, as they share Dask nodes.
+        keys: The keys of the run.
+        places: Where the states of nodes handed over before lie.
+
+    Returns:
+        The graph, and where the states of these hand-overs will lie.
     """
     dsk: dict[DaskKey, Task | DataNode] = {}
+    new = {item.node: place for group in groups for item, place in _places(group, keys)}
 
-    def refer(source: Source) -> TaskRef:
+    def place_of(source: Source) -> Place:
         if not isinstance(source, Given):
-            return TaskRef(keys.of(source))
+            return new[source] if source in new else places[source]
         key = keys.of(source.node)
         if key not in dsk:
             # As bytes: the scheduler opens the graph, and has no business with users' objects.
             dsk[key] = DataNode(key, cloudpickle.dumps(source.state))
-        return TaskRef(key)
+        return Place(key)
 
-    for item in plan:
-        key = keys.of(item.node)
-        task, map_index, generation = item.node
+    def refer(source: Source | Whole) -> Any:
+        if isinstance(source, Whole):
+            return List(refer(source.parent), List(*[refer(child) for child in source.children]))
+        key, position = place_of(source)
+        return TaskRef(key) if position is None else Task(None, getitem, TaskRef(key), position)
+
+    for group in groups:
+        key = new[group[0].node].key
+        if len(group) > 1:
+            dsk[key] = _batch_node(key, group, keys.token, place_of, refer)
+            continue
+        (item,) = group
         start = None if item.start is None else refer(item.start)
-        upstream = [
-            List(refer(source.parent), List(*[refer(child) for child in source.children]))
-            if isinstance(source, Whole)
-            else refer(source)
-            for source in item.upstream
-        ]
+        upstream = [refer(source) for source in item.upstream]
         dsk[key] = Task(
-            key,
-            run_node,
-            keys.token,
-            task,
-            map_index,
-            generation,
-            item.as_of,
-            start,
-            item.picks,
-            *upstream,
+            key, run_node, keys.token, *item.node, item.as_of, start, item.picks, *upstream
         )
-    return dsk
+    return dsk, new
+
+
+def _places(group: Sequence[HandOver], keys: Keys) -> Iterator[tuple[HandOver, Place]]:
+    if len(group) == 1:
+        yield group[0], Place(keys.of(group[0].node))
+    else:
+        key = keys.of_batch(group[0].node, len(group))
+        for position, item in enumerate(group):
+            yield item, Place(key, position)
+
+
+def _batch_node(
+    key: DaskKey,
+    group: Sequence[HandOver],
+    token: str,
+    place_of: Callable[[Source], Place],
+    refer: Callable[[Source | Whole], Any],
+) -> Task:
+    """One node for several hand-overs; what several of them look at is an argument once."""
+    arguments: dict[Any, int] = {}
+    references: list[Any] = []
+    members = []
+    for item in group:
+        looks = []
+        for source in item.upstream:
+            if isinstance(source, Whole):
+                what: Any = id(source)
+                place = None
+            else:
+                place = place_of(source)
+                what = place.key
+            if what not in arguments:
+                arguments[what] = len(arguments)
+                references.append(refer(source) if place is None else TaskRef(place.key))
+            looks.append((arguments[what], None if place is None else place.position))
+        members.append((item.node, item.picks, tuple(looks)))
+    return Task(key, run_batch, token, group[0].as_of, tuple(members), *references)
 
 
 def worker_resources(tags: Iterable[str]) -> dict[str, float]:
@@ -127,10 +177,11 @@ def as_expression(
     by_task: dict[int, dict[str, float]] = {}
     resources = {}
     for key, node in dsk.items():
-        if key[1] not in by_task:
-            by_task[key[1]] = worker_resources(graph.nodes[key[1]].label.tags)
-        if by_task[key[1]] and isinstance(node, Task):
-            resources[key] = by_task[key[1]]
+        task = int(key[1])
+        if task not in by_task:
+            by_task[task] = worker_resources(graph.nodes[task].label.tags)
+        if by_task[task] and isinstance(node, Task):
+            resources[key] = by_task[task]
     if not resources:
         return dict(dsk)
     make: Any = NodesExpr  # dask._expr has no types

@@ -35,6 +35,7 @@ from .stream import (
     Announcer,
     AttemptLost,
     Event,
+    HandedBack,
     LineLogged,
     Listener,
     NodeCrashed,
@@ -220,7 +221,7 @@ class FlowRunner:
 
     def _take_in(self, graph_run: GraphRun, events: Iterable[Event]) -> None:
         records: list[StateRecord] = []
-        crashed: list[tuple[int, int]] = []
+        again: list[tuple[int, int]] = []
         for event in events:
             if isinstance(event, LineLogged):
                 self._replay(event)
@@ -228,11 +229,13 @@ class FlowRunner:
                 self._take_state(graph_run, event, records)
             elif isinstance(event, AttemptLost):
                 self._take_loss(event, records)
+            elif isinstance(event, HandedBack):
+                again += self._take_back(event, records)
             else:
-                crashed += self._take_crash(graph_run, event, records)
+                again += self._take_crash(graph_run, event, records)
         self._announcer.announce(records)
-        if crashed:
-            self._hand_over(graph_run, self.book.take_from(crashed, clock.now()))
+        if again:
+            self._hand_over(graph_run, self.book.take_from(again, clock.now()))
 
     def _take_state(
         self, graph_run: GraphRun, change: StateChange, records: list[StateRecord]
@@ -258,6 +261,15 @@ class FlowRunner:
             state.context["tags"] = sorted(self.graph.nodes[lost.node[0]].label.tags)
             self.logger.warning("task %r: %s", self._name(lost.node), state.message)
             self._record(lost.node, state, lost.worker, records)
+
+    def _take_back(self, back: HandedBack, records: list[StateRecord]) -> list[tuple[int, int]]:
+        state = self.book.hand_back(back.node, f"attempt lost: {back.cause}")
+        if state is None:
+            return []
+        state.context["tags"] = sorted(self.graph.nodes[back.node[0]].label.tags)
+        self.logger.warning("task %r: %s", self._name(back.node), state.message)
+        self._record(back.node, state, back.worker, records)
+        return [back.node[:2]]
 
     def _take_crash(
         self, graph_run: GraphRun, crash: NodeCrashed, records: list[StateRecord]

@@ -31,6 +31,7 @@ class TaskLike(Protocol):
     log_stdout: bool
     task_run_name: str | Callable[..., str] | None
     max_in_flight: int | None
+    batch: int | None
     cache_for: timedelta | None
     cache_validator: Callable[..., bool] | None
     cache_key: str | None

@@ -215,6 +215,9 @@ def _forward_to() -> tuple[Callable[[LogLine], None], int, int] | None:
     return (lambda line: run.report(LineLogged(line, run.worker))), task, map_index
 
 
+#: A node of a batch: which it is, what it picks, and where it looks: which argument, and which item of that.
+Member: TypeAlias = "tuple[NodeId, Sequence[Pick] | None, Sequence[tuple[int, int | None]]]"
+
 #: A state as it comes to a node: here, as a pickle, or a parent with its children.
 Sent: TypeAlias = "State | bytes | list[Any]"
 
@@ -248,6 +251,32 @@ def run_node(
         states,
         picks,
     )
+
+
+def run_batch(token: str, as_of: float, members: Sequence[Member], *arguments: Any) -> list[State]:
+    """The function of a node that carries several task runs, one after the other; its value is their states.
+
+    Raises:
+        RunNotHosted: The run was not brought to this process, or is over.
+        BodyStopped: The run was ended.
+    """
+    run = _hosted.get(token)
+    if run is None:
+        raise RunNotHosted(token)
+    # Opened once, however many look at them.
+    single: dict[int, State] = {}
+    states = []
+    for node, picks, looks in members:
+        upstream: list[State] = []
+        for argument, item in looks:
+            if item is not None:
+                upstream.append(arguments[argument][item])
+            else:
+                if argument not in single:
+                    single[argument] = opened_whole(arguments[argument])
+                upstream.append(single[argument])
+        states.append(run.run_stoppable(node, None, as_of, upstream, picks))
+    return states
 
 
 def run_alone(runner: TaskRunner, index: int, *upstream: State) -> State:

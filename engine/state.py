@@ -552,7 +552,8 @@ LAWFUL: dict[type[State], tuple[type[State], ...]] = {
     Running: (Pending, Cancelling, Finished),
     Cancelling: (Finished,),
     Looped: (Running, Failed, Success, Cancelled),
-    Success: (Cached, Failed),  # Failed: the result could not be kept, or a handler failed
+    # Pending: its result was lost with its worker, and it has to run again.
+    Success: (Cached, Failed, Pending),  # Failed: the result could not be kept, or a handler failed
     Cached: (Running, Cached, Failed),  # validated again: still good, or not
     Mapped: (Mapped, Pending, Failed, Success),
     Failed: (Scheduled, Failed, Success),  # Scheduled: a retry; Success: set so by a handler

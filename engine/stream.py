@@ -53,6 +53,14 @@ class AttemptLost(NamedTuple):
     cause: str
 
 
+class HandedBack(NamedTuple):
+    """A node shared a Dask node that could not be run; whatever it came to is lost, and it has to run alone."""
+
+    node: NodeId
+    worker: str
+    cause: str
+
+
 class NodeCrashed(NamedTuple):
     """A node can not be run: its worker died too often, or it could not be brought there."""
 
@@ -61,7 +69,7 @@ class NodeCrashed(NamedTuple):
     worker: str
 
 
-Event: TypeAlias = StateChange | LineLogged | AttemptLost | NodeCrashed
+Event: TypeAlias = StateChange | LineLogged | AttemptLost | HandedBack | NodeCrashed
 Report: TypeAlias = Callable[[StateChange | LineLogged], None]
 
 

@@ -28,6 +28,7 @@ TASK_SETTINGS = (
     "task_run_name",
     "nout",
     "max_in_flight",
+    "batch",
 )
 
 

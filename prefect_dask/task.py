@@ -109,6 +109,7 @@ class TaskSettings(TypedDict, total=False):
     task_run_name: str | Callable[..., str] | None
     nout: int | None
     max_in_flight: int | None
+    batch: int | None
 
 
 class Task(Operators["Task"]):
@@ -146,6 +147,8 @@ class Task(Operators["Task"]):
         nout: How many values `run` returns, so that the task can be unpacked.
         max_in_flight: Where the task is mapped: at most so many children are, at any time, between their
             start and the end of what is mapped over them; no limit when not given.
+        batch: Where the task is mapped and runs on a Dask cluster: so many children are one Dask task, which
+            is faster where they are short; each has its own state, retries and log lines all the same.
 
     Raises:
         WrongSetting: An argument cannot be, or contradicts another one; it is a ValueError.
@@ -200,6 +203,7 @@ class Task(Operators["Task"]):
         task_run_name: str | Callable[..., str] | None = None,
         nout: int | None = None,
         max_in_flight: int | None = None,
+        batch: int | None = None,
     ) -> None:
         self.name = name or type(self).__name__
         self.slug = slug
@@ -235,6 +239,7 @@ class Task(Operators["Task"]):
         self.task_run_name = task_run_name
 
         self.max_in_flight = max_in_flight
+        self.batch = batch
         if nout is None:
             nout = length_of_returned_tuple(self.run)
         self.nout = nout
@@ -274,11 +279,12 @@ class Task(Operators["Task"]):
                 repr(self),
                 f"trigger must be a function of the upstream states, got {self.trigger!r}",
             )
-        limit = self.max_in_flight
-        if limit is not None and (not isinstance(limit, int) or limit < 1):
-            raise WrongSetting(
-                repr(self), f"max_in_flight is a number of children, 1 or more, got {limit!r}"
-            )
+        for name in ("max_in_flight", "batch"):
+            count = getattr(self, name)
+            if count is not None and (not isinstance(count, int) or count < 1):
+                raise WrongSetting(
+                    repr(self), f"{name} is a number of children, 1 or more, got {count!r}"
+                )
         if self.nout is not None and (not isinstance(self.nout, int) or self.nout < 0):
             raise WrongSetting(
                 repr(self), f"nout is a number of values, 0 or more, got {self.nout!r}"
@@ -471,10 +477,15 @@ class Task(Operators["Task"]):
         Inputs marked `unmapped` go whole to each run; the width is that of the shortest of the
         others.
 
+        A keyword `batch` is the setting of that name, unless `run` has an input called so.
+
         Returns:
             The copy.
         """
-        new = self.copy(**(task_args or {}))
+        settings = dict(task_args or {})
+        if "batch" in kwargs and "batch" not in self.inputs():
+            settings["batch"] = kwargs.pop("batch")
+        new = self.copy(**settings)
         return new._bind(args, kwargs, mapped=True, upstream_tasks=upstream_tasks, flow=flow)
 
     def pipe(self, other: Task, /, **kwargs: Any) -> Task:

@@ -17,7 +17,7 @@ from distributed.scheduler import KilledWorker
 
 from .. import clock
 from ..advance import HandOver
-from ..compile import Keys, as_expression, compile_nodes
+from ..compile import DaskKey, Keys, Place, as_expression, compile_nodes
 from ..errors import (
     ClientBusy,
     ClusterLost,
@@ -27,10 +27,11 @@ from ..errors import (
     WorkerDied,
 )
 from ..failures import text_of
+from ..grouping import group
 from ..logs import get_logger
 from ..node import RunPackage
 from ..state import State
-from ..stream import AttemptLost, Event, NodeCrashed, NodeId, StateChange, decode_batch
+from ..stream import AttemptLost, Event, HandedBack, NodeCrashed, NodeId, StateChange, decode_batch
 from . import dask_preload
 from .base import Executor, GraphRun, call_in_context
 from .dask_channel import Hub, RunPlugin, bare_state_of
@@ -71,6 +72,9 @@ class DaskRun:
         self._missing_since: dict[NodeId, float] = {}
         self._repairs: dict[NodeId, distributed.Future[Any]] = {}
         self._over: dict[NodeId, State] = {}
+        #: Where the state of each node lies, and which nodes share a key.
+        self._places: dict[NodeId, Place] = {}
+        self._batches: dict[DaskKey, list[NodeId]] = {}
         self._plugin = RunPlugin(
             package.token, package.dumps(), Hub.topic(client), package.info.log_level
         )
@@ -81,11 +85,17 @@ class DaskRun:
     # ---- the door
 
     def extend(self, plan: Sequence[HandOver]) -> None:
-        keys = [self._keys.of(item.node) for item in plan]
-        dsk = compile_nodes(plan, self._keys)
+        groups = group(plan, self._package.graph)
+        dsk, places = compile_nodes(groups, self._keys, self._places)
+        self._places.update(places)
+        keys = list(dict.fromkeys(place.key for place in places.values()))
         expression = as_expression(dsk, self._package.graph)
-        futures = self._client.get(expression, keys, sync=False)
-        for item, future in zip(plan, futures, strict=True):
+        futures = dict(zip(keys, self._client.get(expression, keys, sync=False), strict=True))
+        for members in groups:
+            if len(members) > 1:
+                self._batches[places[members[0].node].key] = [item.node for item in members]
+        for item in plan:
+            future = futures[places[item.node].key]
             # What this execution replaces is neither waited for nor kept; what it goes on from is held by Dask.
             task, map_index, generation = item.node
             before = (task, map_index, generation - 1)
@@ -178,7 +188,9 @@ class DaskRun:
         )
         for key in keys:
             if self._keys.is_ours(key):
-                self._events.append(AttemptLost(Keys.node(key), worker, cause))
+                alone: list[NodeId] = [(key[1], key[2], key[3])]
+                for node in self._batches.get(tuple(key), alone):
+                    self._events.append(AttemptLost(node, worker, cause))
         with self._arrived:
             self._arrived.notify()
 
@@ -190,7 +202,8 @@ class DaskRun:
             return  # told before: its result was lost with a worker, and Dask makes it again
         self._missing_since.pop(node, None)
         self._repairs.pop(node, None)
-        change.state._lazy = RemoteState(self._futures[node], self._name(node))
+        position = self._places[node].position
+        change.state._lazy = RemoteState(self._futures[node], self._name(node), position)
         self._over[node] = change.state
 
     def _look(self) -> list[Event]:
@@ -199,6 +212,8 @@ class DaskRun:
             raise ClusterLost(self._address, f"the client is {self._client.status}")
         events: list[Event] = []
         for node in list(self._out):
+            if node not in self._out:
+                continue  # handed back with another one of its batch
             future = self._futures[node]
             status = future.status
             if status in UNDER_WAY:
@@ -222,7 +237,9 @@ class DaskRun:
             return []
         repair = self._repairs.get(node)
         if repair is None:
-            self._repairs[node] = self._client.submit(bare_state_of, future, node, pure=False)
+            self._repairs[node] = self._client.submit(
+                bare_state_of, future, node, self._places[node].position, pure=False
+            )
         elif repair.status == "finished":
             batch, worker = repair.result()
             changes = [c for c in decode_batch(batch, worker) if isinstance(c, StateChange)]
@@ -236,6 +253,8 @@ class DaskRun:
     def _blame(self, node: NodeId, future: distributed.Future[Any]) -> list[Event]:
         """The node at which a chain of errors began; those below are handed over anew by who waits for them."""
         error = future.exception()
+        if self._places[node].position is not None:
+            return self._hand_back(self._places[node].key, error)
         above = {n: self._futures[n].status for n in self._out[node].needs() if n in self._futures}
         if any(status in UNDER_WAY for status in above.values()):
             return []  # its own news is still under way
@@ -256,6 +275,17 @@ class DaskRun:
             cause = WorkerDied(self._name(node), worker, error.allowed_failures + 1)
             return [NodeCrashed(node, cause, worker)]
         return [NodeCrashed(node, NodeFailed(self._name(node), repr(error)), "")]
+
+    def _hand_back(self, key: DaskKey, error: BaseException | None) -> list[Event]:
+        """A batch that could not be run: nobody knows through whom, and what its nodes came to is lost."""
+        worker = error.last_worker.address if isinstance(error, KilledWorker) else ""
+        cause = f"its batch could not be run: {text_of(error) if error is not None else 'unknown'}"
+        events: list[Event] = []
+        for node in self._batches.pop(key):
+            self._out.pop(node, None)
+            self._over.pop(node, None)
+            events.append(HandedBack(node, worker, cause))
+        return events
 
     def _name(self, node: NodeId) -> str:
         return self._package.graph.nodes[node[0]].label.name

@@ -19,7 +19,6 @@ from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
 from ..beforehand import Beforehand
 from ..logs import get_logger
 from ..node import PROCESS_ID, HostedRun, forward_log_lines, host, unhost
-from ..state import State
 from ..stream import Batcher, NodeId, StateChange, encode_batch
 
 #: Topics of ours begin so.
@@ -171,7 +170,8 @@ class RunPlugin(WorkerPlugin):
         unhost(self.token)
 
 
-def bare_state_of(state: State, node: NodeId) -> tuple[bytes, str]:
+def bare_state_of(value: Any, node: NodeId, position: int | None) -> tuple[bytes, str]:
     """On the worker that holds a node's value: its last record, for one that was lost on the way."""
+    state = value if position is None else value[position]
     batch = encode_batch([StateChange(node, 1, state, True, "")])
     return batch, distributed.get_worker().address

@@ -21,30 +21,37 @@ FETCH_AT_ONCE = 500
 class RemoteState(LazyResult):
     """A state whose result lies on a cluster; it stays there as long as this exists."""
 
-    __slots__ = ("future", "task")
+    __slots__ = ("future", "position", "task")
 
-    def __init__(self, future: distributed.Future[Any], task: str) -> None:
-        self.future, self.task = future, task
+    def __init__(
+        self, future: distributed.Future[Any], task: str, position: int | None = None
+    ) -> None:
+        self.future, self.task, self.position = future, task, position
+
+    def pick(self, value: Any) -> State:
+        """The state itself, from the value of its Dask node."""
+        state: State = value if self.position is None else value[self.position]
+        return state
 
     def fetch_states(self, others: Sequence[LazyResult]) -> list[State] | None:
         """The whole states of many nodes in one message; None where one of them must be asked for alone."""
         if not all(isinstance(other, RemoteState) for other in others):
             return None
-        futures = [other.future for other in others if isinstance(other, RemoteState)]
+        places = [other for other in others if isinstance(other, RemoteState)]
         try:
-            states: list[State] = self.future.client.gather(futures)
+            values = self.future.client.gather([place.future for place in places])
         except Exception:  # whichever it was: each is asked for when it is read, and says so itself
             return None
-        return states
+        return [place.pick(value) for place, value in zip(places, values, strict=True)]
 
     def fetch_state(self) -> State:
         """The whole state; raises ResultLost when the cluster is gone."""
         try:
-            state: State = self.future.result()
+            value = self.future.result()
         except Exception as error:
             # Cancelled, closed, lost, or the user's object does not open here.
             raise ResultLost(self.task, _cause(error)) from error
-        return state
+        return self.pick(value)
 
 
 class LostState(LazyResult):
@@ -91,13 +98,13 @@ def _fetch(
         return [ResultLost(place.task, "its run ended before it was fetched") for place in places]
     gather = partial(client.gather, [place.future for place in places], asynchronous=True)
     try:
-        wholes: list[State | ResultLost] = client.sync(gather, callback_timeout=seconds)
+        values = client.sync(gather, callback_timeout=seconds)
     except (Exception, asyncio.CancelledError) as error:
         if len(places) == 1:
             return [ResultLost(places[0].task, _cause(error))]
         # One of them cannot be had; the others can.
         return [_fetch(client, [place], until)[0] for place in places]
-    return wholes
+    return [place.pick(value) for place, value in zip(places, values, strict=True)]
 
 
 def _cause(error: BaseException) -> str:

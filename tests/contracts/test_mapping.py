@@ -361,3 +361,35 @@ def test_any_shape_gives_what_loops_would(shape):
     _, states = run(flow, LocalExecutor())
 
     assert states["whatever"].result == [2**depth * x for row in lists for x in row]
+
+
+def test_children_in_batches_keep_their_own_states_and_retries(executor):
+    seen = []
+    with Flow("batches") as flow:
+        source = numbers(25)
+        last = double.map(double.map(source, batch=10), batch=4)
+        tried = fails_first_for_odd.map(source, batch=100)
+        failing = fails_for_two.map(source, batch=10)
+        total(last)
+        whatever(failing)
+        double.copy(name="after").map(failing)
+
+    state = flow.run(executor=executor, on_state=seen.extend)
+    states = {task: each for task, each in state.result.items()}
+    by_name = {task.name: each for task, each in state.result.items()}
+
+    assert by_name["total"].result == 4 * sum(range(25))
+    assert states[tried].result == [(i, 1 + i % 2) for i in range(25)]
+    assert kinds(states[failing]) == ["Success"] * 2 + ["Failed"] + ["Success"] * 22
+    assert kinds(by_name["after"]) == ["Success"] * 2 + ["TriggerFailed"] + ["Success"] * 22
+    assert by_name["whatever"].result == [0, 1, "failed", *range(3, 25)]
+    histories = {}
+    for record in seen:
+        histories.setdefault((record.task_index, record.map_index), []).append(record.state)
+    assert histories[flow.sorted_tasks().index(tried), 1] == [
+        "Running",
+        "Failed",
+        "Retrying",
+        "Running",
+        "Success",
+    ]
