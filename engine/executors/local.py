@@ -332,6 +332,9 @@ class LocalDaskExecutor(Executor):
         ValueError: `scheduler` is none of the three, or `num_workers` is below 1.
     """
 
+    #: Of the class, so that an executor that was saved has it too.
+    _pool: ThreadPoolExecutor | None = None
+
     def __init__(
         self,
         scheduler: Literal["threads", "processes", "synchronous"] = "threads",
@@ -350,7 +353,6 @@ class LocalDaskExecutor(Executor):
             )
         self.scheduler = kind
         self.num_workers = num_workers
-        self._pool: ThreadPoolExecutor | None = None
 
     def submit(
         self, fn: Any, *args: Any, extra_context: Mapping[str, Any] | None = None, **kwargs: Any

@@ -8,7 +8,7 @@ from prefect.schedules import IntervalSchedule, Schedule
 from prefect.schedules.clocks import DatesClock, IntervalClock
 from prefect.schedules.filters import is_weekday
 
-START = datetime.now(timezone.utc) + timedelta(seconds=0.5)
+START = datetime.now(timezone.utc) + timedelta(seconds=2)
 RAN = []
 
 soon = Schedule(

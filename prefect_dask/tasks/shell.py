@@ -44,7 +44,9 @@ class ShellTask(Task):
 
     The command has a process group of its own. When the task ends, in whatever way (a timeout and
     Ctrl-C included), so does all that the command has started in it; a program that is to go on
-    has to leave the group, as `setsid` does. What goes to stderr counts as printed.
+    has to leave the group, as `setsid` does. (With `isolation="process"` it shares the group of that
+    process: all ends at a timeout, but not what was left in the background.) What goes to stderr
+    counts as printed.
 
     Args:
         command: The command, or a whole script; also an input of `run`, which wins.

@@ -65,6 +65,17 @@ def test_a_folder_is_copied_with_all_that_is_in_it(folder, tmp_path):
     assert tree(tmp_path / "copy") == tree(folder) == {"a.txt": "a", "sub/b.txt": "b"}
 
 
+def test_links_lead_round_in_no_circle(folder, tmp_path, memory):
+    try:
+        (folder / "circle").symlink_to(folder, target_is_directory=True)
+    except OSError:
+        pytest.skip("links cannot be made here")
+    Copy(folder, tmp_path / "copy").run()
+    assert (tmp_path / "copy" / "circle").is_symlink()
+    Copy(folder, f"{memory}/copy").run()
+    assert len(fsspec.filesystem("memory").find("/tests/copy")) == 2
+
+
 def test_a_folder_that_is_there_is_not_copied_over(folder, tmp_path):
     (tmp_path / "copy" / "folder").mkdir(parents=True)
     with pytest.raises(FileExistsError, match="remove that one first"):
@@ -112,6 +123,14 @@ def test_a_file_is_copied_within_a_store(memory):
 def test_a_file_moves_and_is_no_longer_there(folder):
     assert Move(folder / "a.txt", folder / "z.txt").run() == folder / "z.txt"
     assert tree(folder) == {"sub/b.txt": "b", "z.txt": "a"}
+
+
+def test_what_moves_to_where_it_is_stays(folder, memory):
+    write(f"{memory}/x.txt", "x")
+    Move(f"{memory}/x.txt", f"{memory}/x.txt").run()
+    Move(folder / "a.txt", folder).run()
+    assert text_at(f"{memory}/x.txt") == "x"
+    assert tree(folder) == {"a.txt": "a", "sub/b.txt": "b"}
 
 
 def test_a_folder_moves_into_a_folder(folder, tmp_path):

@@ -68,6 +68,15 @@ def test_a_flow_runs_from_each_kind_of_place(tmp_path, monkeypatch):
     del sys.modules["doubles_of_test"]
 
 
+def test_a_flow_of_a_script_runs_in_other_processes_with_an_executor_of_its_own(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(FILE.replace("2 * x", "FACTOR * x") + "\nFACTOR = 3")
+    with Flow("outer") as flow:
+        inner = RunFlow(script, executor=LocalDaskExecutor("processes", num_workers=1))()
+    state = flow.run(executor=LocalDaskExecutor("processes", num_workers=1))
+    assert state.result[inner].result == {"double-1": 3}
+
+
 def test_flows_run_in_flows_in_flows():
     flow = doubles()
     for depth in range(4):

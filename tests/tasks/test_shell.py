@@ -84,6 +84,14 @@ def test_another_exit_code_fails_the_task_and_tells_the_last_lines():
     assert state.result.last_lines == ["before", "trouble"]
 
 
+def test_a_failure_arrives_whole_from_another_process():
+    with Flow("shell") as flow:
+        failed = sh("echo trouble; exit 3")()
+    state = flow.run(executor=LocalDaskExecutor("processes", num_workers=1)).result[failed]
+    assert isinstance(state.result, CommandFailed)
+    assert (state.result.exit_code, state.result.last_lines) == (3, ["trouble"])
+
+
 def test_a_signal_that_killed_the_command_is_named():
     with pytest.raises(FAIL, match="SIGKILL"):
         sh("kill -9 $$").run()

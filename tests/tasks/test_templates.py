@@ -49,6 +49,17 @@ def test_secrets_are_no_facts_of_the_run(kind, a, z):
     assert "planted" not in str(error.value)
 
 
+@pytest.mark.parametrize("template", ["{x.__class__}", "{x[0].__init__.__globals__}", "{}", "{0}"])
+def test_a_template_from_elsewhere_cannot_reach_into_the_process(template):
+    with pytest.raises(ValueError, match=r"is private|without a name"):
+        StringFormatter(template).run(x=["a"])
+
+
+def test_fields_and_formats_are_as_in_python():
+    template = StringFormatter("{x[0]:>3}|{y.real:.2f}|{x[1]!r}|{{}}")
+    assert template.run(x=["a", "b"], y=1) == "  a|1.00|'b'|{}"
+
+
 def test_jinja_leaves_blanks_where_that_is_asked_for():
     template = JinjaTemplate("{% if nobody %}x{% endif %}<{{ nobody }}>", strict=False)
     assert template.run() == "<>"

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from prefect_dask.engine.errors import PrefectDaskError
 from prefect_dask.task import Task
-from prefect_dask.tasks.files.places import Location, Place, copy_file, read, written
+from prefect_dask.tasks.files.places import Location, Place, copy_file, files_within, read, written
 from prefect_dask.tasks.needs import or_else, value_of
 
 Method = Literal["deflate", "store", "bzip2", "lzma"]
@@ -106,9 +106,8 @@ def files_of(location: Location) -> Iterator[tuple[str, Location]]:
     if not location.is_folder():
         yield location.name, location
         return
-    for path in sorted(location.fs.find(location.path)):
-        inside = path[len(location.path.rstrip("/")) :].strip("/")
-        yield f"{location.name}/{inside}", location.at(path)
+    for inside, file in files_within(location):
+        yield f"{location.name}/{inside}", file
 
 
 class Unzip(Task):

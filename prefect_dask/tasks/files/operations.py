@@ -38,7 +38,8 @@ class Copy(_FromTo):
 
     Into a folder that exists, it goes under its own name; else `target_path` is its new name. A file
     that is there is replaced, whole or not at all; a folder that is there stays as it is. Folders
-    above the target are made.
+    above the target are made. A link in a folder stays a link on this machine; elsewhere it is the file
+    that it leads to.
 
     Args:
         source_path: A path, or a URL that fsspec knows (`s3://…`, `memory://…`); also an input of
@@ -77,6 +78,8 @@ class Move(_FromTo):
 
     def run(self, source_path: Place | None = None, target_path: Place | None = None) -> Path | str:
         source, target = self._ends(source_path, target_path)
+        if source.fs is target.fs and source.path == target.path:
+            return target.told()
         if source.is_folder():
             if not (source.is_local and target.is_local) or target.exists():
                 copy_folder(source, target)

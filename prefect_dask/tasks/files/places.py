@@ -185,10 +185,20 @@ def copy_folder(source: Location, target: Location) -> None:
         target.make_parent()
         partial = beside(target.local)
         try:
-            shutil.copytree(source.local, partial)
+            shutil.copytree(source.local, partial, symlinks=True)
             os.replace(partial, target.local)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         return
-    for path in source.fs.find(source.path):
-        copy_file(source.at(path), target.within(path[len(outer) :].lstrip("/")))
+    for name, file in files_within(source):
+        copy_file(file, target.within(name))
+
+
+def files_within(folder: Location) -> Iterator[tuple[str, Location]]:
+    """The files below a folder, sorted: their names within it, and where they lie.
+
+    A link to a folder is not followed, so that none leads round in a circle.
+    """
+    for path in sorted(folder.fs.find(folder.path)):
+        if not (folder.is_local and os.path.isdir(path)):
+            yield path[len(folder.path.rstrip("/")) :].lstrip("/"), folder.at(path)

@@ -55,7 +55,7 @@ class JinjaTemplate(Task):
         environment = SandboxedEnvironment(undefined=StrictUndefined if self.strict else Undefined)
         # Only what it names: some facts are costly to make.
         names = find_undeclared_variables(environment.parse(given))
-        known = {name: facts[name] for name in names if name in set(facts)}
+        known = {name: facts[name] for name in names & set(facts)}
         try:
             return environment.from_string(given).render(known)
         except UndefinedError as exc:
