@@ -209,6 +209,44 @@ class Kept:
             cached.cached_parameters = digests(self.question.parameters)
         return cached
 
+    def explain(self) -> tuple[list[str], Any]:
+        """Why the body would have to run now, and, where it would not, the result; claims and changes nothing.
+
+        Returns:
+            What differs from the earlier result that comes closest: `target`, `key` (there is none), `code`,
+            `input 'x'`, `parameter 'day'`, `expired`, `validator`, or why nothing can be said; [] for a hit.
+
+        Raises:
+            Exception: As for `find`.
+        """
+        reasons: list[str] = []
+        if self.keeper.target is not None and self.keeper.result is not None:
+            location = self.keeper.result.written_location(self.facts)
+            if self.keeper.result.exists(location):
+                return [], self.keeper.result.read(location).value
+            reasons.append("target")
+        if not self.keeper.uses_cache:
+            return reasons or ["the validator never uses an earlier result"], None
+        try:
+            self.question = self.keeper.question(
+                self.inputs, self.parameters, is_child=self.is_child
+            )
+        except NoFingerprint as error:
+            return [*reasons, str(error)], None
+        found = self._look()
+        if found is not None:
+            return [], found.result
+        return [*reasons, *self._nearest_differences(self.question)], None
+
+    def _nearest_differences(self, question: Question) -> list[str]:
+        store, validator = self._store(), self.keeper.validator
+        entries = store.entries(question.name, question.all_inputs) + store.entries(question.name)
+        if not entries:
+            return ["key"]
+        # The latest one of those that differ least.
+        each = (differences(question, entry, validator, clock.now()) for entry in entries)
+        return min(each, key=len) or ["validator"]
+
     def close(self) -> None:
         """Let another run make the result."""
         held, self._claim = self._claim, None

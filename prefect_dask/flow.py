@@ -24,6 +24,8 @@ from prefect_dask.tasks.constants import Constant
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from prefect_dask.cache_answers import CacheAnswer
+
 AnyTask = TypeVar("AnyTask", bound=Task)
 FlowStateHandler = Callable[["Flow", State, State], State | None]
 
@@ -388,6 +390,29 @@ class Flow(TaskGraph, DaskCollection):
 
         slug = None if returns is None else self.slugs[self._known(returns)]
         return FlowTask(self, slug, name, **settings)
+
+    def explain_cache(
+        self, parameters: Mapping[str, Any] | None = None, **more_parameters: Any
+    ) -> dict[Task, CacheAnswer]:
+        """Which tasks would take an earlier result if the flow were run now, and why the others would not.
+
+        No task runs and nothing is changed; earlier results are read, as a run would.
+
+        Args:
+            parameters: Values of parameters by name; they may be given as keywords too.
+            more_parameters: Values of parameters.
+
+        Returns:
+            For each task with `cache_for` or a target, in running order, whether it is a hit and what differs.
+
+        Raises:
+            UnknownParameters, MissingParameters: As for `run`; both are ValueErrors.
+        """
+        from prefect_dask.cache_answers import answers_of_cache
+        from prefect_dask.running import run_info
+
+        info = run_info(self, {**(parameters or {}), **more_parameters})
+        return answers_of_cache(self.describe(), info)
 
     def as_collection(self) -> FlowState:
         """The flow, as it is now, as a Dask collection with the defaults of its parameters.

@@ -173,10 +173,15 @@ def facts_for_tasks(given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def run_info(flow: TaskGraph) -> RunInfo:
-    """The facts of a run that Dask does without us, with the defaults of the flow's parameters.
+def run_info(flow: TaskGraph, parameters: Mapping[str, Any] | None = None) -> RunInfo:
+    """The facts of a run that nobody coordinates: one that Dask does, or one that is only thought of.
+
+    Args:
+        flow: The flow.
+        parameters: Values of its parameters; the others have their defaults.
 
     Raises:
+        UnknownParameters: The flow has no such parameters.
         MissingParameters: A required parameter has no default.
     """
     facts = facts_for_tasks({})
@@ -185,7 +190,7 @@ def run_info(flow: TaskGraph) -> RunInfo:
         flow_name=flow.name,
         flow_run_id=run_id,
         flow_run_name=f"{flow.name}-{run_id[:8]}",
-        parameters=parameter_values(flow, {}, facts.pop("parameters", None) or {}),
+        parameters=parameter_values(flow, parameters or {}, facts.pop("parameters", None) or {}),
         scheduled_start_time=clock.utc_now(),
         caller=facts,
         log_level=getattr(logging, config.logging.level),

@@ -12,7 +12,7 @@ LAYERS = (
     "cli agents viz server client compat",
     "apply_map tasks.prefect",
     "flow",
-    "running dask_collection flow_task flow_file diagnostics",
+    "running cache_answers dask_collection flow_task flow_file diagnostics",
     "block resources tasks.control_flow",
     "task_graph inputs",
     "edge parameter tasks",
