@@ -192,8 +192,7 @@ class TaskFrame(LazyFrame):
 
     @property
     def full_name(self) -> str:
-        name = self.node.label.name
-        return name if self.map_index < 0 else f"{name}[{self.map_index}]"
+        return self.node.label.run_name(self.map_index)
 
 
 def _run_fact(name: str) -> Callable[[TaskFrame], Any]:

@@ -329,8 +329,7 @@ class FlowRunner:
         )
 
     def _name(self, node: NodeId) -> str:
-        name = self.graph.nodes[node[0]].label.name
-        return name if node[1] < 0 else f"{name}[{node[1]}]"
+        return self.graph.nodes[node[0]].label.run_name(node[1])
 
     # ---- deciding
 

@@ -55,6 +55,14 @@ class TaskLabel:
     slug: str
     tags: frozenset[str] = frozenset()
 
+    def run_name(self, map_index: int) -> str:
+        """What a run of the task is called: child i of a mapped one is `name[i]`.
+
+        >>> TaskLabel(0, "load", "load-1").run_name(3)
+        'load[3]'
+        """
+        return self.name if map_index < 0 else f"{self.name}[{map_index}]"
+
 
 @dataclass(frozen=True)
 class Edge:

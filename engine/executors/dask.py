@@ -288,7 +288,7 @@ class DaskRun:
         return events
 
     def _name(self, node: NodeId) -> str:
-        return self._package.graph.nodes[node[0]].label.name
+        return self._package.graph.nodes[node[0]].label.run_name(node[1])
 
 
 class DaskExecutor(Executor):

@@ -241,7 +241,7 @@ class PooledRun:
         return events
 
     def _task_name(self, node: NodeId) -> str:
-        return self._nodes[node[0]].label.name
+        return self._nodes[node[0]].label.run_name(node[1])
 
     def report(self, event: Event) -> None:
         """Take an event from a lane; called by its thread."""
@@ -404,7 +404,7 @@ def _process_lane(package: RunPackage, blobs: Sequence[bytes], run: PooledRun, n
     return ProcessLane(
         package.token,
         blobs,
-        lambda node: nodes[node[0]].label.name,
+        lambda node: nodes[node[0]].label.run_name(node[1]),
         run.report,
         name,
         package.info.log_level,

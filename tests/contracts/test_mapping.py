@@ -375,7 +375,7 @@ def test_children_in_batches_keep_their_own_states_and_retries(executor):
         double.copy(name="after").map(failing)
 
     state = flow.run(executor=executor, on_state=seen.extend)
-    states = {task: each for task, each in state.result.items()}
+    states = state.result
     by_name = {task.name: each for task, each in state.result.items()}
 
     assert by_name["total"].result == 4 * sum(range(25))
