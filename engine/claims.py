@@ -1,6 +1,7 @@
 """A claim on a name that only one holder has at a time, in all processes of this machine.
 
-It is a lock on a file, which the system lets go when its holder dies.
+It is a lock on a file, which the system lets go when its holder dies
+(docs/decisions/0009-the-right-to-make-a-cached-result-is-a-locked-file.md).
 """
 
 from __future__ import annotations

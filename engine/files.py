@@ -1,7 +1,7 @@
 """Bytes into a file such that it is there whole or not at all, and at any fsspec URL likewise.
 
 They are written under another name, read back and compared, and only then given their name
-(docs/decisions, "A result is checked before it gets its name").
+(docs/decisions/0008-a-result-is-checked-before-it-gets-its-name.md).
 """
 
 from __future__ import annotations

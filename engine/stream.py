@@ -27,6 +27,9 @@ FLUSH_SECONDS = 0.025
 #: Records that make a batch leave at once; some 100 KB.
 FLUSH_RECORDS = 1_000
 
+#: In the context of a state whose result was written: where.
+LOCATION = "result_location"
+
 
 class StateChange(NamedTuple):
     """A task run came to a state. `is_over`: its node has returned, no more changes of it follow."""
@@ -143,6 +146,8 @@ def details_of(state: State) -> dict[str, Any]:
                 details[name] = clock.to_seconds(value)
             elif isinstance(value, int):
                 details[name] = value
+    if state._context and LOCATION in state._context:
+        details[LOCATION] = state._context[LOCATION]
     return details
 
 
@@ -156,6 +161,8 @@ def _bare_state(kind: str, message: str | None, time: float, details: dict[str, 
         if name in ("start_time", "cached_result_expiration") and value is not None:
             value = clock.to_datetime(value)
         setattr(state, name, [] if name == "map_states" else value)
+    if LOCATION in details:
+        state.context[LOCATION] = details[LOCATION]
     if isinstance(state, Cached):
         state.cached_parameters = None
     if isinstance(state, Mapped):

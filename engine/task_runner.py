@@ -43,7 +43,7 @@ from .state import (
     TimedOut,
     TriggerFailed,
 )
-from .stream import NodeId, Report, StateChange
+from .stream import LOCATION, NodeId, Report, StateChange
 from .timeouts import BodyStopped, BodyTimeout, call_with_timeout
 
 
@@ -478,7 +478,7 @@ class Attempt:
             self._fail_and_plan_retry(error)
             raise _Stop from None
         if location is not None:
-            self.state.context["result_location"] = location
+            self.state.context[LOCATION] = location
         cached = self.kept.remember(self.state)
         if cached is not None:
             self.move(cached)
