@@ -157,7 +157,7 @@ class RunInfo:
     parameters: Mapping[str, Any]
     scheduled_start_time: datetime
     #: What the caller passed or had in his own context; wins over all else.
-    caller: Mapping[str, Any] = field(default_factory=dict)
+    caller: Mapping[str, Any] = field(default_factory=dict, repr=False)  # secrets are in it
     log_level: int = logging.INFO
     results: ResultRules = field(default_factory=ResultRules)
 

@@ -10,6 +10,7 @@ from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
+from . import secrets
 from .errors import ResultNotPicklable, TaskException, dumps_exception
 
 #: A text longer than this is cut in the middle, bytes. A person reads less, and a 50 MB text stalls a cluster.
@@ -38,7 +39,7 @@ def cut(text: str, limit: int = TEXT_LIMIT_BYTES) -> str:
 def text_of(error: BaseException) -> str:
     """What an exception says, cut to a readable length; its type's name when it says nothing."""
     try:
-        return cut(str(error)) or type(error).__name__
+        return cut(secrets.masked(str(error))) or type(error).__name__
     except Exception:  # the user's __str__ is broken; the failure must still be told
         return type(error).__name__
 
@@ -49,9 +50,66 @@ def traceback_of(error: BaseException) -> str:
         # Without `str(error)`, which may be huge: the lines of code only, and the frames nearest to the fault.
         frames = traceback.extract_tb(error.__traceback__, limit=-50)
         users = list(dropwhile(lambda frame: _ENGINE in Path(frame.filename).parents, frames))
-        return cut("".join(traceback.format_list(users)))
+        return cut(secrets.masked("".join(traceback.format_list(users))))
     except Exception:  # source lines that cannot be read must not hide the failure
         return ""
+
+
+def without_secrets(error: BaseException) -> BaseException:
+    """`error` with secrets masked in its text, arguments, attributes and causes.
+
+    Returns:
+        Itself; or, where a secret cannot be taken out of it, a `TaskException` that tells of it.
+    """
+    if not secrets.are_known():
+        return error
+    seen: set[int] = set()
+    stack: list[BaseException | None] = [error]
+    while stack:
+        each = stack.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            _mask(each)
+            stack += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
+    return told_of(error) if _tells_a_secret(error) else error
+
+
+#: Attributes that some of Python's exceptions keep beside `args` and `__dict__`, and tell.
+_OWN = ("filename", "filename2", "strerror", "code", "value", "msg", "text", "name", "path")
+
+
+def _mask(error: BaseException) -> None:
+    try:
+        error.args = secrets.without(error.args)
+        for name, value in list(error.__dict__.items()):
+            error.__dict__[name] = secrets.without(value)
+        for name in _OWN:
+            value = getattr(error, name, None)
+            if isinstance(value, str) and secrets.masked(value) != value:
+                setattr(error, name, secrets.masked(value))
+    except Exception:  # user code may refuse; whether it tells is looked at after this
+        pass
+
+
+def _tells_a_secret(error: BaseException) -> bool:
+    try:
+        for text in (str(error), repr(error)):
+            if secrets.masked(text) != text:
+                return True
+    except Exception:  # what cannot be told tells nothing
+        pass
+    try:
+        return secrets.is_in(dumps_exception(error))
+    except Exception:  # it travels as a stand-in, whose text is masked
+        return False
+
+
+def told_of(error: BaseException) -> TaskException:
+    """What stands in for an exception: its type's name, its text and traceback as text."""
+    kind = type(error)
+    return TaskException(
+        f"{kind.__module__}.{kind.__qualname__}", text_of(error), traceback_of(error)
+    )
 
 
 def portable_exception(error: BaseException) -> BaseException:
@@ -62,10 +120,7 @@ def portable_exception(error: BaseException) -> BaseException:
             return error
     except (Exception, SystemExit):  # user code runs in both directions, and may raise anything
         pass
-    kind = type(error)
-    return TaskException(
-        f"{kind.__module__}.{kind.__qualname__}", text_of(error), traceback_of(error)
-    )
+    return told_of(error)
 
 
 def check_portable(value: Any, task: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from . import clock, failures
+from . import clock, failures, secrets
 from .advance import Book, HandOver, known_widths
 from .context import RunInfo
 from .errors import (
@@ -18,7 +18,7 @@ from .executors.base import Executor, GraphRun
 from .graph import FlowGraph
 from .logs import get_logger, replay
 from .node import RunPackage
-from .outcome import flow_outcome
+from .outcome import flow_outcome, hidden
 from .result import ResultRules
 from .signals import ENDRUN, PrefectStateSignal
 from .state import (
@@ -91,6 +91,7 @@ class FlowRunner:
         ask_to_resume: Callable[[str, State], bool] | None = None,
         results: ResultRules | None = None,
     ) -> None:
+        secrets.remember((context or {}).get("secrets"))
         self.graph, self.executor = graph, executor
         self.state_handlers = list(state_handlers)
         self.terminal_state_handler = terminal_state_handler
@@ -241,6 +242,8 @@ class FlowRunner:
         self, graph_run: GraphRun, change: StateChange, records: list[StateRecord]
     ) -> None:
         index = change.node[0]
+        if self.graph.nodes[index].label.is_secret:
+            change = change._replace(state=hidden(change.state))
         if self.book.accept(change.node, change.state, is_over=change.is_over):
             change.state.context.setdefault("tags", sorted(self.graph.nodes[index].label.tags))
             if change.attempt > 1:

@@ -54,6 +54,8 @@ class TaskLabel:
     name: str
     slug: str
     tags: frozenset[str] = frozenset()
+    #: Its result is not for anybody to see but the tasks that take it.
+    is_secret: bool = False
 
     def run_name(self, map_index: int) -> str:
         """What a run of the task is called: child i of a mapped one is `name[i]`.

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from . import secrets
+
 ROOT = "prefect_dask"
 
 #: What a record of a run has beyond what every log record has, and what other records have there.
@@ -48,7 +50,7 @@ def get_logger(name: str | None = None) -> logging.Logger:
 
 
 class RunAttributes(logging.Filter):
-    """Adds to each record whose it is: the attributes in RUN_ATTRIBUTES.
+    """Adds to each record whose it is, the attributes in RUN_ATTRIBUTES, and takes secrets out of it.
 
     Args:
         current: What is known of them in the thread that asks, by name; None outside runs.
@@ -62,6 +64,7 @@ class RunAttributes(logging.Filter):
         facts = self.current() or {}
         for name, default in RUN_ATTRIBUTES.items():
             record.__dict__.setdefault(name, facts.get(name, default))
+        secrets.mask_record(record)
         return True
 
 
@@ -247,6 +250,7 @@ class RecordForwarder(logging.Handler):
 
 def line_of(record: logging.LogRecord, task: int, map_index: int) -> LogLine:
     """A log record as a line that can travel."""
+    secrets.mask_record(record)  # also those of a logger that nobody got from us
     try:
         message = record.getMessage()
     except Exception as error:  # the user's arguments; the line is worth more than its form

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from .graph import FlowGraph
-from .state import Failed, Mapped, Paused, Pending, Scheduled, State, Success
+from .secrets import HIDDEN
+from .state import Failed, Mapped, Paused, Pending, Scheduled, Skipped, State, Success
+from .stream import without_result
 
 
 def flow_outcome(graph: FlowGraph, states: Sequence[State]) -> State:
@@ -36,6 +38,24 @@ def flow_outcome(graph: FlowGraph, states: Sequence[State]) -> State:
     if failed:
         return Failed(f"reference tasks failed: {listed(failed)}")
     return Success("All reference tasks succeeded.")
+
+
+def hidden(state: State) -> State:
+    """The state of a secret task as others may see it: without its result.
+
+    It is a state of its own where the result lies in the one given, which tasks may still take.
+    """
+    if isinstance(state, Mapped):
+        state.map_states = [hidden(child) for child in state.map_states]
+        return state
+    if not isinstance(state, Success) or isinstance(state, Skipped):
+        return state
+    if state._lazy is None:
+        context = state._context
+        state = without_result(state)
+        state._context = context
+    state.result = HIDDEN
+    return state
 
 
 def runs_of(name: str, state: State) -> Iterator[tuple[str, State]]:

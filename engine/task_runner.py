@@ -14,7 +14,7 @@ from datetime import timedelta
 from itertools import accumulate
 from typing import Any, NoReturn
 
-from . import child_main, clock, failures, signals
+from . import child_main, clock, failures, secrets, signals
 from .advance import Pick, flat_pick
 from .child import Child, ChildDied, ChildTimeout, dumps_call
 from .context import FrameGuard, RunInfo, TaskFrame, context
@@ -64,6 +64,7 @@ class TaskRunner:
         "mapped_above",
         "node",
         "run_info",
+        "secret_keys",
         "tags",
         "views",
     )
@@ -83,7 +84,12 @@ class TaskRunner:
         self.is_mapped = any(edge.mapped for edge in edges)
         self.mapped_above = mapped_above
         self.tags = sorted(node.label.tags)
-        self.keeper = Keeper.of(node.task, run.results)
+        # A secret is kept nowhere, whatever the flow or the configuration say of results.
+        self.keeper = None if node.label.is_secret else Keeper.of(node.task, run.results)
+        #: Arguments whose values nobody else may see.
+        self.secret_keys = tuple(
+            edge.key for edge in edges if edge.key is not None and edge.upstream_task.is_secret
+        )
 
     def run(
         self,
@@ -119,6 +125,12 @@ class TaskRunner:
             self, node_id, start, as_of, upstream, picks, report, leaves_process, worker
         )
         return attempt.run()
+
+    def remember_secrets(self, inputs: Mapping[str, Any]) -> None:
+        """Have this process mask the secrets that a body is about to see."""
+        secrets.remember(self.run_info.caller.get("secrets"))
+        for key in self.secret_keys:
+            secrets.remember(inputs.get(key))
 
     def what_child_sees(
         self, child: int, upstream: Sequence[State], lengths: Mapping[int, Sequence[int]]
@@ -204,6 +216,7 @@ class Attempt:
             self.check_upstream_skipped()
             self.expand_if_mapped()
             self.gather_inputs()
+            self.runner.remember_secrets(self.inputs)
             self.name_run()
             self.check_trigger()
             self.use_kept_result()
@@ -496,6 +509,8 @@ class Attempt:
             if not isinstance(self.state, Running):
                 raise _Stop  # a handler decided otherwise
             new = self.call_body()
+            if self.runner.node.label.is_secret:
+                secrets.remember(new._result)
             new = self.check_result_can_travel(new)
             self.move(new)
             self.keep_result()
@@ -537,9 +552,11 @@ class Attempt:
 
     def check_result_can_travel(self, new: State) -> State:
         """A result or exception that cannot leave this process, where it has to, becomes one that tells so."""
+        result = new._result
+        if isinstance(result, BaseException) and isinstance(new, Failed):
+            result = new.result = self._without_secrets(result)
         if not self.leaves_process:
             return new
-        result = new._result
         if isinstance(result, BaseException):
             new.result = failures.portable_exception(result)
             return new
@@ -595,6 +612,9 @@ class Attempt:
 
     def _move_unasked(self, new: State) -> None:
         new.context.setdefault("tags", self.runner.tags)
+        if secrets.are_known():
+            new.message = new.message and secrets.masked(new.message)
+            new.context = secrets.without(new.context)
         self.state = new
         self._send_held(is_over=False)
         change = StateChange(self.node_id, self.run_count, new, False, self.worker)
@@ -648,7 +668,14 @@ class Attempt:
         return new
 
     def _portable(self, error: BaseException) -> BaseException:
+        error = self._without_secrets(error)
         return failures.portable_exception(error) if self.leaves_process else error
+
+    def _without_secrets(self, error: BaseException) -> BaseException:
+        if isinstance(error, PrefectStateSignal):  # what it asks for stays as it was asked
+            error.args = secrets.without(error.args)
+            return error
+        return failures.without_secrets(error)
 
     def _state_of_signal(self, signal: PrefectStateSignal) -> State:
         state = signal.state
@@ -734,6 +761,7 @@ def run_body_in_child(
     logger = get_logger()
     logger.setLevel(runner.run_info.log_level)
     logger.addHandler(RecordForwarder(lambda: (_send_line, runner.node.label.index, map_index)))
+    runner.remember_secrets(inputs)
     with FrameGuard(context, frame, runner.run_info.caller, {}):
         try:
             with log_prints(context.logger) if runner.node.task.log_stdout else nullcontext():
@@ -743,6 +771,7 @@ def run_body_in_child(
         except (PrefectStateSignal, ENDRUN) as signal:
             outcome = (False, signal)
         except BaseException as error:  # the user's code
+            error = failures.without_secrets(error)
             outcome = (False, failures.portable_exception(error))
     data: bytes = cloudpickle.dumps(outcome)
     return data

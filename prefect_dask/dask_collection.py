@@ -116,11 +116,12 @@ class FlowState:
 
 
 def _flow_state(states: Sequence[State], graph: FlowGraph) -> State:
-    from prefect_dask.engine.outcome import flow_outcome
+    from prefect_dask.engine.outcome import flow_outcome, hidden
 
     state = flow_outcome(graph, states)
     state.result = {
-        node.task: task_state for node, task_state in zip(graph.nodes, states, strict=True)
+        node.task: hidden(task_state) if node.label.is_secret else task_state
+        for node, task_state in zip(graph.nodes, states, strict=True)
     }
     return state
 

@@ -205,6 +205,14 @@ class RunWhileWriting(PrefectDaskError, RuntimeError):
         self.flow, self.writing = flow, writing
 
 
+class NoSuchSecret(PrefectDaskError, ValueError):
+    """A secret is asked for that is nowhere to be found."""
+
+    def __init__(self, name: str, hint: str) -> None:
+        super().__init__(f"there is no secret {name!r}: {hint}")
+        self.name = name
+
+
 class NoMoreEvents(FlowError):
     """A flow is run on a schedule that has no event left."""
 

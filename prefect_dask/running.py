@@ -7,7 +7,7 @@ import sys
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from importlib import import_module
@@ -60,7 +60,7 @@ class FlowRun:
     flow: Any
     executor: Any
     parameters: Mapping[str, Any]
-    context: Mapping[str, Any]
+    context: Mapping[str, Any] = field(repr=False)  # secrets are in it
     task_states: Mapping[Any, State]
     return_tasks: tuple[Task, ...] | None
     on_state: Callable[[Any], Any] | None

@@ -169,6 +169,11 @@ class Task(Operators["Task"]):
     #: Whether the task runs again where a run is given a finished state of it: what it made, such as
     #: a connection, is gone with the run before.
     runs_anew: ClassVar[bool] = False
+    #: Whether what the task returns is for no eyes but those of the tasks that take it.
+    is_secret: ClassVar[bool] = False
+    #: Whether what the task returns is made of its inputs and of nothing else: it is secret where one
+    #: of them is.
+    echoes_inputs: bool = False
 
     name: str
     tags: set[str]
@@ -538,7 +543,9 @@ class Task(Operators["Task"]):
     # ---- operators
 
     def _operate(self, function: Callable[..., Any], name: str, /, **inputs: Any) -> Task:
-        return FunctionTask(function, name=name, checkpoint=False).bind(**inputs)
+        made = FunctionTask(function, name=name, checkpoint=False)
+        made.echoes_inputs = True
+        return made.bind(**inputs)
 
     def _wait_for(self, other: Any) -> None:
         self.set_upstream(other)

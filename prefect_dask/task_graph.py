@@ -360,8 +360,14 @@ class TaskGraph:
         """The flow as the engine knows it: node i is task i of `sorted_tasks()`."""
         tasks = self.sorted_tasks()
         reference_tasks = self.reference_tasks()
+        secret: set[Task] = set()
+        for task in tasks:
+            if task.is_secret or (task.echoes_inputs and self._takes_one_of(secret, task)):
+                secret.add(task)
         labels = {
-            task: TaskLabel(index, task.name, self.slugs[task], frozenset(task.tags))
+            task: TaskLabel(
+                index, task.name, self.slugs[task], frozenset(task.tags), task in secret
+            )
             for index, task in enumerate(tasks)
         }
         nodes = [
@@ -372,7 +378,7 @@ class TaskGraph:
                 task in reference_tasks,
                 known_result=task.value if isinstance(task, Constant) else UNKNOWN,
                 parameter=task.name if isinstance(task, Parameter) else None,
-                runs_anew=task.runs_anew,
+                runs_anew=task.runs_anew or task in secret,
             )
             for task, label in labels.items()
         ]
@@ -384,6 +390,9 @@ class TaskGraph:
             for edge in self._edges_to[task]
         ]
         return FlowGraph(self.name, nodes, edges)
+
+    def _takes_one_of(self, tasks: set[Task], task: Task) -> bool:
+        return any(edge.key and edge.upstream_task in tasks for edge in self._edges_to[task])
 
     def _known(self, task: Task) -> Task:
         if task in self.slugs:

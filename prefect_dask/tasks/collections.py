@@ -16,6 +16,7 @@ class Collection(Task):
     """A task that builds a collection. Its inputs are named "0", "1", … in their order."""
 
     gathers: ClassVar[bool] = True
+    echoes_inputs = True
 
     def __init__(self, **settings: Any) -> None:
         settings.setdefault("checkpoint", False)

@@ -28,7 +28,7 @@ LAYERS = (
     "engine.triggers engine.cache engine.cache_store engine.cache_validators engine.claims"
     " engine.result engine.results engine.context",
     "engine.graph engine.state engine.errors engine.clock engine.signals engine.failures version"
-    " engine.beforehand engine.logs engine.prints engine.home engine.files engine.serializers"
+    " engine.beforehand engine.logs engine.prints engine.home engine.files engine.serializers engine.secrets"
     " engine.fingerprint",
 )
 """A module may import from its own line and those below. A package stands for its modules."""

@@ -58,6 +58,8 @@ class AsBool(Task):
 class Merge(Task):
     """Returns the first of its inputs, in their order, that is not None."""
 
+    echoes_inputs = True
+
     def __init__(self, **settings: Any) -> None:
         settings.setdefault("skip_on_upstream_skip", False)
         settings.setdefault("trigger", triggers.not_all_skipped)
