@@ -6,11 +6,9 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
-from importlib import import_module
+from contextlib import ExitStack
 from typing import Any
 
-import dask
 import distributed
 from dask.utils import parse_timedelta
 from distributed.scheduler import KilledWorker
@@ -21,7 +19,6 @@ from ..compile import DaskKey, Keys, Place, as_expression, compile_nodes
 from ..errors import (
     ClientBusy,
     ClusterLost,
-    ClusterNotStarted,
     ClusterUnreachable,
     NodeFailed,
     WorkerDied,
@@ -32,10 +29,10 @@ from ..logs import get_logger
 from ..node import RunPackage
 from ..state import State
 from ..stream import AttemptLost, Event, HandedBack, NodeCrashed, NodeId, StateChange, decode_batch
-from . import dask_preload
 from .base import Executor, GraphRun, call_in_context
 from .dask_channel import Hub, RunPlugin, bare_state_of
 from .dask_checks import check_answer, check_versions, versions_on
+from .dask_cluster import make_cluster
 from .dask_report import performance_report
 from .dask_results import RemoteState, bring_home
 
@@ -401,7 +398,9 @@ class DaskExecutor(Executor):
             ambient = current_client()
             if ambient is not None:
                 return ambient
-        cluster = self._resources.enter_context(self._make_cluster())
+        cluster = self._resources.enter_context(
+            make_cluster(self.cluster_class, self.cluster_kwargs, debug=self.debug)
+        )
         if self.adapt_kwargs:
             cluster.adapt(**self.adapt_kwargs)
         return self._own(distributed.Client(cluster, **self._client_arguments()))
@@ -422,34 +421,6 @@ class DaskExecutor(Executor):
 
     def _client_arguments(self) -> dict[str, Any]:
         return {"set_as_default": False, **self.client_kwargs}
-
-    def _make_cluster(self) -> AbstractContextManager[Any]:
-        maker = self.cluster_class
-        arguments = dict(self.cluster_kwargs)
-        if maker is None:
-            maker = distributed.LocalCluster
-            # Any free port: several runs on one machine must not quarrel about 8787.
-            arguments.setdefault("dashboard_address", "127.0.0.1:0")
-            preload = dask.config.get("distributed.worker.preload")
-            arguments.setdefault("preload", [*preload, dask_preload.__name__])
-            if self.debug:
-                arguments.setdefault("silence_logs", False)
-        elif isinstance(maker, str):
-            module, _, name = maker.rpartition(".")
-            try:
-                maker = getattr(import_module(module), name)
-            except (ImportError, AttributeError, ValueError) as error:
-                raise ValueError(
-                    f"DaskExecutor: cluster_class {self.cluster_class!r} cannot be imported: {error}; give "
-                    f"the full path, such as 'dask_kubernetes.operator.KubeCluster'"
-                ) from error
-        try:
-            cluster: AbstractContextManager[Any] = maker(**arguments)
-        except RuntimeError as error:  # what a Dask cluster raises whose workers do not come up
-            raise ClusterNotStarted(
-                getattr(maker, "__name__", repr(maker)), text_of(error)
-            ) from error
-        return cluster
 
     def __repr__(self) -> str:
         where = self.address or self.cluster_class or "local"

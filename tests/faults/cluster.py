@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,16 @@ REPOSITORY = Path(__file__).parents[2]
 
 #: How long a process may take to start, seconds: importing Dask takes one, on a busy machine several.
 START_SECONDS = 30.0
+
+
+#: A worker as on a machine where prefect_dask is not installed: no .pth files, so no editable installs,
+#: and not the folder it lies in.
+BARE_WORKER = f"""
+import sys
+sys.path.append({sysconfig.get_path("purelib")!r})
+from distributed.cli.dask_worker import main
+main()
+"""
 
 
 class Cluster:
@@ -64,6 +75,10 @@ class Cluster:
         ]
         arguments = [*program, *known.split(), *places, *options]
         self.workers[name] = self._start(name, arguments, {"PYTHONPATH": path})
+
+    def add_bare_worker(self, name: str) -> None:
+        """Start a worker that lacks this package."""
+        self.add_worker(name, program=["-S", "-c", BARE_WORKER], path="")
 
     @property
     def address(self) -> str:

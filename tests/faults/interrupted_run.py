@@ -44,7 +44,7 @@ def main(kind: str, folder: Path, address: str) -> None:
         told = {
             "flow": type(interrupt.state).__name__,
             "states": {task.name: type(state).__name__ for task, state in tasks.items()},
-            "first": tasks[first].result,
+            "first": tasks[first].result if tasks[first].is_successful() else None,
             "below": str(tasks[below].message),
             "threads": [t.name for t in threading.enumerate() if t.name.startswith("prefect")],
             "children": [p.cmdline() for p in psutil.Process().children(recursive=True)],

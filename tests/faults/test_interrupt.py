@@ -7,14 +7,15 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import psutil
 import pytest
 
 from prefect_dask import Flow, task
 from prefect_dask.engine.errors import RunInterrupted
-from prefect_dask.executors import DaskExecutor, LocalDaskExecutor, LocalExecutor
-from tests.faults.bodies import counted, holding, marks, number
+from prefect_dask.executors import DaskExecutor, Executor, LocalDaskExecutor, LocalExecutor
+from tests.faults.bodies import counted, holding, marks, note, number
 from tests.faults.cluster import REPOSITORY, keys_on, wait_until_empty
 from tests.faults.watching import Watch
 from tests.waiting import wait_until
@@ -27,8 +28,12 @@ pytestmark = pytest.mark.skipif(
 IN_THIS_THREAD = ["local", "synchronous"]
 
 
-def interrupt_a_program(kind, gate, address="", *, whole_group=False):
-    """Run a flow in a program of its own, send it Ctrl-C in mid-task, and read what it tells."""
+def interrupt_a_program(kind, gate, address="", *, whole_group=False, when=None):
+    """Run a flow in a program of its own, send it Ctrl-C, and read what it tells.
+
+    Args:
+        when: Answers whether the moment has come, given the program; by default in mid-task.
+    """
     program = subprocess.Popen(
         [sys.executable, "-m", "tests.faults.interrupted_run", kind, str(gate), address],
         cwd=REPOSITORY,
@@ -38,9 +43,12 @@ def interrupt_a_program(kind, gate, address="", *, whole_group=False):
         text=True,
     )
     try:
-        wait_until(lambda: marks(gate, "holding-began"), 30)
-        if kind not in IN_THIS_THREAD:
-            wait_until(lambda: marks(gate, "holding-known"))
+        if when is not None:
+            wait_until(lambda: when(psutil.Process(program.pid)), 30)
+        else:
+            wait_until(lambda: marks(gate, "holding-began"), 30)
+            if kind not in IN_THIS_THREAD:
+                wait_until(lambda: marks(gate, "holding-known"))
         children = psutil.Process(program.pid).children(recursive=True)
         (os.killpg if whole_group else os.kill)(program.pid, signal.SIGINT)
         out, err = program.communicate(timeout=30)
@@ -76,6 +84,19 @@ def test_ctrl_c_in_a_terminal_that_reaches_all_processes_does_the_same(gate, kin
     told, err = interrupt_a_program(kind, gate, whole_group=True)
 
     check(told)
+
+
+def test_ctrl_c_while_a_cluster_starts_leaves_nothing(gate):
+    def starts(program):
+        lines = [" ".join(process.cmdline()) for process in program.children(recursive=True)]
+        return [line for line in lines if "spawn_main" in line]
+
+    told, err = interrupt_a_program("dask", gate, when=starts)
+
+    assert told["flow"] == "Cancelled"
+    assert set(told["states"].values()) == {"Pending"}
+    assert not [line for line in told["children"] if "resource_tracker" not in str(line)]
+    assert "Traceback" not in err
 
 
 def test_ctrl_c_leaves_no_key_and_no_running_body_on_a_cluster(gate, standing_cluster):
@@ -145,6 +166,38 @@ def test_ctrl_c_while_others_run_ends_their_bodies(gate, kind, standing_cluster)
         wait_until(lambda: marks(gate, "one-ended") and marks(gate, "two-ended"))
     if kind == "dask":
         wait_until_empty(standing_cluster)
+
+
+@task(isolation="process")
+def sleeping(folder):
+    note(folder, "sleeping")
+    time.sleep(60)
+
+
+@pytest.mark.parametrize("kind", ["local", "threads", "processes", "dask"])
+def test_ctrl_c_ends_an_isolated_body_also_one_that_sleeps(gate, kind, standing_cluster):
+    executor: Executor
+    if kind == "dask":
+        executor = DaskExecutor(standing_cluster.address)
+    else:
+        executor = LocalExecutor() if kind == "local" else LocalDaskExecutor(kind, num_workers=1)
+    with Flow("sleeps") as flow:
+        sleeping(gate)
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def interrupt():
+        wait_until(lambda: marks(gate, "sleeping"))
+        signal.pthread_kill(main, signal.SIGINT)
+
+    presser = threading.Thread(target=interrupt)
+    presser.start()
+    with pytest.raises(RunInterrupted):
+        flow.run(executor=executor)
+    presser.join()
+
+    body = int(marks(gate, "sleeping")[0].read_text())
+    wait_until(lambda: not psutil.pid_exists(body))
 
 
 def test_a_retry_that_is_waited_for_is_interrupted_at_once(gate):

@@ -3,7 +3,6 @@
 import platform
 import socket
 import sys
-import sysconfig
 import time
 
 import pytest
@@ -16,15 +15,6 @@ from prefect_dask.executors import DaskExecutor
 from tests.faults.bodies import counted, marks
 from tests.faults.cluster import cluster_of, keys_on
 from tests.faults.watching import Watch
-
-#: A worker as on a machine where prefect_dask is not installed: no .pth files, so no editable installs,
-#: and not the folder it lies in.
-BARE_WORKER = f"""
-import sys
-sys.path.append({sysconfig.get_path("purelib")!r})
-from distributed.cli.dask_worker import main
-main()
-"""
 
 
 def closed_port() -> int:
@@ -94,7 +84,7 @@ def test_a_worker_without_this_package_is_named_before_any_task_runs(gate, tmp_p
     watch = Watch()
 
     with cluster_of(tmp_path / "cluster", "fit", is_ready=False) as cluster:
-        cluster.add_worker("bare", program=["-S", "-c", BARE_WORKER], path="")
+        cluster.add_bare_worker("bare")
         cluster.wait_for_workers()
         with cluster.client() as client:
             workers = client.scheduler_info(n_workers=-1)["workers"]

@@ -160,3 +160,59 @@ def test_a_run_ends_when_a_finished_result_is_lost_and_cannot_be_made_again(gate
     assert "made_once" in tasks[used].message
     assert type(tasks[below]) is TriggerFailed
     assert tasks[other].result == 3
+
+
+def test_a_worker_that_leaves_in_good_order_while_it_runs_a_task_does_no_harm(gate, tmp_path):
+    with Flow("leaves") as flow:
+        held = holding(gate)
+
+    with cluster_of(tmp_path / "cluster", "one", "two") as cluster:
+
+        def retire(record):
+            with cluster.client() as client:
+                client.retire_workers([record.worker])
+            (gate / "go").touch()
+
+        watch = Watch("holding", "Running", retire)
+        state = flow.run(executor=DaskExecutor(cluster.address), on_state=watch)
+
+    assert state.result[held].result == "let go"
+    assert watch.states("holding").count("Success") == 1
+
+
+def test_a_cluster_that_is_restarted_crashes_what_ran_and_the_run_ends(gate, tmp_path):
+    with Flow("restarted") as flow:
+        held = holding(gate)
+        below = add(1, upstream_tasks=[held])
+
+    with cluster_of(tmp_path / "cluster", "one") as cluster:
+
+        def restart(record):
+            with cluster.client() as client:
+                client.restart(wait_for_workers=False)
+            cluster.add_worker("new")
+
+        watch = Watch("holding", "Running", restart)
+        state = flow.run(executor=DaskExecutor(cluster.address), on_state=watch)
+
+    assert state.is_failed()
+    assert type(state.result[held]) is Crashed
+    assert type(state.result[below]) is TriggerFailed
+
+
+def test_a_worker_without_this_package_that_joins_late_does_no_harm(gate, tmp_path):
+    with Flow("late") as flow:
+        held = [holding(gate, name) for name in ("one", "two", "three")]
+
+    with cluster_of(tmp_path / "cluster", "one") as cluster:
+
+        def join(record):
+            cluster.add_bare_worker("bare")
+            wait_until(lambda: "No module named 'prefect_dask'" in cluster.log("bare"))
+            (gate / "go").touch()
+
+        watch = Watch("holding", "Running", join)
+        state = flow.run(executor=DaskExecutor(cluster.address), on_state=watch)
+
+    assert state.is_successful()
+    assert [state.result[one].result for one in held] == ["let go"] * 3
