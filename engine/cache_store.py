@@ -132,7 +132,8 @@ class CacheStore:
         name = uuid.uuid4().hex
         file = f"{name[:2]}/{name}.pickle"
         self._make_folder()
-        write_file(self.folder / "values" / file, data)
+        # Its checksum stands in the index: what a power cut spoils is made anew.
+        write_file(self.folder / "values" / file, data, survives_power_cut=False)
         row = (
             question.name,
             question.code,
@@ -206,12 +207,22 @@ class CacheStore:
         import sqlite3
 
         self._make_folder()
-        with closing(sqlite3.connect(self._index, timeout=BUSY_SECONDS)) as index:
-            if index.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
-                index.executescript(SCHEMA)
-                index.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            with index:
-                yield index
+        try:
+            with closing(sqlite3.connect(self._index, timeout=BUSY_SECONDS)) as index:
+                # Waiting for the disk costs more than most of what is cached, and what it guards against costs
+                # the entries and no more: see below.
+                index.execute("PRAGMA synchronous = OFF")
+                if index.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
+                    index.executescript(SCHEMA)
+                    index.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                with index:
+                    yield index
+        except sqlite3.OperationalError:
+            raise  # busy, a full disk: the index is sound
+        except sqlite3.DatabaseError:
+            with suppress(OSError):
+                self._index.unlink()
+            raise
 
     def _unlink(self, files: Any) -> None:
         for file in files:

@@ -31,26 +31,28 @@ class WriteDamaged(OSError):
         return type(self), (self.place,)
 
 
-def write_file(path: Path, data: bytes, *, mode: int | None = None) -> None:
+def write_file(path: Path, data: bytes, *, survives_power_cut: bool = True) -> None:
     """Put a file in place, with its folders; one that was there is replaced at once.
 
     Args:
         path: The file.
         data: All of it.
-        mode: Of the folder made for it; as the process makes folders when not given.
+        survives_power_cut: Whether to wait until the disk has it. Otherwise a power cut may leave the name with
+            other bytes than these, and its reader has to know them.
 
     Raises:
         OSError: It could not be written; what was there before is there still.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, **({} if mode is None else {"mode": mode}))
+    path.parent.mkdir(parents=True, exist_ok=True)
     # In the same folder: only within one file system is a rename one step.
     unfinished = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}{UNFINISHED}")
     try:
         with open(unfinished, "xb") as file:
             file.write(data)
             file.flush()
-            # Else the name could outlive a power cut, and the bytes not.
-            os.fsync(file.fileno())
+            if survives_power_cut:
+                # Else the name could outlive it, and the bytes not.
+                os.fsync(file.fileno())
         if checksum_of(unfinished) != (len(data), zlib.crc32(data)):
             raise WriteDamaged(str(path))
         os.replace(unfinished, path)

@@ -225,12 +225,13 @@ def test_a_damaged_value_is_made_anew(counted, home):
     assert len(counted.calls) == 2
 
 
-def test_a_damaged_index_costs_the_cache_and_not_the_run(counted, home):
+def test_a_damaged_index_costs_the_entries_and_not_the_run(counted, home):
     (home / "cache").mkdir(parents=True)
     (home / "cache" / "index.sqlite").write_bytes(b"no database at all" * 100)
     with logged_records() as records:
         assert type(counted.run(1)) is Success
     assert any("runs without its cache" in record.getMessage() for record in records)
+    assert type(counted.run(1)) is Cached, "there is a new index"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="only POSIX has modes")
