@@ -2,6 +2,7 @@
 
 import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -353,7 +354,7 @@ def test_any_shape_gives_what_loops_would(shape):
     with Flow("shape") as flow:
         source = lists if kind == "known" else as_it_is(lists)
         rows = as_it_is.copy(name="rows").map(source)
-        cells = flatten(rows)
+        cells: Any = flatten(rows)
         for level in range(depth):
             cells = double.copy(name=f"level {level}").map(cells)
         whatever(cells)

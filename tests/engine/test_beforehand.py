@@ -3,6 +3,7 @@
 import pickle
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def noted() -> Iterator[None]:
     no_longer_beforehand("make_importable")
 
 
-def name_of(thing: object) -> bytes:
+def name_of(thing: Any) -> bytes:
     return thing.__name__.encode()
 
 
