@@ -143,3 +143,9 @@ def test_a_description_keeps_what_it_was_told_and_shows_no_values(installed: Non
         "old", run_config=config, storage=served_module("prefect.storage").S3("b")
     )
     assert flow.run().is_successful()
+
+
+def test_a_secret_is_read_by_its_old_name(installed: None):
+    client = import_module("prefect.client")
+    with prefect_dask.context(secrets={"TOKEN": "open sesame"}):
+        assert client.Secret("TOKEN").get() == "open sesame"
