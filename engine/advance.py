@@ -7,145 +7,16 @@ are all the same act: hand over what is unfinished and possible, from the states
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_right
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
-from typing import Any, NamedTuple, TypeAlias
 
 from . import clock
-from .graph import Edge, FlowGraph, Take
+from .graph import FlowGraph, Take
+from .hand_over import Given, HandOver, Source, Whole
 from .state import NEVER, Cached, Mapped, Pending, Resume, Scheduled, State, is_lawful
 from .stream import NodeId
-
-
-class Given(NamedTuple):
-    """A state that did not come from a node of this run, under an id that no node has (generation below 0)."""
-
-    node: NodeId
-    state: State
-
-
-#: Where one state is found: as the value of a node, or here.
-Source: TypeAlias = NodeId | Given
-
-
-class Whole(NamedTuple):
-    """Where the state of a mapped task is found, with all its children."""
-
-    parent: Source
-    children: tuple[Source, ...]
-
-
-#: Which item of a list an input is: the i-th, or the j-th of the i-th; None for all that is there.
-Pick: TypeAlias = int | tuple[int, int] | None
-
-
-@dataclass(frozen=True, slots=True)
-class HandOver:
-    """One execution of one task run, as it is handed to an executor.
-
-    Attributes:
-        node: Which execution this is.
-        start: Where the state lies from which it goes on; None for a first attempt.
-        as_of: The moment for which a scheduled start counts as reached, seconds since the epoch.
-        upstream: Where the states lie that it looks at, in the order of `FlowGraph.views`.
-        picks: Which item of each it takes, in the same order; None where it takes all as they are.
-    """
-
-    node: NodeId
-    start: Source | None
-    as_of: float
-    upstream: tuple[Source | Whole, ...]
-    picks: tuple[Pick, ...] | None = None
-
-    def needs(self) -> list[NodeId]:
-        """The nodes whose values it takes."""
-        nodes: list[NodeId] = []
-        if self.start is not None and not isinstance(self.start, Given):
-            nodes.append(self.start)
-        for source in self.upstream:
-            if isinstance(source, Whole):
-                nodes += [s for s in (source.parent, *source.children) if not isinstance(s, Given)]
-            elif not isinstance(source, Given):
-                nodes.append(source)
-        return nodes
-
-
-#: A task run: index of the task, and its place among the task's runs (0: the task itself or the mapped
-#: parent, i + 1: child i).
-Slot: TypeAlias = tuple[int, int]
-
-
-class TaskRuns:
-    """What is known of the runs of one task: the task itself or a mapped parent first, then the children."""
-
-    __slots__ = (
-        "generation",
-        "is_out",
-        "lengths",
-        "missing",
-        "starts",
-        "states",
-        "undone",
-        "width",
-    )
-
-    def __init__(self) -> None:
-        self.states: list[State] = []
-        #: How often each was handed over.
-        self.generation: list[int] = []
-        #: Whether an execution is under way whose outcome counts.
-        self.is_out = bytearray()
-        #: How many children there are; None before that is known, and where the task is not mapped.
-        self.width: int | None = None
-        #: Per view that is flattened: how long each of its lists is, summed up.
-        self.lengths: dict[int, list[int]] = {}
-        #: How many are not done, and how many are neither done nor under way.
-        self.undone = self.missing = 0
-        self.add(1)
-
-    def add(self, count: int) -> None:
-        self.states += [Pending() for _ in range(count)]
-        self.generation += [0] * count
-        self.is_out += bytes(count)
-        self.undone += count
-        self.missing += count
-
-    def cut(self) -> None:
-        """Leave the first one alone."""
-        is_there = _is_final(self.states[0]) or bool(self.is_out[0])
-        del self.states[1:], self.generation[1:], self.is_out[1:]
-        self.undone = 0 if _is_final(self.states[0]) else 1
-        self.missing = 0 if is_there else 1
-        self.width = None
-
-
-@dataclass(slots=True)
-class Flights:
-    """Which children of a map are between their start and the end of the chain of maps below it.
-
-    Attributes:
-        limit: At most so many at a time, n >= 1.
-        chain: The task, and those mapped over its children, or over theirs, item by item.
-        places: The children in flight, as places in `TaskRuns`.
-        held_back: Those that wait for one to land, in order.
-    """
-
-    limit: int
-    chain: frozenset[int]
-    places: set[int] = field(default_factory=set)
-    held_back: deque[int] = field(default_factory=deque)
-
-
-def chain_below(graph: FlowGraph, index: int) -> frozenset[int]:
-    """A mapped task and all that is mapped over its children, or over theirs, item by item."""
-    chain = {index}
-    for below in graph.below([index]):
-        if any(view.take is Take.ITEM and view.upstream in chain for view in graph.views[below]):
-            chain.add(below)
-    return frozenset(chain)
+from .task_runs import Flights, Slot, TaskRuns, chain_below, is_final
+from .widths import Pick, flat_pick
 
 
 class Book:
@@ -237,7 +108,7 @@ class Book:
         state = self.state(index, map_index)
         if isinstance(state, Cached) and (index, map_index + 1) in self.given:
             return False  # validated again
-        return _is_final(state)
+        return is_final(state)
 
     def is_wholly_done(self, index: int) -> bool:
         """Whether a task and all its children need no further execution."""
@@ -447,7 +318,7 @@ class Book:
                 runs = [self.runs[below] for below in flights.chain]
                 if all(
                     (place >= len(each.states) and each.undone == 0)
-                    or (place < len(each.states) and _is_final(each.states[place]))
+                    or (place < len(each.states) and is_final(each.states[place]))
                     for each in runs
                 ):
                     flights.places.discard(place)
@@ -662,55 +533,3 @@ class Book:
                 if self.runs[below].is_out[other]:
                     self._set_out(below, other, False)
                     stack.append((below, other))
-
-
-def known_widths(graph: FlowGraph, parameters: Mapping[str, Any]) -> dict[int, int]:
-    """How many children mapped tasks will have, of those for which that is known before they run.
-
-    Args:
-        graph: The flow.
-        parameters: The value of each parameter.
-
-    Returns:
-        Widths by task index. A task is left out where one of its mapped inputs is made while the flow runs, or is
-        no list; and where it has a target, so that no child runs before their targets are known to differ.
-    """
-    widths: dict[int, int] = {}
-    for index, edges in enumerate(graph.edges_to):
-        if graph.nodes[index].task.target is not None:
-            continue
-        inputs = [_known_width(graph, edge, parameters, widths) for edge in edges if edge.mapped]
-        known = [width for width in inputs if width is not None]
-        if inputs and len(known) == len(inputs):
-            widths[index] = min(known)
-    return widths
-
-
-def _known_width(
-    graph: FlowGraph, edge: Edge, parameters: Mapping[str, Any], widths: Mapping[int, int]
-) -> int | None:
-    node = graph.nodes[edge.upstream_task.index]
-    if edge.flattened:
-        return None
-    if graph.is_mapped[node.label.index]:
-        return widths.get(node.label.index)
-    value = node.known_result if node.parameter is None else parameters.get(node.parameter)
-    return len(value) if isinstance(value, (list, tuple, range)) else None
-
-
-def flat_pick(sums: Sequence[int], item: int) -> tuple[int, int]:
-    """Where item i of several lists laid end to end is found: which list, and which item of it.
-
-    Args:
-        sums: How many items there are up to the end of each list.
-        item: i, from 0, below the last sum.
-
-    >>> [flat_pick([2, 2, 3], item) for item in range(3)]
-    [(0, 0), (0, 1), (2, 0)]
-    """
-    outer = bisect_right(sums, item)
-    return outer, item - (sums[outer - 1] if outer else 0)
-
-
-def _is_final(state: State) -> bool:
-    return state.is_finished() and not state.is_looped()

@@ -16,8 +16,8 @@ from dask._expr import LLGExpr
 from dask._task_spec import DataNode, List, Task, TaskRef
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
-from .advance import Given, HandOver, Source, Whole
 from .graph import FlowGraph
+from .hand_over import Given, HandOver, Source, Whole
 from .node import RunPackage, run_alone, run_batch, run_node
 from .stream import NodeId
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any
 
 
@@ -38,6 +37,8 @@ def nearest(name: str, known: Sequence[str]) -> str:
     >>> nearest("q", [])
     'there are none'
     """
+    from difflib import get_close_matches
+
     close = get_close_matches(name, known, n=1)
     if close:
         return f"did you mean {close[0]!r}?"

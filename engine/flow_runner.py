@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from . import clock, failures, secrets
-from .advance import Book, HandOver, known_widths
+from .advance import Book
 from .context import RunInfo
 from .errors import (
     ResultNotKept,
@@ -16,6 +16,7 @@ from .errors import (
 )
 from .executors.base import Executor, GraphRun
 from .graph import FlowGraph
+from .hand_over import HandOver
 from .logs import get_logger, replay
 from .node import RunPackage
 from .outcome import flow_outcome, hidden
@@ -44,6 +45,7 @@ from .stream import (
     StateRecord,
     details_of,
 )
+from .widths import known_widths
 
 #: How long the coordinating thread waits at a time when nothing is due, seconds: Ctrl-C is seen that soon on
 #: systems where waiting for a lock cannot be interrupted.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .advance import HandOver
 from .graph import FlowGraph
+from .hand_over import HandOver
 
 
 def group(plan: Sequence[HandOver], graph: FlowGraph) -> list[tuple[HandOver, ...]]:

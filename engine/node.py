@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from . import clock, failures
-from .advance import Pick
 from .context import RunInfo
 from .errors import PrefectDaskError, TaskNotPicklable
 from .graph import FlowGraph
@@ -24,6 +23,7 @@ from .state import Mapped, Retrying, State
 from .stream import LineLogged, NodeId, Report, StateChange
 from .task_runner import TaskRunner
 from .timeouts import Stoppable
+from .widths import Pick, what_child_sees
 
 
 class RunPackage:
@@ -286,7 +286,7 @@ def run_alone(runner: TaskRunner, index: int, *upstream: State) -> State:
         return state
     children = []
     for child in range(state.width):
-        seen, picks = runner.what_child_sees(child, upstream, state.lengths)
+        seen, picks = what_child_sees(child, runner.views, upstream, state.lengths)
         children.append(_run_to_the_end(runner, (index, child), seen, picks))
     return whole_state(state, children)
 

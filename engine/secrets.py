@@ -6,7 +6,6 @@ characters or less is not masked: what it says stands in every second word.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import threading
@@ -103,6 +102,7 @@ def _texts_in(value: Any) -> Iterator[str]:
 
 def _forms(text: str) -> Iterable[str]:
     """How a text may stand in another one: as it is, in a repr, in JSON, in a URL."""
+    import json
     from urllib.parse import quote, quote_plus
 
     url = text.encode("utf-8", "replace")

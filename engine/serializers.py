@@ -6,7 +6,6 @@ Reading a pickle runs code from it. Read only what you, or people whom you trust
 from __future__ import annotations
 
 import io
-import json
 import zlib
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
@@ -68,10 +67,14 @@ class JSONSerializer(Serializer):
 
     def serialize(self, value: Any) -> bytes:
         """The value as JSON; TypeError where it is not plain."""
+        import json
+
         return json.dumps(value).encode()
 
     def deserialize(self, data: bytes) -> Any:
         """The value that the JSON text means."""
+        import json
+
         return json.loads(data)
 
 

@@ -11,7 +11,6 @@ elsewhere (another process, a store), the State holds a `LazyResult` that fetche
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
@@ -552,8 +551,7 @@ LAWFUL: dict[type[State], tuple[type[State], ...]] = {
     Running: (Pending, Cancelling, Finished),
     Cancelling: (Finished,),
     Looped: (Running, Failed, Success, Cancelled),
-    # Pending: its result was lost with its worker, and it has to run again.
-    Success: (Cached, Failed, Pending),  # Failed: the result could not be kept, or a handler failed
+    Success: (Cached, Failed),  # Failed: the result could not be kept, or a handler failed
     Cached: (Running, Cached, Failed),  # validated again: still good, or not
     Mapped: (Mapped, Pending, Failed, Success),
     Failed: (Scheduled, Failed, Success),  # Scheduled: a retry; Success: set so by a handler
@@ -568,6 +566,8 @@ def is_lawful(old: type[State], new: type[State]) -> bool:
     >>> is_lawful(Pending, Running), is_lawful(Failed, Retrying), is_lawful(Cancelled, Running)
     (True, True, False)
     """
+    if new is Pending and issubclass(old, Finished):
+        return True  # what it came to was lost with its worker, and it has to run again
     for kind in old.__mro__:
         if kind in LAWFUL:
             return issubclass(new, LAWFUL[kind])
@@ -596,6 +596,8 @@ def _slots_of(state: State) -> Iterator[tuple[str, Any]]:
 
 
 def _is_json(value: Any) -> bool:
+    import json
+
     try:
         # Keys and tuples that JSON would change count as not JSON: what is read back must be equal.
         return bool(json.loads(json.dumps(value)) == value)

@@ -6,24 +6,21 @@ callable, and what cannot finish now (a retry, a pause) is a state that is retur
 
 from __future__ import annotations
 
-import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any, NoReturn
 
-from . import child_main, clock, failures, secrets, signals
-from .advance import Pick, flat_pick
-from .child import Child, ChildDied, ChildTimeout, dumps_call
-from .context import FrameGuard, RunInfo, TaskFrame, context
+from . import clock, failures, secrets, signals
+from .body import Body, remember_secrets
+from .child import ChildDied, ChildTimeout
+from .context import RunInfo, TaskFrame, context
 from .errors import NotMappable, ProcessDied, TaskTimeout
-from .graph import Edge, Node, Take, View
+from .graph import Edge, Node, View
 from .keeping import Keeper, Kept, clash_in, copy_of_cached, is_still_good, names_of
-from .logs import LogLine, RecordForwarder, get_logger, replay
-from .prints import log_prints
+from .logs import get_logger
 from .result import Facts, StoreFailed, TargetsClash, fill
+from .retry import retry_delay_seconds
 from .signals import ENDRUN, PrefectStateSignal
 from .state import (
     Cached,
@@ -44,7 +41,8 @@ from .state import (
     TriggerFailed,
 )
 from .stream import LOCATION, NodeId, Report, StateChange
-from .timeouts import BodyStopped, BodyTimeout, call_with_timeout
+from .timeouts import BodyStopped, BodyTimeout
+from .widths import Pick, flat_pick, has_result, width_of
 
 
 class TaskRunner:
@@ -126,37 +124,6 @@ class TaskRunner:
         )
         return attempt.run()
 
-    def remember_secrets(self, inputs: Mapping[str, Any]) -> None:
-        """Have this process mask the secrets that a body is about to see."""
-        secrets.remember(self.run_info.caller.get("secrets"))
-        for key in self.secret_keys:
-            secrets.remember(inputs.get(key))
-
-    def what_child_sees(
-        self, child: int, upstream: Sequence[State], lengths: Mapping[int, Sequence[int]]
-    ) -> tuple[list[State], list[Pick]]:
-        """The upstream states of a child, and which items of their results it takes.
-
-        Args:
-            child: Its map index.
-            upstream: The states of `views`, whole.
-            lengths: Those of the parent's Mapped state.
-        """
-        seen: list[State] = []
-        picks: list[Pick] = []
-        for number, (view, state) in enumerate(zip(self.views, upstream, strict=True)):
-            pick: Pick = None
-            if view.take is Take.ITEM:
-                pick = child
-            elif view.take is Take.FLAT:
-                pick = flat_pick(list(accumulate(lengths[number])), child)
-            if pick is not None and isinstance(state, Mapped) and state.map_states:
-                state = state.map_states[pick if isinstance(pick, int) else pick[0]]
-                pick = None if isinstance(pick, int) else pick
-            seen.append(state)
-            picks.append(pick)
-        return seen, picks
-
 
 class Attempt:
     """One execution of a task run: what the checks know and change."""
@@ -216,7 +183,7 @@ class Attempt:
             self.check_upstream_skipped()
             self.expand_if_mapped()
             self.gather_inputs()
-            self.runner.remember_secrets(self.inputs)
+            remember_secrets(self.runner.run_info, self.inputs, self.runner.secret_keys)
             self.name_run()
             self.check_trigger()
             self.use_kept_result()
@@ -301,9 +268,13 @@ class Attempt:
             if edge.mapped:
                 name = edge.key or edge.upstream_task.name
                 try:
-                    widths[name] = self._width_of(edge, number, lengths)
+                    widths[name], each = width_of(
+                        self.runner.node.label.name, edge, self.upstream[number]
+                    )
                 except NotMappable as error:
                     self.fail_for_good(error, str(error))
+                if each is not None:
+                    lengths[number] = each
         width = min(widths.values())
         if width != max(widths.values()):
             context.logger.warning(
@@ -363,35 +334,6 @@ class Attempt:
         frame = TaskFrame(self.runner.run_info, self.runner.node, child, {})
         return Facts(inputs, frame, context, self.runner.run_info.parameters)
 
-    def _width_of(self, edge: Edge, number: int, lengths: dict[int, list[int]]) -> int:
-        """How many items an input has.
-
-        Raises:
-            NotMappable: It is no list, or the task that should have made it did not succeed.
-        """
-        name, above = self.runner.node.label.name, edge.upstream_task.name
-        state = self.upstream[number]
-        if not isinstance(state, Success) or isinstance(state, Skipped):
-            raise NotMappable(
-                name, edge.key, f"{above!r} is {type(state).__name__}: {state.message}"
-            )
-        if isinstance(state, Mapped) and not edge.flattened:
-            return state.width
-        if not edge.flattened:
-            return length_of(state.result, name, edge.key)
-        if isinstance(state, Mapped):
-            # A child without a list counts as one item, so that its failure or skip shows below.
-            lengths[number] = [
-                length_of(child.result, name, edge.key)
-                if isinstance(child, Success) and not isinstance(child, Skipped)
-                else 1
-                for child in state.map_states
-            ]
-        else:
-            length_of(state.result, name, edge.key)
-            lengths[number] = [length_of(item, name, edge.key) for item in state.result]
-        return sum(lengths[number])
-
     def gather_inputs(self) -> None:
         """The arguments of the body: constants, and the results of the edges with a key."""
         self.inputs = dict(self.runner.node.constants)
@@ -411,8 +353,7 @@ class Attempt:
         outer, inner = pick
         if edge.upstream_task.index in self.runner.mapped_above:
             # The state is that of the child which made the list.
-            whole = isinstance(state, Success) and not isinstance(state, Skipped)
-            return state.result[inner] if whole else state.result
+            return state.result[inner] if has_result(state) else state.result
         return state.result[outer][inner]
 
     def name_run(self) -> None:
@@ -523,7 +464,14 @@ class Attempt:
     def call_body(self) -> State:
         """The state that the body's end means."""
         try:
-            value = self._value_of_body()
+            value = Body(
+                self.runner.node,
+                self.runner.run_info,
+                self.frame,
+                self.inputs,
+                self.runner.secret_keys,
+                self.worker,
+            ).value()
         except PrefectStateSignal as signal:
             return self._state_of_signal(signal)
         except (BodyTimeout, ChildTimeout):
@@ -689,140 +637,10 @@ class Attempt:
         """Whether Ctrl-C means the whole run: it reaches the main thread of the coordinating process."""
         return not self.leaves_process and threading.current_thread() is threading.main_thread()
 
-    # ---- the body
-
-    def _value_of_body(self) -> Any:
-        task = self.task
-        if task.isolation == "process":
-            return self._call_in_child()
-        if task.timeout_seconds is not None:
-            return call_with_timeout(self._call_here, task.timeout_seconds, on_late=self._tell_late)
-        return self._call_here_and_now()
-
-    def _call_here_and_now(self) -> Any:
-        with self._prints_logged():
-            return self.task.run(**self.inputs)
-
-    def _call_here(self) -> Any:
-        """The body in a thread of its own, which has a context of its own."""
-        with FrameGuard(context, self.frame, self.runner.run_info.caller, {}):
-            return self._call_here_and_now()
-
-    def _call_in_child(self) -> Any:
-        import pickle
-
-        with Child(name=self.frame.full_name) as child:
-            payload = dumps_call(
-                run_body_in_child, self.runner, self.node_id[1], dict(self.frame), self.inputs
-            )
-            outcome = child.call(
-                payload, timeout_seconds=self.task.timeout_seconds, on_message=self._log_again
-            )
-        # From our own child, over a pipe that nobody else holds.
-        is_value, value = pickle.loads(outcome)
-        if is_value:
-            return value
-        raise value
-
-    def _log_again(self, line: bytes) -> None:
-        """Log a line that the body logged in its own process."""
-        import msgpack
-
-        replay(
-            LogLine.from_list(msgpack.unpackb(line)),
-            flow_run_id=self.runner.run_info.flow_run_id,
-            flow_name=self.runner.run_info.flow_name,
-            task_name=self.runner.node.label.name,
-            worker=self.worker,
-        )
-
-    def _prints_logged(self) -> AbstractContextManager[Any]:
-        return log_prints(context.logger) if self.task.log_stdout else nullcontext()
-
-    def _tell_late(self, outcome: object) -> None:
-        get_logger(self.runner.node.label.name).warning(
-            "task %r ended after its time limit; what it returned late is discarded",
-            self.frame.full_name,
-        )
-
 
 def name_of(function: Any) -> str:
     """A function's name; its repr has an address in it, which differs from process to process."""
     return str(getattr(function, "__qualname__", type(function).__qualname__))
-
-
-def run_body_in_child(
-    runner: TaskRunner, map_index: int, facts: dict[str, Any], inputs: Mapping[str, Any]
-) -> bytes:
-    """In a process of its own: the body's value or exception, pickled."""
-    import cloudpickle
-
-    frame = TaskFrame(runner.run_info, runner.node, map_index, facts)
-    logger = get_logger()
-    logger.setLevel(runner.run_info.log_level)
-    logger.addHandler(RecordForwarder(lambda: (_send_line, runner.node.label.index, map_index)))
-    runner.remember_secrets(inputs)
-    with FrameGuard(context, frame, runner.run_info.caller, {}):
-        try:
-            with log_prints(context.logger) if runner.node.task.log_stdout else nullcontext():
-                value = runner.node.task.run(**inputs)
-            outcome = (True, value)
-            failures.check_portable(value, frame.full_name)
-        except (PrefectStateSignal, ENDRUN) as signal:
-            outcome = (False, signal)
-        except BaseException as error:  # the user's code
-            error = failures.without_secrets(error)
-            outcome = (False, failures.portable_exception(error))
-    data: bytes = cloudpickle.dumps(outcome)
-    return data
-
-
-def _send_line(line: LogLine) -> None:
-    import msgpack
-
-    child_main.send(msgpack.packb(line.to_list()))
-
-
-def retry_delay_seconds(
-    delay: timedelta | Sequence[timedelta] | Callable[[int], timedelta] | None,
-    jitter: float,
-    attempt: int,
-    draw: Callable[[], float] = random.random,
-) -> float:
-    """How long to wait after a failed attempt.
-
-    Args:
-        delay: The same each time, one an attempt (the last one repeats), or a function of the attempt.
-        jitter: At most this share of the delay is added, 0 to 1.
-        attempt: The attempt that failed, from 1.
-        draw: A random number, 0 to 1.
-
-    Returns:
-        Seconds, not below 0.
-
-    >>> retry_delay_seconds([timedelta(seconds=1), timedelta(seconds=5)], 0, 3)
-    5.0
-    """
-    if callable(delay):
-        delay = delay(attempt)
-    elif isinstance(delay, Sequence):
-        delay = delay[min(attempt, len(delay)) - 1]
-    if delay is None:
-        return 0.0
-    seconds = delay.total_seconds() if isinstance(delay, timedelta) else float(delay)
-    return max(0.0, seconds * (1 + jitter * draw()))
-
-
-def length_of(value: Any, task: str, key: str | None) -> int:
-    """How many items a mapped input has.
-
-    Raises:
-        NotMappable: It is not a list or the like.
-    """
-    is_list = hasattr(value, "__len__") and hasattr(value, "__getitem__")
-    if not is_list or isinstance(value, Mapping):
-        raise NotMappable(task, key, f"got {type(value).__name__}; pass a list")
-    return len(value)
 
 
 class _Stop(Exception):

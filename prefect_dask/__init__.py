@@ -1,6 +1,8 @@
 """Flows that compile to one Dask graph; the names a flow file needs."""
 
-from prefect_dask import schedules, triggers
+from typing import TYPE_CHECKING, Any
+
+from prefect_dask import triggers
 from prefect_dask.apply_map import apply_map
 from prefect_dask.edge import Edge
 from prefect_dask.engine.context import context
@@ -13,6 +15,9 @@ from prefect_dask.tagging import tags
 from prefect_dask.task import Task, task
 from prefect_dask.tasks.control_flow import case
 from prefect_dask.version import __version__
+
+if TYPE_CHECKING:
+    from prefect_dask import schedules
 
 __all__ = [
     "DateTimeParameter",
@@ -34,3 +39,12 @@ __all__ = [
     "triggers",
     "unmapped",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Most flows have no schedule, and every worker pays for what is imported here.
+    if name == "schedules":
+        from importlib import import_module
+
+        return import_module("prefect_dask.schedules")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,7 +6,6 @@ and a retry waits inside its node. `flow.run()` is the way to run a flow; this i
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +79,8 @@ class FlowState:
     @classmethod
     def of(cls, graph: FlowGraph, info: RunInfo) -> FlowState:
         """The collection of a flow that is to be run with the given parameters and context."""
+        import uuid
+
         from prefect_dask.engine.compile import compile_collection
         from prefect_dask.engine.node import RunPackage
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -130,4 +129,6 @@ def _type_name(kind: Any) -> str:
 
 def as_json(document: dict[str, Any]) -> str:
     """A document as text for people."""
+    import json
+
     return json.dumps(document, indent=2, ensure_ascii=False)

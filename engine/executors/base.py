@@ -13,8 +13,8 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
-from ..advance import HandOver
 from ..context import context
+from ..hand_over import HandOver
 from ..node import RunPackage
 from ..stream import Event, NodeId
 

@@ -14,7 +14,6 @@ from dask.utils import parse_timedelta
 from distributed.scheduler import KilledWorker
 
 from .. import clock
-from ..advance import HandOver
 from ..compile import DaskKey, Keys, Place, as_expression, compile_nodes
 from ..errors import (
     ClientBusy,
@@ -25,6 +24,7 @@ from ..errors import (
 )
 from ..failures import text_of
 from ..grouping import group
+from ..hand_over import HandOver
 from ..logs import get_logger
 from ..node import RunPackage
 from ..state import State

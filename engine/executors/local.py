@@ -14,9 +14,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from .. import clock
-from ..advance import Given, HandOver, Source, Whole
 from ..errors import NodeFailed, ProcessDied
 from ..failures import text_of
+from ..hand_over import Given, HandOver, Source, Whole
 from ..node import HostedRun, RunPackage, whole_state
 from ..state import State
 from ..stream import AttemptLost, Event, NodeCrashed, NodeId

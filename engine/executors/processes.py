@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .. import child_main
-from ..advance import HandOver, Pick
 from ..child import Child, ChildDied, dumps_call
 from ..errors import ProcessDied
 from ..failures import check_portable, portable_exception
+from ..hand_over import HandOver
 from ..node import HostedRun, forward_log_lines, host, hosted
 from ..state import State
 from ..stream import Batcher, LineLogged, NodeId, StateChange, decode_batch
+from ..widths import Pick
 from .base import call_in_context
 
 

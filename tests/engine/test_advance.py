@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefect_dask.engine.advance import Book, Given
+from prefect_dask.engine.advance import Book
 from prefect_dask.engine.graph import Edge, FlowGraph, Node, TaskLabel
+from prefect_dask.engine.hand_over import Given
 from prefect_dask.engine.state import (
     Crashed,
     Failed,

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefect_dask.engine.advance import HandOver
 from prefect_dask.engine.graph import FlowGraph, Node, TaskLabel
 from prefect_dask.engine.grouping import group
+from prefect_dask.engine.hand_over import HandOver
 
 
 def flow_of(*batches: int | None) -> FlowGraph:

@@ -20,16 +20,16 @@ LAYERS = (
     "documents operators pickling signature mapping schedules tagging raising naming order",
     "executors triggers settings logs errors",
     "engine.flow_runner",
-    "engine.task_runner engine.node engine.grouping engine.compile engine.executors",
-    "engine.advance engine.outcome",
+    "engine.task_runner engine.body engine.node engine.grouping engine.compile engine.executors",
+    "engine.advance engine.outcome engine.hand_over engine.task_runs",
     "engine.ledger engine.stream engine.child engine.child_main engine.child_process"
     " engine.timeouts",
     "engine.keeping",
     "engine.triggers engine.cache engine.cache_store engine.cache_validators engine.claims"
-    " engine.result engine.results engine.context",
+    " engine.result engine.results engine.context engine.widths",
     "engine.graph engine.state engine.errors engine.clock engine.signals engine.failures version"
     " engine.beforehand engine.logs engine.prints engine.home engine.files engine.serializers engine.secrets"
-    " engine.fingerprint",
+    " engine.fingerprint engine.retry",
 )
 """A module may import from its own line and those below. A package stands for its modules."""
 
