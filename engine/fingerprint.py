@@ -9,9 +9,11 @@ from __future__ import annotations
 import dis
 import hashlib
 import inspect
+import re
 import sys
 import sysconfig
 import types
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from itertools import chain
@@ -236,7 +238,6 @@ class _Walk:
         yield self.digest(
             (arguments, code.co_posonlyargcount, code.co_kwonlyargcount, flags, code.co_freevars)
         )
-        yield bytes(getattr(code, "co_exceptiontable", b""))
         yield from (self._digest_step(*step) for step in steps_of(code))
         if function is not None:
             for name in sorted(names_in(code, ("LOAD_GLOBAL", "LOAD_NAME"))):
@@ -289,19 +290,40 @@ class _Walk:
         return name.encode() + self.digest(function)
 
 
+#: Pairs of steps that Python 3.13 and later put into one where both stand on one line.
+_PAIR = re.compile(r"(LOAD_FAST|STORE_FAST)(?:_BORROW)?_(LOAD_FAST|STORE_FAST)(?:_BORROW)?")
+
+
 def steps_of(code: types.CodeType) -> Iterator[tuple[str, Any]]:
-    """What a piece of code does, step by step, with what each step is about; constants that no step uses, such as
-    the docstring, are left out."""
-    held: tuple[str, Any] | None = None
+    """What a piece of code does, step by step, with what each step is about; the same wherever its lines end.
+
+    Constants that no step uses, such as the docstring, are left out. Jumps are told by the number of the step.
+    """
+    steps: list[tuple[str, Any, bool]] = []
+    #: Where each step begins, and its number: some stand for none, and some for two.
+    offsets, numbers = [], []
     for step in dis.get_instructions(code):
+        offsets.append(step.offset)
+        numbers.append(len(steps))
+        pair = _PAIR.fullmatch(step.opname)
         if step.opname == "STORE_NAME" and step.argval == "__firstlineno__":
-            held = None  # the line where a class begins (Python 3.13)
-            continue
-        if held is not None:
-            yield held
-        held = (step.opname, step.argval)
-    if held is not None:
-        yield held
+            steps.pop()  # the line where a class begins (Python 3.13)
+        elif pair is not None:
+            steps += [(pair[1], step.argval[0], False), (pair[2], step.argval[1], False)]
+        elif step.opname != "NOP":
+            is_jump = step.opcode in dis.hasjrel or step.opcode in dis.hasjabs
+            steps.append((step.opname.removesuffix("_BORROW"), step.argval, is_jump))
+
+    def number_at(offset: int) -> int:
+        place = bisect_left(offsets, offset)
+        return numbers[place] if place < len(numbers) else len(steps)
+
+    for operation, argument, is_jump in steps:
+        yield operation, number_at(argument) if is_jump else argument
+    # What catches what, on Python 3.11 and later.
+    for entry in getattr(dis.Bytecode(code), "exception_entries", ()):
+        span = [number_at(offset) for offset in (entry.start, entry.end, entry.target)]
+        yield "EXCEPTION", (*span, entry.depth, entry.lasti)
 
 
 def names_in(code: types.CodeType, operations: tuple[str, ...]) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from . import clock, failures, secrets
@@ -14,7 +15,7 @@ from .errors import (
     ResultNotKept,
     RunInterrupted,
 )
-from .executors.base import Executor, GraphRun
+from .executors.base import Executor, GraphRun, TellsEarly
 from .graph import FlowGraph
 from .hand_over import HandOver
 from .logs import get_logger, replay
@@ -190,6 +191,8 @@ class FlowRunner:
 
     def _advance(self, graph_run: GraphRun) -> None:
         book = self.book
+        if isinstance(graph_run, TellsEarly):
+            graph_run.take_early = partial(self._take_in, graph_run)
         self._hand_over(graph_run, book.take_all(clock.now()))
         while True:
             due = book.next_due()

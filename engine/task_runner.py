@@ -40,7 +40,7 @@ from .state import (
     TimedOut,
     TriggerFailed,
 )
-from .stream import LOCATION, NodeId, Report, StateChange
+from .stream import LOCATION, NodeId, Report, StateChange, without_result
 from .timeouts import BodyStopped, BodyTimeout
 from .widths import Pick, flat_pick, has_result, width_of
 
@@ -565,7 +565,9 @@ class Attempt:
             new.context = secrets.without(new.context)
         self.state = new
         self._send_held(is_over=False)
-        change = StateChange(self.node_id, self.run_count, new, False, self.worker)
+        # Of a turn of a loop nobody needs the result but the next one: told with it, each would be kept.
+        told = without_result(new) if isinstance(new, Looped) else new
+        change = StateChange(self.node_id, self.run_count, told, False, self.worker)
         if isinstance(new, (Running, Looped)):
             self.report(change)
         else:

@@ -147,8 +147,8 @@ def call_with_timeout(
     Args:
         fn: The body.
         seconds: How long it may run.
-        on_late: Is told how a body that was given up ended, in the body's thread. One that never
-            began is not told.
+        on_late: Is told how a body that was given up ended, in the body's thread and with its
+            contextvars. One that never began is not told.
 
     Returns:
         What `fn` returned; raises what it raised, with its traceback.
@@ -181,7 +181,7 @@ class _Body(Generic[T]):
     """A call in a thread of its own that somebody waits for, or has given up."""
 
     def __init__(self, fn: Callable[[], T], on_late: Callable[[Outcome[T]], None] | None) -> None:
-        context = contextvars.copy_context()
+        context = self._context = contextvars.copy_context()
         self._call = Stoppable(lambda: context.run(fn))
         self._on_late = on_late
         self._outcomes: queue.SimpleQueue[Outcome[T]] = queue.SimpleQueue()
@@ -228,7 +228,7 @@ class _Body(Generic[T]):
                 self._outcomes.put(outcome)
                 return
         if self._on_late is not None and self._call.has_begun:
-            self._on_late(outcome)
+            self._context.run(self._on_late, outcome)
 
 
 def _set_async_exception(ident: int, exc_type: type[BaseException] | None) -> bool:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from ..context import context
 from ..hand_over import HandOver
@@ -49,6 +49,13 @@ class GraphRun(Protocol):
             What happened since the last `wait`.
         """
         ...
+
+
+@runtime_checkable
+class TellsEarly(Protocol):
+    """A graph run that can hand in events while `wait` is running, in the thread that called it."""
+
+    take_early: Callable[[list[Event]], None] | None
 
 
 class Executor(ABC):

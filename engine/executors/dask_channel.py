@@ -141,16 +141,16 @@ class RunPlugin(WorkerPlugin):
         source = uuid.uuid4().hex
 
         def send(number: int, batch: bytes) -> None:
-            worker.log_event(
-                self.topic,
-                {
-                    "run": self.token,
-                    "source": source,
-                    "number": number,
-                    "worker": worker.address,
-                    "batch": batch,
-                },
-            )
+            message = {
+                "run": self.token,
+                "source": source,
+                "number": number,
+                "worker": worker.address,
+                "batch": batch,
+            }
+            # Always by way of the loop: called in its own thread, `log_event` would send at once, past
+            # batches of other threads that wait there.
+            worker.loop.add_callback(worker.log_event, self.topic, message)
 
         def call_later(seconds: float, function: Callable[[], None]) -> None:
             loop = worker.loop

@@ -19,7 +19,7 @@ from ..failures import text_of
 from ..hand_over import Given, HandOver, Source, Whole
 from ..node import HostedRun, RunPackage, whole_state
 from ..state import State
-from ..stream import AttemptLost, Event, NodeCrashed, NodeId
+from ..stream import AttemptLost, Event, LineLogged, NodeCrashed, NodeId, StateChange
 from ..timeouts import BodyStopped
 from .base import Executor, GraphRun, call_in_context, map_nested
 from .processes import ProcessLane, call_in_child
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 #: How long the calling thread runs nodes before it looks at what they reported, seconds.
 SLICE_SECONDS = 0.05
+
+#: As many events of nodes in the calling thread are not held back until it has time; some 500 kB.
+EARLY_EVENTS = 1_000
 
 #: How long a cancelled body may take to end before its thread is left behind, seconds.
 STOP_GRACE_SECONDS = 5.0
@@ -102,12 +105,19 @@ class Board:
 
 
 class InlineRun:
-    """A flow run whose nodes run in the thread that waits for them."""
+    """A flow run whose nodes run in the thread that waits for them.
+
+    Attributes:
+        take_early: Is given what one node reports while it is still running, when that is much; else all of
+            a long loop would be held until `wait` returns.
+    """
 
     def __init__(self, package: RunPackage) -> None:
         self._board = Board()
         self._events: list[Event] = []
-        self._hosted = HostedRun(package.runners, self._events.append)
+        self._hosted = HostedRun(package.runners, self._report)
+        self._thread = threading.get_ident()
+        self.take_early: Callable[[list[Event]], None] | None = None
 
     def extend(self, plan: Sequence[HandOver]) -> None:
         self._board.extend(plan)
@@ -132,6 +142,14 @@ class InlineRun:
     def close(self, *, is_cancelled: bool) -> list[Event]:
         self._board = Board()
         return self._take_events()
+
+    def _report(self, event: StateChange | LineLogged) -> None:
+        self._events.append(event)
+        if self.take_early is None or len(self._events) < EARLY_EVENTS:
+            return
+        # What a task reports from a thread of its own waits for this one.
+        if threading.get_ident() == self._thread:
+            self.take_early(self._take_events())
 
     def _take_events(self) -> list[Event]:
         events = self._events.copy()

@@ -134,6 +134,7 @@ SERVED: Final[dict[str, str | list[str]]] = {
         "prefect_dask.tasks.notifications:slack_notifier"
     ],
     "prefect.utilities.tasks": [
+        "prefect_dask.task_defaults:defaults_from_attrs",
         "prefect_dask.tasks.control_flow:pause_task",
         "prefect_dask:apply_map",
         "prefect_dask:tags",

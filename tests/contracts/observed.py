@@ -54,7 +54,7 @@ def run_of(task: str, map_index: int) -> str:
 class Keep(logging.Handler):
     """Appends what is logged to a list."""
 
-    def __init__(self, records: list[logging.LogRecord]) -> None:
+    def __init__(self, records: list[Any]) -> None:
         super().__init__()
         self.records = records
 
@@ -63,9 +63,9 @@ class Keep(logging.Handler):
 
 
 @contextmanager
-def logged_records() -> Iterator[list[logging.LogRecord]]:
-    """What our loggers are given within the block."""
-    records: list[logging.LogRecord] = []
+def logged_records() -> Iterator[list[Any]]:
+    """The log records that our loggers are given within the block."""
+    records: list[Any] = []
     handler = Keep(records)
     logger = logging.getLogger("prefect_dask")
     logger.addHandler(handler)

@@ -164,6 +164,32 @@ def test_how_code_is_written_down_does_not_count(source):
     assert made(source) == made(BASE)
 
 
+SPREAD = """
+def f(xs):
+    with open(xs) as file:
+        try: {0}rows = [{0}(a, b) for a, b in zip(file, {0}xs)]
+        except (OSError,{0} ValueError) as e:
+            {1}
+            for x in xs: {0}
+                if x > 3 {2} x < 9: continue
+                return {{x: e,{0} **xs}}
+        finally: xs = {0}(xs or {0} None)
+    def g(y): return xs[y] if y else ({0}yield y)
+    while xs: {0}
+        xs, rows = rows,{0} xs
+    return xs, {0}lambda z: z + {0}1, g
+"""
+
+
+def test_line_breaks_in_the_midst_of_branches_loops_and_handlers_do_not_count():
+    def spread(break_, comment, operator="and"):
+        return made(SPREAD.format(break_, comment, operator))
+
+    assert spread("", "pass") == spread("\\\n          ", "pass")
+    assert spread("", "pass") == spread("", "pass  # comment\n\n")
+    assert spread("", "pass", "or") != spread("", "pass", "and")
+
+
 @pytest.mark.parametrize(
     "source",
     [

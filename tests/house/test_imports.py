@@ -17,7 +17,7 @@ LAYERS = (
     "task_graph inputs",
     "edge parameter tasks",
     "task",
-    "documents operators pickling signature mapping schedules tagging raising naming order",
+    "documents operators pickling signature mapping schedules tagging task_defaults raising naming order",
     "executors triggers settings logs errors",
     "engine.flow_runner",
     "engine.task_runner engine.body engine.node engine.grouping engine.compile engine.executors",
