@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from prefect_dask.engine import clock
 
@@ -36,16 +36,16 @@ LINES_AHEAD: Final = 1000
 
 
 class ProcessGroup:
-    """A running command, as a context manager that ends it and what it started.
+    """A command, as a context manager that ends it and what it started. It starts with `lines()`.
+
+    A thread of its own starts it and reads from it: a stop from another thread, or Ctrl-C, can come
+    at any moment in the caller's thread, and a process that is just being started would be lost.
 
     Args:
         command: The program and its arguments.
         env: Its environment, whole.
         own_group: Whether it gets a process group; without one, only the command itself is ended.
         pass_fds: Descriptors that it needs beside the standard ones.
-
-    Raises:
-        OSError: It cannot be started.
     """
 
     def __init__(
@@ -56,31 +56,15 @@ class ProcessGroup:
         own_group: bool = True,
         pass_fds: Sequence[int] = (),
     ) -> None:
-        alone: dict[str, Any] = {}
-        if sys.platform == "win32":
-            alone["creationflags"] = subprocess.CREATE_NEW_PROCESS_GROUP
-        elif own_group:
-            alone["start_new_session"] = True
+        self._command, self._env, self._pass_fds = list(command), dict(env), tuple(pass_fds)
         self._has_group = own_group
-        self._is_over = threading.Event()
         self._lines: queue.Queue[str | None] = queue.Queue(LINES_AHEAD)
-        self._popen = subprocess.Popen(
-            list(command),
-            env=dict(env),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=pass_fds,
-            **alone,
-        )
-        _running.add(self)
-        assert self._popen.stdout is not None
-        threading.Thread(
-            target=_read,
-            args=(self._popen.stdout, self._lines, self._is_over),
-            name="prefect-dask-command",
-            daemon=True,
-        ).start()
+        self._popen: subprocess.Popen[bytes] | None = None
+        self._error: Exception | None = None
+        #: Held while the command is started, and to say that it must not be any more.
+        self._starting = threading.Lock()
+        self._is_ending = False
+        self._is_over = threading.Event()
 
     def __enter__(self) -> Self:
         return self
@@ -94,34 +78,46 @@ class ProcessGroup:
         self.end(grace_seconds=TERMINATE_SECONDS if error is not None else 0.0)
 
     def lines(self) -> Iterator[str]:
-        """What it prints, line by line, without line ends, until nobody is left who could print."""
+        """Start it; what it prints, line by line, without line ends, until nobody is left to print.
+
+        Raises:
+            OSError: It cannot be started.
+        """
+        threading.Thread(target=self._run, name="prefect-dask-command", daemon=True).start()
         ended_at: float | None = None
         is_killed = False
         while True:
             with suppress(queue.Empty):
                 line = self._lines.get(timeout=SLICE_SECONDS)
                 if line is None:
-                    return
+                    break
                 yield line
             # What it left in the background may hold the pipe open.
             if ended_at is None:
-                ended_at = clock.monotonic() if self._popen.poll() is not None else None
+                ended_at = clock.monotonic() if self._exit_code() is not None else None
             elif clock.monotonic() > ended_at + BACKGROUND_SECONDS:
                 if is_killed:
-                    return  # held by one that has left the group
+                    break  # held by one that has left the group
                 self._signal_group(kill=True)
                 ended_at, is_killed = clock.monotonic(), True
+        if self._error is not None:
+            raise self._error
 
     def wait(self) -> int:
         """Wait for the command; its exit code, negative for the signal that killed it."""
         while True:
+            assert self._popen is not None
             with suppress(subprocess.TimeoutExpired):
                 return self._popen.wait(SLICE_SECONDS)
 
     def end(self, grace_seconds: float = 0.0) -> None:
         """End what still runs: ask, and kill what is there after `grace_seconds`."""
+        with self._starting:
+            self._is_ending = True
+        if self._popen is None:
+            return
         try:
-            if grace_seconds and self._popen.poll() is None:
+            if grace_seconds and self._exit_code() is None:
                 self._signal_group(kill=False)
                 with suppress(subprocess.TimeoutExpired):
                     self._popen.wait(grace_seconds)
@@ -131,7 +127,54 @@ class ProcessGroup:
             self._is_over.set()
             _running.discard(self)
 
+    def _run(self) -> None:
+        """In a thread of its own: start the command, and take lines in until the pipe ends."""
+        with self._starting:
+            if self._is_ending:
+                return
+            try:
+                self._popen = self._start()
+            except Exception as error:
+                self._error = error
+            else:
+                _running.add(self)
+        if self._popen is not None:
+            assert self._popen.stdout is not None
+            with suppress(OSError, ValueError), self._popen.stdout as pipe:
+                while line := pipe.readline(LINE_LIMIT_BYTES):
+                    if not self._put(line.decode("utf-8", "replace").rstrip("\r\n")):
+                        return
+        self._put(None)
+
+    def _put(self, line: str | None) -> bool:
+        """Whether somebody will take it."""
+        while not self._is_over.is_set():
+            with suppress(queue.Full):
+                self._lines.put(line, timeout=SLICE_SECONDS)
+                return True
+        return False
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        alone: dict[str, Any] = {}
+        if sys.platform == "win32":
+            alone["creationflags"] = subprocess.CREATE_NEW_PROCESS_GROUP
+        elif self._has_group:
+            alone["start_new_session"] = True
+        return subprocess.Popen(
+            self._command,
+            env=self._env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=self._pass_fds,
+            **alone,
+        )
+
+    def _exit_code(self) -> int | None:
+        return None if self._popen is None else self._popen.poll()
+
     def _signal_group(self, *, kill: bool) -> None:
+        assert self._popen is not None
         # The number of a group whose leader has ended is not given away while it has members.
         with suppress(ProcessLookupError, PermissionError):
             if sys.platform == "win32":
@@ -154,23 +197,6 @@ def end_tree_on_windows(pid: int) -> None:
         stderr=subprocess.DEVNULL,
         check=False,
     )
-
-
-def _read(pipe: IO[bytes], lines: queue.Queue[str | None], is_over: threading.Event) -> None:
-    """Take lines in until the pipe ends, or nobody asks for them any more."""
-    with suppress(OSError, ValueError), pipe:
-        while line := pipe.readline(LINE_LIMIT_BYTES):
-            if not _put(lines, line.decode("utf-8", "replace").rstrip("\r\n"), is_over):
-                return
-    _put(lines, None, is_over)
-
-
-def _put(lines: queue.Queue[str | None], line: str | None, is_over: threading.Event) -> bool:
-    while not is_over.is_set():
-        with suppress(queue.Full):
-            lines.put(line, timeout=SLICE_SECONDS)
-            return True
-    return False
 
 
 _running: weakref.WeakSet[ProcessGroup] = weakref.WeakSet()

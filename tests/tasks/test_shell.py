@@ -14,6 +14,7 @@ from prefect_dask import Flow, task
 from prefect_dask.engine.signals import FAIL
 from prefect_dask.engine.timeouts import BodyStopped, Stoppable
 from prefect_dask.executors import LocalDaskExecutor
+from prefect_dask.tasks import process_group
 from prefect_dask.tasks.needs import MissingValue
 from prefect_dask.tasks.shell import CommandFailed, ShellTask
 from tests.waiting import wait_for_file, wait_until
@@ -114,6 +115,11 @@ def test_a_task_without_a_command_says_so():
         sh().run()
 
 
+def test_a_shell_that_is_not_there_is_named():
+    with pytest.raises(FileNotFoundError, match="no-such-shell"):
+        ShellTask("true", shell="no-such-shell").run()
+
+
 def test_a_level_that_does_not_exist_is_refused():
     with pytest.raises(ValueError, match="loud"):
         sh(stream_output="loud")
@@ -161,7 +167,7 @@ PARENT_AND_CHILD = "sleep 1000 & echo $! > {file}; wait"
 
 def test_a_timeout_ends_the_command_and_all_that_it_started(tmp_path):
     file = tmp_path / "pid"
-    state = run_alone(sh(PARENT_AND_CHILD.format(file=file), timeout=0.5))
+    state = run_alone(sh(PARENT_AND_CHILD.format(file=file), timeout=1))
     assert type(state).__name__ == "TimedOut"
     pid = int(wait_for_file(file))
     wait_until(lambda: not is_alive(pid), what="the end of what the command started")
@@ -170,13 +176,14 @@ def test_a_timeout_ends_the_command_and_all_that_it_started(tmp_path):
 def test_a_timeout_ends_all_also_in_a_process_of_its_own(tmp_path):
     file = tmp_path / "pid"
     command = PARENT_AND_CHILD.format(file=file)
-    state = run_alone(sh(command, timeout=2.5, isolation="process"))
+    state = run_alone(sh(command, timeout=1.5, isolation="process"))
     assert type(state).__name__ == "TimedOut"
     pid = int(wait_for_file(file))
     wait_until(lambda: not is_alive(pid), what="the end of what the command started")
 
 
-def test_a_command_that_will_not_end_is_killed(tmp_path):
+def test_a_command_that_will_not_end_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(process_group, "TERMINATE_SECONDS", 0.3)
     file = tmp_path / "pid"
     command = f"trap '' TERM; echo $$ > {file}; while :; do sleep 0.05; done"
     call = Stoppable(lambda: sh(command).run())
@@ -218,14 +225,28 @@ def test_ctrl_c_ends_the_command(tmp_path):
     wait_until(lambda: not is_alive(pid), what="the end of what the command started")
 
 
-def test_what_is_left_in_the_background_ends_with_the_task(tmp_path):
+@pytest.mark.parametrize("moment_ms", range(0, 15))
+def test_a_stop_at_any_moment_leaves_no_process(moment_ms):
+    call = Stoppable(lambda: sh("sleep 1000").run())
+    thread = threading.Thread(target=until_stopped, args=(call,))
+    thread.start()
+    threading.Event().wait(moment_ms / 1000)  # a start takes some
+    call.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert not [p for p in psutil.Process().children() if "sleep" in " ".join(p.cmdline())]
+
+
+def test_what_is_left_in_the_background_ends_with_the_task(tmp_path, monkeypatch):
+    monkeypatch.setattr(process_group, "BACKGROUND_SECONDS", 0.2)
     file = tmp_path / "pid"
     assert sh(f"sleep 1000 & echo $! > {file}; echo done").run() == "done"
     pid = int(file.read_text())
     wait_until(lambda: not is_alive(pid), what="the end of what was left")
 
 
-def test_one_that_prints_for_ever_in_the_background_ends_too():
+def test_one_that_prints_for_ever_in_the_background_ends_too(monkeypatch):
+    monkeypatch.setattr(process_group, "BACKGROUND_SECONDS", 0.2)
     lines = sh("(while :; do echo x; sleep 0.02; done) & echo done", return_all=True).run()
     assert "done" in lines
 
