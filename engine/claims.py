@@ -26,7 +26,9 @@ class Claim:
     """
 
     def __init__(self, path: Path, file: int) -> None:
-        self.path, self._file = path, file
+        self.path = path
+        # An object, not the number: one that is forgotten, because its thread was stopped, lets the lock go.
+        self._file = os.fdopen(file, "r+b", buffering=0)
 
     def release(self) -> None:
         """Let the next one have it."""
@@ -34,7 +36,7 @@ class Claim:
             # While it is held: a file without a name can be locked, and means nothing (see `try_claim`).
             with suppress(OSError):
                 self.path.unlink()
-        os.close(self._file)
+        self._file.close()
 
 
 def claim(path: Path, on_wait: Callable[[], None] = lambda: None) -> Claim:
