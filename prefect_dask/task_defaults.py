@@ -1,58 +1,62 @@
-"""defaults_from_attrs(): inputs that nobody gives are taken from the task's own attributes."""
+"""defaults_from_attrs(): arguments of a run method that the task's own attributes stand in for."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-from prefect_dask.errors import WrongSetting
+from prefect_dask.errors import WrongSignature
 
-Run = TypeVar("Run", bound=Callable[..., Any])
+R = TypeVar("R")
 
 
-def defaults_from_attrs(*names: str) -> Callable[[Run], Run]:
-    """Decorate a `run` method: where an input is None, the task's attribute of that name is taken.
+def defaults_from_attrs(*names: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """For the run method of a Task class: arguments that are None become the attributes of that name.
 
-    So a value may be said when the task is made, or when it is called in a flow; the call wins.
+    So a task can be told something when it is made, when it is called, or both, and the later word
+    holds.
 
     Args:
-        names: Inputs of the method that the task has as attributes too.
+        names: Arguments of the method, and attributes of the task.
 
     Raises:
-        WrongSetting: The method takes no input of a name; it is a ValueError.
+        WrongSignature: The method takes no such argument, or takes it without a default; it is a
+            ValueError.
 
     Example:
         >>> from prefect_dask import Task
         >>> class Greet(Task):
-        ...     def __init__(self, whom=None, **settings):
-        ...         self.whom = whom
+        ...     def __init__(self, word="Hello", **settings):
+        ...         self.word = word
         ...         super().__init__(**settings)
-        ...     @defaults_from_attrs("whom")
-        ...     def run(self, whom=None):
-        ...         return f"Hello, {whom}!"
-        >>> Greet("Ada").run(), Greet("Ada").run("Bob")
-        ('Hello, Ada!', 'Hello, Bob!')
+        ...     @defaults_from_attrs("word")
+        ...     def run(self, name, word=None):
+        ...         return f"{word} {name}"
+        >>> Greet("Good day").run("Ada"), Greet().run("Ada", word="Hi")
+        ('Good day Ada', 'Hi Ada')
     """
 
-    def decorate(run: Run) -> Run:
+    def decorate(run: Callable[..., R]) -> Callable[..., R]:
         signature = inspect.signature(run)
-        missing = [name for name in names if name not in signature.parameters]
-        if missing:
-            raise WrongSetting(
-                f"{run.__qualname__}()",
-                f"defaults_from_attrs names {', '.join(map(repr, missing))}, which it does not take",
-            )
+        for name in names:
+            parameter = signature.parameters.get(name)
+            if parameter is None or parameter.default is parameter.empty:
+                reason = "is not there" if parameter is None else "has no default; give it None"
+                raise WrongSignature(
+                    run.__qualname__,
+                    f"is to take {name!r} from the task, but that argument {reason}",
+                )
 
         @wraps(run)
-        def with_defaults(self: Any, *args: Any, **kwargs: Any) -> Any:
-            inputs = signature.bind_partial(self, *args, **kwargs)
+        def with_defaults(self: Any, *args: Any, **kwargs: Any) -> R:
+            given = signature.bind(self, *args, **kwargs)
             for name in names:
-                if inputs.arguments.get(name) is None:
-                    inputs.arguments[name] = getattr(self, name)
-            return run(*inputs.args, **inputs.kwargs)
+                if given.arguments.get(name) is None:
+                    given.arguments[name] = getattr(self, name)
+            return run(*given.args, **given.kwargs)
 
-        return cast("Run", with_defaults)
+        return with_defaults
 
     return decorate
