@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 
 from . import clock
 from .child_main import CALL, STDOUT, Channel, Frame
+from .timeouts import unstopped
 
 KILL_SECONDS: Final = 10.0
 """How long a killed process may take to be gone; only one that hangs in the kernel needs it."""
@@ -70,7 +71,7 @@ class ChildProcess:
         )
         _all_here.add(self)
         try:
-            self._reader.start()
+            unstopped(self._reader.start)
         except BaseException:
             self.kill()
             raise

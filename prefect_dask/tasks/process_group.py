@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from prefect_dask.engine import clock
+from prefect_dask.engine.timeouts import unstopped
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -83,7 +84,8 @@ class ProcessGroup:
         Raises:
             OSError: It cannot be started.
         """
-        threading.Thread(target=self._run, name="prefect-dask-command", daemon=True).start()
+        starter = threading.Thread(target=self._run, name="prefect-dask-command", daemon=True)
+        unstopped(starter.start)
         ended_at: float | None = None
         is_killed = False
         while True:

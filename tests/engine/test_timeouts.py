@@ -11,6 +11,7 @@ import time
 import traceback
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -21,6 +22,7 @@ from prefect_dask.engine.timeouts import (
     Stoppable,
     call_with_timeout,
     stop_thread,
+    unstopped,
 )
 
 DEADLINE_SECONDS = 10
@@ -238,6 +240,59 @@ def test_a_call_that_is_stopped_before_it_begins_does_not_run(bodies):
     with pytest.raises(BodyStopped):
         call.run()
     assert not bodies.has_begun.is_set()
+
+
+def test_a_stop_comes_after_what_it_is_kept_out_of(bodies):
+    ended_well = []
+
+    def body() -> None:
+        unstopped(lambda: ended_well.append(bodies.held()))
+        bodies.looping()
+
+    call = Stoppable(Stoppable(body).run)
+    thread = threading.Thread(target=until_stopped, args=(call,))
+    thread.start()
+    assert bodies.has_begun.wait(DEADLINE_SECONDS)
+    stopper = threading.Thread(target=call.stop)
+    stopper.start()
+    stopper.join(0.05)
+    assert stopper.is_alive() and not ended_well
+    bodies.let_go.set()
+    thread.join(DEADLINE_SECONDS)
+    stopper.join(DEADLINE_SECONDS)
+    assert ended_well == ["late"]
+    assert not thread.is_alive()
+
+
+def until_stopped(call: Stoppable) -> None:
+    with pytest.raises(BodyStopped):
+        call.run()
+
+
+@pytest.mark.usefixtures("threads_take_quick_turns")
+def test_a_stop_of_a_call_that_starts_threads_leaves_none_that_hangs():
+    """Up to Python 3.11 a stop could hit the new thread, and the one that started it hung."""
+    for _ in range(300):
+        # Made beforehand: the end of a thread's object calls back, and a stop that hits there is lost.
+        others = [threading.Thread(target=int) for _ in range(30)]
+        call = Stoppable(partial(start_all, others))
+        thread = threading.Thread(target=run_to_end, args=(call,))
+        thread.start()
+        while not call.has_begun and thread.is_alive():
+            pass
+        call.stop()
+        thread.join(DEADLINE_SECONDS)
+        assert not thread.is_alive()
+
+
+def start_all(threads: list[threading.Thread]) -> None:
+    for thread in threads:
+        unstopped(thread.start)
+
+
+def run_to_end(call: Stoppable) -> None:
+    with contextlib.suppress(BodyStopped):
+        call.run()
 
 
 def test_a_call_that_is_over_is_not_stopped():
