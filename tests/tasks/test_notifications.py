@@ -11,7 +11,9 @@ from email.message import EmailMessage
 import pytest
 
 from prefect_dask import Flow, task
+from prefect_dask.engine import secrets
 from prefect_dask.engine.state import Failed, Running, Success
+from prefect_dask.errors import NoSuchSecret
 from prefect_dask.executors import LocalDaskExecutor
 from prefect_dask.settings import set_temporary_config
 from prefect_dask.tasks.needs import MissingValue
@@ -23,7 +25,6 @@ from prefect_dask.tasks.notifications import (
     slack_notifier,
     webhook_notifier,
 )
-from prefect_dask.tasks.notifications.configured import MissingSecret
 from prefect_dask.tasks.notifications.webhook_task import NotDelivered
 from tests.tasks.servers import HTTPServer, http_server, unused_port
 
@@ -33,6 +34,12 @@ def no_proxy_of_this_machine(monkeypatch):
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(autouse=True)
+def secrets_are_masked_in_this_test_alone():
+    yield
+    secrets.forget_all()
 
 
 # ---- webhooks
@@ -79,7 +86,7 @@ def test_the_url_of_a_webhook_may_come_from_a_task(hook):
 
 
 def test_a_webhook_that_nobody_set_is_named():
-    with pytest.raises(MissingSecret, match="PREFECT__CONTEXT__SECRETS__MY_HOOK"):
+    with pytest.raises(NoSuchSecret, match="PREFECT__CONTEXT__SECRETS__MY_HOOK"):
         SlackTask("hello", webhook_secret="MY_HOOK").run()
 
 

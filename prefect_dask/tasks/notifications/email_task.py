@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from prefect_dask.task import Task
 from prefect_dask.tasks.needs import MissingValue, or_else, value_of
-from prefect_dask.tasks.notifications.configured import secret
+from prefect_dask.tasks.notifications.configured import secret_text_or_none
 from prefect_dask.tasks.notifications.webhook_task import NotDelivered
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class EmailTask(Task):
         username: str | None = None,
         password: str | None = None,
     ) -> None:
-        user = username or secret("EMAIL_USERNAME")
+        user = username or secret_text_or_none("EMAIL_USERNAME")
         sender = or_else(email_from, self.email_from) or user
         if not sender:
             raise MissingValue(self.name, "email_from")
@@ -108,7 +108,7 @@ class EmailTask(Task):
             server=or_else(smtp_server, self.smtp_server),
             port=or_else(smtp_port, self.smtp_port),
             kind=or_else(smtp_type, self.smtp_type),
-            login=(user, password or secret("EMAIL_PASSWORD") or "") if user else None,
+            login=(user, password or secret_text_or_none("EMAIL_PASSWORD") or "") if user else None,
         )
 
     def _texts(self, msg: str | None, msg_plain: str | None) -> tuple[str | None, str | None]:

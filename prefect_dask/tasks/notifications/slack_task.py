@@ -18,7 +18,7 @@ class SlackTask(WebhookTask):
 
     Raises:
         NotDelivered: Slack could not be reached, or refused.
-        MissingSecret: The secret is not set.
+        NoSuchSecret: The secret is not set.
     """
 
     def __init__(

@@ -8,7 +8,7 @@ from prefect_dask.engine.errors import PrefectDaskError
 from prefect_dask.task import Task
 from prefect_dask.tasks.http import RequestFailed, send
 from prefect_dask.tasks.needs import or_else, value_of
-from prefect_dask.tasks.notifications.configured import needed_secret
+from prefect_dask.tasks.notifications.configured import secret_text
 
 
 class NotDelivered(PrefectDaskError):
@@ -33,7 +33,7 @@ class WebhookTask(Task):
 
     Raises:
         NotDelivered: The receiver could not be reached, or refused.
-        MissingSecret: The secret is not set.
+        NoSuchSecret: The secret is not set.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class WebhookTask(Task):
     ) -> None:
         name = or_else(webhook_secret, self.webhook_secret)
         post(
-            webhook_url or needed_secret(name),
+            webhook_url or secret_text(name),
             self.payload(value_of(self, "message", message)),
             receiver="the webhook given" if webhook_url else f"the webhook of secret {name!r}",
             timeout_seconds=self.request_timeout_seconds,
