@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN_ARGS ?=
-PYTEST_ARGS ?=
+# Tests run side by side; PYTEST_ARGS="-n 0 -x -k retry" takes some of them one after the other.
+PYTEST_ARGS ?= -n auto
 BENCH_ARGS ?=
 
 ifeq ($(OS),Windows_NT)
