@@ -1,5 +1,6 @@
 """Mapping, on every executor: widths, alignment, failures of single children, and how many are alive at once."""
 
+import os
 import threading
 from datetime import timedelta
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from prefect_dask import Flow, Parameter, context, flatten, mapped, task, triggers, unmapped
 from prefect_dask.engine.signals import SKIP
 from prefect_dask.engine.state import Mapped, Pending, Skipped, Success, TriggerFailed
-from prefect_dask.executors import LocalDaskExecutor, LocalExecutor
+from prefect_dask.executors import DaskExecutor, LocalDaskExecutor, LocalExecutor
 
 
 @task
@@ -307,12 +308,37 @@ def test_a_branch_is_finished_before_the_next_is_begun(limit):
     assert alive.most <= (limit or 2 * 2 + 2)
 
 
+@task
+def load_file(i, folder):
+    path = os.path.join(folder, f"{i}")
+    open(path, "x").close()
+    return path, len(os.listdir(folder))
+
+
+@task
+def remove_file(loaded):
+    path, alive = loaded
+    os.remove(path)
+    return alive
+
+
+def test_a_cluster_finishes_a_branch_before_it_begins_the_next(cluster, tmp_path):
+    folder = str(tmp_path)
+    with Flow("depth first") as flow:
+        removed = remove_file.map(as_it_is.map(load_file.map(numbers(200), unmapped(folder))))
+
+    state = flow.run(executor=DaskExecutor(address=cluster.scheduler_address))
+
+    threads = 2
+    assert max(state.result[removed].result) <= 2 * threads + 2
+    assert os.listdir(folder) == []
+
+
 def test_max_in_flight_holds_on_every_executor_also_through_failures(executor, tmp_path):
     folder = str(tmp_path)
 
     @task(max_in_flight=2)
     def begin(i):
-        import os
 
         open(os.path.join(folder, f"begun-{i}"), "x").close()
         begun = len([name for name in os.listdir(folder) if name.startswith("begun")])
@@ -322,7 +348,6 @@ def test_max_in_flight_holds_on_every_executor_also_through_failures(executor, t
 
     @task(trigger=triggers.all_finished)
     def end(i):
-        import os
 
         open(os.path.join(folder, f"ended-{i}"), "x").close()
         if i == 3:
