@@ -10,7 +10,6 @@ from typing import Any
 from tests.contracts.flow_case import Case
 from tests.contracts.state_tree import flow_tree
 
-
 #: When a body that was given up ends is nobody's promise; test_timeouts.py holds that it is told.
 LATE = "ended after its time limit"
 
