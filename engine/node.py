@@ -86,6 +86,7 @@ class HostedRun:
         self._runners = list(runners)
         self.report, self.worker, self.leaves_process = report, worker, leaves_process
         self._calls: dict[Stoppable[State], None] = {}
+        self._is_stopped = False
 
     def runner(self, index: int) -> TaskRunner:
         """The runner of a task."""
@@ -134,13 +135,17 @@ class HostedRun:
         """
         call = Stoppable(partial(self.run, node, start, as_of, upstream, picks))
         self._calls[call] = None
+        if self._is_stopped:
+            call.stop()
         try:
             return call.run()
         finally:
             del self._calls[call]
 
     def stop(self) -> None:
-        """End the bodies that are running, as far as a thread can be ended from outside."""
+        """End the bodies that are running, as far as a thread can be ended from outside; no other one begins."""
+        # A batch goes on where the body of one child lets the stop pass, or none is running at the moment.
+        self._is_stopped = True
         for call in list(self._calls):
             call.stop()
 

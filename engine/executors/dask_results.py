@@ -100,10 +100,16 @@ def _fetch(
     try:
         values = client.sync(gather, callback_timeout=seconds)
     except (Exception, asyncio.CancelledError) as error:
-        if len(places) == 1:
-            return [ResultLost(places[0].task, _cause(error))]
-        # One of them cannot be had; the others can.
-        return [_fetch(client, [place], until)[0] for place in places]
+        by_key: dict[Any, list[RemoteState]] = {}
+        for place in places:
+            by_key.setdefault(place.future.key, []).append(place)
+        if len(by_key) == 1:
+            return [ResultLost(place.task, _cause(error)) for place in places]
+        # One of them cannot be had; the others can, those of a batch at once.
+        found: dict[RemoteState, State | ResultLost] = {}
+        for same in by_key.values():
+            found.update(zip(same, _fetch(client, same, until), strict=True))
+        return [found[place] for place in places]
     return [place.pick(value) for place, value in zip(places, values, strict=True)]
 
 

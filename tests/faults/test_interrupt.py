@@ -1,5 +1,6 @@
 """Ctrl-C during a run: what runs is ended, nothing is left, and the exception holds the states reached."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -12,10 +13,10 @@ import time
 import psutil
 import pytest
 
-from prefect_dask import Flow, task
-from prefect_dask.engine.errors import RunInterrupted
+from prefect_dask import Flow, task, unmapped
+from prefect_dask.engine.errors import ResultLost, RunInterrupted
 from prefect_dask.executors import DaskExecutor, Executor, LocalDaskExecutor, LocalExecutor
-from tests.faults.bodies import counted, holding, marks, note, number
+from tests.faults.bodies import counted, hold, holding, marks, note, number
 from tests.faults.cluster import REPOSITORY, keys_on, wait_until_empty
 from tests.faults.watching import Watch
 from tests.waiting import wait_until
@@ -236,3 +237,64 @@ def test_finished_results_of_an_interrupted_run_stay_with_an_ambient_client(gate
         assert again.result[held].result == "let go"
         del states, again
         wait_until(lambda: not keys_on(client))
+
+
+@task
+def letting_the_stop_pass(child, folder):
+    with contextlib.suppress(BaseException):
+        hold(folder, f"child-{child}")
+
+
+def test_after_ctrl_c_a_batch_begins_no_other_child_though_one_lets_the_stop_pass(
+    gate, standing_cluster
+):
+    with Flow("batch") as flow:
+        letting_the_stop_pass.map([0, 1], unmapped(gate), batch=2)
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def interrupt(_):
+        wait_until(lambda: marks(gate, "child-0-began"))
+        signal.pthread_kill(main, signal.SIGINT)
+
+    watch = Watch("letting_the_stop_pass", "Running", interrupt)
+    with pytest.raises(RunInterrupted):
+        flow.run(executor=DaskExecutor(standing_cluster.address), on_state=watch)
+
+    wait_until(lambda: marks(gate, "child-0-ended"))
+    with standing_cluster.client() as client:  # whose workers have one thread each
+        for worker in client.scheduler_info()["workers"]:
+            client.submit(int, workers=[worker], pure=False).result(20)
+    assert not marks(gate, "child-1-began")
+
+
+def test_results_of_whole_batches_outlive_ctrl_c_and_those_of_a_cut_one_say_that_they_are_lost(
+    gate, standing_cluster
+):
+    @task
+    def holds_at_five(child):
+        if child == 5:
+            hold(gate, "five")
+        return child
+
+    with Flow("batches") as flow:
+        mapped = holds_at_five.map(list(range(6)), batch=4)
+    main = threading.main_thread().ident
+    assert main is not None
+    seen = []
+
+    def interrupt(record):
+        seen.append(record.map_index)
+        if len(seen) == 5:
+            wait_until(lambda: marks(gate, "five-began"))
+            signal.pthread_kill(main, signal.SIGINT)
+
+    watch = Watch("holds_at_five", "Success", interrupt)
+    with pytest.raises(RunInterrupted) as caught:
+        flow.run(executor=DaskExecutor(standing_cluster.address), on_state=watch)
+
+    children = caught.value.state.result[mapped].map_states
+    assert [child.result for child in children[:4]] == [0, 1, 2, 3]
+    with pytest.raises(ResultLost):
+        _ = children[4].result
+    assert children[5].is_cancelled()
