@@ -447,6 +447,8 @@ class Book:
             for place in range(1, len(runs.states)):
                 self._set_out(index, place, False)
             runs.cut()
+            # What waited for its width goes on without one.
+            self._grown.add(index)
         else:
             if runs.width is None:
                 self._grow(index, parent.width, parent.lengths)

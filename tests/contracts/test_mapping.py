@@ -224,6 +224,29 @@ def test_an_unmapped_failure_fails_the_children_and_a_mapped_one_the_parent(exec
     assert states["double"].is_failed()
 
 
+@pytest.mark.parametrize("source", [fails_for_two, skips_two], ids=["failed", "skipped"])
+def test_what_lies_below_a_map_that_could_not_be_made_comes_to_an_end_too(executor, source):
+    with Flow("no map") as flow:
+        none = double.map(source(2))
+        below = double.copy(name="below").map(none)
+        double.copy(name="flat").map(flatten(none), batch=10)
+        total(below)
+        always = as_it_is.copy(name="always", trigger=triggers.all_finished)
+        always(none, task_args={"skip_on_upstream_skip": False})
+
+    state, states = run(flow, executor)
+
+    ran = states.pop("always")
+    assert ran.is_successful() and isinstance(ran.result, Exception | None)
+    if source is skips_two:
+        assert state.is_successful()
+        assert all(isinstance(each, Skipped) for each in states.values())
+    else:
+        assert state.is_failed()
+        assert all(each.is_failed() for each in states.values())
+    assert not any(each.is_mapped() for each in states.values())
+
+
 @pytest.mark.parametrize(
     ("made", "said"),
     [(None, "NoneType"), ({"a": 1}, "dict"), (5, "int"), ({1, 2}, "set")],
