@@ -22,7 +22,7 @@ from ..state import State
 from ..stream import AttemptLost, Event, LineLogged, NodeCrashed, NodeId, StateChange
 from ..timeouts import BodyStopped
 from .base import Executor, GraphRun, call_in_context, map_nested
-from .processes import ProcessLane, call_in_child
+from .processes import ProcessLane, Stock, call_in_child
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -342,6 +342,8 @@ class LocalExecutor(Executor):
 class LocalDaskExecutor(Executor):
     """Runs nodes on this machine, in a pool that a run brings along: no cluster, no server.
 
+    Within `with executor.start():` processes are kept from run to run.
+
     Args:
         scheduler: "threads", "processes" or "synchronous" (this thread).
         num_workers: Threads or processes, >= 1; as many as there are processor cores when not given.
@@ -352,6 +354,7 @@ class LocalDaskExecutor(Executor):
 
     #: Of the class, so that an executor that was saved has it too.
     _pool: ThreadPoolExecutor | None = None
+    _stock: Stock
 
     def __init__(
         self,
@@ -399,12 +402,17 @@ class LocalDaskExecutor(Executor):
             return InlineRun(package)
         if self.scheduler == "threads":
             return PooledRun(package, self._width(), partial(_thread_lane, package))
-        return PooledRun(package, self._width(), partial(_process_lane, package, package.dumps()))
+        lanes = partial(_process_lane, self._stock, package, package.dumps())
+        return PooledRun(package, self._width(), lanes)
 
     def _width(self) -> int:
         return self.num_workers or os.cpu_count() or 1
 
+    def _set_up(self) -> None:
+        self._stock = Stock(most=self._width())
+
     def _clear_away(self) -> None:
+        self._stock.close()
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown(cancel_futures=True)
@@ -417,9 +425,12 @@ def _thread_lane(package: RunPackage, run: PooledRun, name: str) -> Lane:
     return ThreadLane(HostedRun(package.runners, run.report, worker=name), name)
 
 
-def _process_lane(package: RunPackage, blobs: Sequence[bytes], run: PooledRun, name: str) -> Lane:
+def _process_lane(
+    stock: Stock, package: RunPackage, blobs: Sequence[bytes], run: PooledRun, name: str
+) -> Lane:
     nodes = package.graph.nodes
     return ProcessLane(
+        stock,
         package.token,
         blobs,
         lambda node: nodes[node[0]].label.run_name(node[1]),

@@ -8,22 +8,61 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .. import child_main
-from ..child import Child, ChildDied, dumps_call
+from ..child import Child, ChildDied, ChildError, ChildTimeout, dumps_call
 from ..errors import ProcessDied
 from ..failures import check_portable, portable_exception
 from ..hand_over import HandOver
-from ..node import HostedRun, forward_log_lines, host, hosted
+from ..node import HostedRun, forward_log_lines, host, hosted, unhost
 from ..state import State
 from ..stream import Batcher, LineLogged, NodeId, StateChange, decode_batch
 from ..widths import Pick
 from .base import call_in_context
 
+#: How long a child may take to forget a run before it is ended, seconds.
+STOP_SECONDS = 5.0
+
+
+class Stock:
+    """Child processes that no run uses now, kept for the next one: starting one takes longer than many a flow.
+
+    Args:
+        most: How many are kept, >= 0.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._children: list[Child] = []
+        self._is_closed = False
+        self._lock = threading.Lock()
+
+    def take(self, name: str) -> Child:
+        """A child that nobody uses, or a new one."""
+        with self._lock:
+            return self._children.pop() if self._children else Child(name=name)
+
+    def give_back(self, child: Child) -> None:
+        """Take a child that hosts no run any more."""
+        with self._lock:
+            if not self._is_closed and len(self._children) < self._most:
+                self._children.append(child)
+                return
+        child.close()
+
+    def close(self) -> None:
+        """End those that are here, and those that are still to be given back."""
+        with self._lock:
+            self._is_closed = True
+            children, self._children = self._children, []
+        for child in children:
+            child.close()
+
 
 class ProcessLane:
-    """Runs nodes in one child process, which is started when first needed and again after it died."""
+    """Runs nodes in one child process, which is taken when first needed, and replaced after it died."""
 
     def __init__(
         self,
+        stock: Stock,
         token: str,
         blobs: Sequence[bytes],
         task_name: Callable[[NodeId], str],
@@ -31,6 +70,7 @@ class ProcessLane:
         name: str,
         log_level: int,
     ) -> None:
+        self._stock = stock
         self._token, self._blobs, self._task_name = token, blobs, task_name
         self._report, self.name, self._log_level = report, name, log_level
         self._child: Child | None = None
@@ -60,12 +100,21 @@ class ProcessLane:
 
     def close(self) -> None:
         child, self._child = self._child, None
-        if child is not None:
-            child.close()
+        if child is None:
+            return
+        try:
+            if child.is_alive:
+                payload = dumps_call(unhost_in_child, self._token)
+                child.call(payload, timeout_seconds=STOP_SECONDS, on_message=None)
+                self._stock.give_back(child)
+                return
+        except (ChildDied, ChildError, ChildTimeout):
+            pass
+        child.close()
 
     def _ready_child(self) -> Child:
         if self._child is None:
-            self._child = Child(name=self.name)
+            self._child = self._stock.take(self.name)
             payload = dumps_call(
                 host_in_child, self._token, self._blobs, self.name, self._log_level
             )
@@ -85,9 +134,20 @@ def host_in_child(token: str, blobs: Sequence[bytes], worker: str, log_level: in
     forward_log_lines(log_level)
     # In a child one node runs at a time, and what it reports is flushed before its value goes home;
     # the timer is for bodies that take long.
-    batcher = Batcher(lambda _, batch: child_main.send(batch), _call_later)
+    batcher = Batcher(lambda _, batch: _send_home(token, batch), _call_later)
     host(token, HostedRun(blobs, batcher, worker=worker, leaves_process=True))
     return b""
+
+
+def unhost_in_child(token: str) -> bytes:
+    """In the child: forget a run; what a late body of it has to say would go to the next run."""
+    unhost(token)
+    return b""
+
+
+def _send_home(token: str, batch: bytes) -> None:
+    if hosted(token) is not None:
+        child_main.send(batch)
 
 
 def run_in_child(

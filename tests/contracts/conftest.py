@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from prefect_dask import Flow, task
 from prefect_dask.executors import DaskExecutor, LocalDaskExecutor, LocalExecutor
 from tests.contracts.places import PLACES
+from tests.waiting import wait_for_file
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +37,26 @@ def client(cluster):
         yield client
 
 
+@pytest.fixture(scope="session")
+def processes(tmp_path_factory):
+    """Two local processes, which serve all tests: to start them takes longer than most flows."""
+    executor = LocalDaskExecutor("processes", num_workers=2)
+    folder = tmp_path_factory.mktemp("meeting")
+    with Flow("start both") as flow:
+        meet(folder / "one", folder / "other")
+        meet(folder / "other", folder / "one")
+    with executor.start():
+        assert flow.run(executor=executor).is_successful()
+        yield executor
+
+
+@task
+def meet(mine, others):
+    """Ends when the other one has begun, so that each is in a process of its own."""
+    mine.write_text("here")
+    return wait_for_file(others)
+
+
 @pytest.fixture(params=PLACES)
 def place(request) -> str:
     """The name of each executor in turn."""
@@ -51,5 +73,7 @@ def executor(place, request) -> Iterator[object]:
     elif place == "an ambient client":
         with request.getfixturevalue("client").as_current():
             yield DaskExecutor()
+    elif place == "processes":
+        yield request.getfixturevalue("processes")
     else:
         yield LocalDaskExecutor(place, num_workers=2)
