@@ -3,6 +3,7 @@
 A block of ```text``` below a block of Python is what that one printed, and is held to it.
 """
 
+import signal
 from contextlib import redirect_stdout
 from io import StringIO
 from typing import Any
@@ -12,6 +13,16 @@ from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser, SkipParser
 
 pytest_plugins = ["tests.lasting", "tests.postgres"]
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C mean what it means to a person, for the tests of it and the processes that they start.
+
+    A shell that starts the tests in the background has them ignore it, and so all that they start.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 PRINTED = "__printed__"
 
