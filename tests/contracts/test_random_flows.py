@@ -16,12 +16,12 @@ from tests.strategies import Result, Step, flows
 
 #: How the 300 flows are shared among the executors; those that are slow to start get fewer.
 SHARES = {
-    "local": 105,
+    "local": 110,
     "threads": 75,
     "synchronous": 50,
-    "processes": 25,
-    "a Dask address": 15,
-    "an ambient client": 30,
+    "processes": 35,
+    "a Dask address": 10,
+    "an ambient client": 20,
 }
 
 #: Fixed, so that a change passes or fails for its own sake. Another number tries 300 other flows.
