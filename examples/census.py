@@ -4,16 +4,15 @@
                               [--limit N] [--out DIR] [--folder DIR ...]
 
 It finds the .py files of the running interpreter, of its standard library and of every installed
-package, parses each one, counts what is in it, and writes `census.sqlite` and `census.html`.
-What can go wrong is a state, not a crash: a folder that is not there is a Failed task, a batch
-without files a Skipped one, and for each kind of problem a file may have there is a task that
-Fails when the census met it. The flow has succeeded when both files are written.
+package, maps a task over them that parses each one and counts what is in it, and writes
+`census.sqlite` and `census.html`. What can go wrong is a state, not a crash: a folder that is not
+there and a file that cannot be counted are Failed children, and the rest goes on. The flow has
+succeeded when both files are written.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
 import contextlib
 import datetime
 import importlib.metadata
@@ -27,125 +26,32 @@ import sysconfig
 import time
 import tokenize
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from census_report import LINES, draw_page
+from census_report import LINES, Row, draw_page
+from census_source import count_source, kind_of_problem, words_of
 
 from prefect_dask import Flow, Parameter, task
 from prefect_dask.engine import signals
-from prefect_dask.engine.state import TriggerFailed
+from prefect_dask.engine.errors import RunInterrupted
+from prefect_dask.engine.outcome import runs_of
+from prefect_dask.engine.state import State, TriggerFailed
 from prefect_dask.executors import DaskExecutor, LocalDaskExecutor, LocalExecutor
 from prefect_dask.triggers import all_finished, any_successful
 
-Row = dict[str, Any]
 Census = dict[str, list[Row]]  # rows, by the table that they belong to
-BATCHES = 64
+BATCH = 100  # files a Dask task; 50 and 200 take as long
 COUNTS = ("bytes", "lines", *LINES, "functions", "classes", "imports")
 LONGEST = ("longest_function", "longest_line", "longest_lines")
-PROBLEMS = ("unreadable", "encoding", "null bytes", "indentation", "syntax", "too deep", "lost")
+SHOWN = 5  # failures of one task, on the terminal
 COLUMNS = {
     "package": ("package", "version", "files", *COUNTS, "problems", *LONGEST, "longest_file"),
     "file": ("package", "folder", "path", *COUNTS, *LONGEST),
     "problem": ("package", "folder", "path", "kind", "message"),
 }
-
-
-# ---------------------------------------------------------------- one file
-
-
-def kinds_of_lines(text: str, nodes: list[ast.AST]) -> Counter[str]:
-    """Count the lines of each kind: code, docstring, comment, blank."""
-    docstring: set[int] = set()
-    inside_text: set[int] = set()  # lines that begin inside a string: a # there is no comment
-    for node in nodes:
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            if ast.get_docstring(node, clean=False) is not None:
-                first, last = node.body[0].lineno, node.body[0].end_lineno
-                on_def_line = first == getattr(node, "lineno", 0)
-                docstring.update(range(first + on_def_line, last + 1))
-        elif isinstance(node, (ast.Constant, ast.JoinedStr)) and node.end_lineno > node.lineno:
-            inside_text.update(range(node.lineno + 1, node.end_lineno + 1))
-    kinds: Counter[str] = Counter()
-    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], start=1):
-        bare = line.strip()
-        if number in docstring:
-            kinds["docstring"] += 1
-        elif not bare:
-            kinds["blank"] += 1
-        elif bare.startswith("#") and number not in inside_text:
-            kinds["comment"] += 1
-        else:
-            kinds["code"] += 1
-    return kinds
-
-
-def count_source(text: str) -> Row:
-    """Parse a source text and count what is in it; raise what the parser raises."""
-    if "\0" in text:
-        raise ValueError("source code with null bytes")
-    nodes = list(ast.walk(ast.parse(text, filename="<census>")))
-    row: Row = dict.fromkeys(COUNTS, 0)
-    row |= {"longest_function": None, "longest_line": None, "longest_lines": 0}
-    row.update(kinds_of_lines(text, nodes))
-    row["lines"] = sum(row[kind] for kind in LINES)
-    for node in nodes:
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            row["functions"] += 1
-            length = node.end_lineno - node.lineno + 1
-            if length > row["longest_lines"]:
-                row["longest_function"], row["longest_line"] = node.name, node.lineno
-                row["longest_lines"] = length
-        elif isinstance(node, ast.ClassDef):
-            row["classes"] += 1
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            row["imports"] += len(node.names)
-    return row
-
-
-def count_file(path: str) -> Row:
-    """Count one file, read in the encoding that it declares (PEP 263)."""
-    with tokenize.open(path) as file:
-        text = file.read()
-    return count_source(text) | {"bytes": os.path.getsize(path)}
-
-
-def kind_of_problem(error: BaseException) -> str:
-    """Name what kept a file from being counted, as one of PROBLEMS."""
-    if isinstance(error, OSError):
-        return "unreadable"
-    if isinstance(error, (RecursionError, MemoryError)):
-        return "too deep"
-    if isinstance(error, UnicodeError) or "encoding" in str(error):
-        return "encoding"
-    if "null bytes" in str(error):
-        return "null bytes"
-    return "indentation" if isinstance(error, IndentationError) else "syntax"
-
-
-def words_of(error: BaseException, path: str) -> str:
-    """Say what an error says, without the place, so that equal problems read the same."""
-    if isinstance(error, UnicodeDecodeError):
-        return f"not {error.encoding}: {error.reason}"
-    said = getattr(error, "msg", None) or getattr(error, "strerror", None) or str(error)
-    return printable(said.replace(f" for {path!r}", "")) or type(error).__name__
-
-
-def printable(text: str) -> str:
-    """Write out what UTF-8 cannot hold, such as the bytes of a file name in no encoding."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def add_up(rows: list[Row]) -> Row:
-    """Add the counts of files, and keep the longest function with its place."""
-    total: Row = {"files": len(rows)} | {count: sum(row[count] for row in rows) for count in COUNTS}
-    longest = max(rows, key=lambda row: row["longest_lines"], default={"longest_lines": 0})
-    total |= {column: longest.get(column) for column in LONGEST}
-    return total | {"longest_file": longest.get("path")}
-
-
-# ---------------------------------------------------------------- the tasks
 
 
 def find_owners(folder: str) -> dict[str, tuple[str, str]]:
@@ -164,7 +70,7 @@ def find_owners(folder: str) -> dict[str, tuple[str, str]]:
 def find_files(folder: str) -> list[Row]:
     """List the .py files in a folder, each with the package that brought it."""
     if not os.path.isdir(folder):
-        raise signals.FAIL("no such folder")
+        raise signals.FAIL(f"{folder}: no such folder")
     is_stdlib = folder == sysconfig.get_path("stdlib")
     owners = find_owners(folder)
     found = []
@@ -180,106 +86,109 @@ def find_files(folder: str) -> list[Row]:
     return found
 
 
-@task(trigger=any_successful, skip_on_upstream_skip=False)
-def split_evenly(found: list[Any], limit: int | None) -> list[list[Row]]:
-    """Deal the files into batches of much the same size; a folder that failed is an exception."""
-
-    def size_bytes(row: Row) -> int:
-        path = os.path.join(row["folder"], row["path"])
-        return os.path.getsize(path) if os.path.exists(path) else 0
-
-    files = [row for folder in found if isinstance(folder, list) for row in folder]
+@task(trigger=all_finished)
+def list_files(found: list[Any], limit: int | None) -> list[Row]:
+    """Lay what the folders hold end to end; a folder that failed is an exception."""
+    files = [file for folder in found if isinstance(folder, list) for file in folder]
     if not files:
         raise signals.FAIL("there is no .py file in them")
-    if limit:
-        files = files[:: max(1, len(files) // limit)][:limit]
-    files.sort(key=size_bytes, reverse=True)
-    return [files[part::BATCHES] for part in range(BATCHES)]
+    return files[:: max(1, len(files) // limit)][:limit] if limit else files
 
 
 @task
-def read_batch(files: list[Row]) -> Census:
-    """Count each file of a batch; one that cannot be counted becomes a row in "problem"."""
-    if not files:
-        raise signals.SKIP("no files are left for this batch")
+def count_file(file: Row) -> Row:
+    """Count one file, read in the encoding that it declares (PEP 263).
+
+    One that cannot be counted is a Failed child with a row of its own as its result. Raising a
+    signal says that this was foreseen: no traceback is logged.
+    """
     # What a file's author is to be warned of is not news here. By name, not by catch_warnings,
-    # which would not be safe when batches share a process as threads.
+    # which would not be safe when files are parsed in threads of one process.
     warnings.filterwarnings("ignore", module="<census>")
-    batch: Census = {"file": [], "problem": []}
-    for file in files:
-        path = os.path.join(file["folder"], file["path"])
-        row = {column: printable(value) for column, value in file.items()}
-        try:
-            batch["file"].append(row | count_file(path))
-        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            problem = {"kind": kind_of_problem(error), "message": words_of(error, path)}
-            batch["problem"].append(row | problem)
-    return batch
+    path = os.path.join(file["folder"], file["path"])
+    try:
+        with tokenize.open(path) as source:
+            text = source.read()
+        return count_source(text) | {"bytes": os.path.getsize(path)}
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        problem = {"kind": kind_of_problem(error), "message": words_of(error, path)}
+        said = printable(f"{file['path']}: {problem['kind']}: {problem['message']}")
+        raise signals.FAIL(said, result=problem) from None
 
 
-@task(trigger=any_successful, skip_on_upstream_skip=False)
-def combine(batches: list[Any]) -> Census:
-    """Add the batches up per package; a skipped batch is None, a failed one its exception."""
-    census: Census = {"package": [], "file": [], "problem": []}
-    for number, batch in enumerate(batches):
-        if isinstance(batch, dict):
-            census["file"] += batch["file"]
-            census["problem"] += batch["problem"]
-        elif batch is not None:
-            place = {"package": "", "version": "", "folder": "", "path": f"batch {number}"}
-            census["problem"].append(place | {"kind": "lost", "message": str(batch)})
-    for table in ("file", "problem"):
-        census[table].sort(key=lambda row: (row["package"].lower(), row["folder"], row["path"]))
+@task(trigger=any_successful)
+def combine(files: list[Row], counted: list[Any]) -> Census:
+    """Put each file together with what its child came to, and add up per package."""
+    rows = []
+    for file, came in zip(files, counted, strict=True):
+        if isinstance(came, BaseException):  # of a child that crashed, as with its worker
+            came = {"kind": "lost", "message": str(came)}
+        fields = (file | came).items()
+        rows.append({key: printable(x) if isinstance(x, str) else x for key, x in fields})
+    rows.sort(key=lambda row: (row["package"].lower(), row["folder"], row["path"]))
+    by_package: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_package[row["package"]].append(row)
+    packages = [
+        {"package": package, "version": each[-1]["version"], **add_up(each)}
+        for package, each in by_package.items()
+    ]
+    return {
+        "total": [add_up(rows)],
+        "package": sorted(packages, key=lambda row: (-row["lines"], row["package"])),
+        "file": [row for row in rows if "kind" not in row],
+        "problem": [row for row in rows if "kind" in row],
+    }
 
-    problems = Counter(row["package"] for row in census["problem"])
-    versions = {row["package"]: row["version"] for row in census["file"] + census["problem"]}
-    for package, version in versions.items():
-        total = add_up([row for row in census["file"] if row["package"] == package])
-        total |= {"package": package, "version": version, "problems": problems[package]}
-        census["package"].append(total)
-    census["total"] = [add_up(census["file"])]
-    census["package"].sort(key=lambda row: (-row["lines"], row["package"]))
-    return census
+
+def printable(text: str) -> str:
+    """Write out what UTF-8 cannot hold, such as the bytes of a file name in no encoding."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-@task
-def expect_none(census: Census, kind: str) -> None:
-    """Fail when the census met a problem of this kind; the flow does not hang on it."""
-    met = [row for row in census["problem"] if row["kind"] == kind]
-    if met:
-        first = f"{met[0]['path']} ({met[0]['message']})"
-        raise signals.FAIL(f"{len(met)} of them; the first: {first}")
+def add_up(rows: list[Row]) -> Row:
+    """Add the counts of files, and keep the longest function with its place."""
+    good = [row for row in rows if "kind" not in row]
+    longest = max(good, key=lambda row: row["longest_lines"], default={"longest_lines": 0})
+    return {
+        "files": len(good),
+        "problems": len(rows) - len(good),
+        **{count: sum(row[count] for row in good) for count in COUNTS},
+        **{column: longest.get(column) for column in LONGEST},
+        "longest_file": longest.get("path"),
+    }
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Give a file to write to, which takes the place of `path` when it is whole, or goes."""
+    part = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    part.unlink(missing_ok=True)
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 @task
 def write_database(census: Census, out: str) -> str:
     """Write census.sqlite whole or not at all; writing it again gives the same."""
-    path, part = Path(out, "census.sqlite"), Path(out, f".census.{os.getpid()}.sqlite")
-    part.unlink(missing_ok=True)
-    database = sqlite3.connect(part)
-    try:
-        with database:
-            for table, columns in COLUMNS.items():
-                database.execute(f"create table {table} ({', '.join(columns)})")
-                places = ", ".join(f":{column}" for column in columns)
-                database.executemany(f"insert into {table} values ({places})", census[table])
-        database.close()
-        os.replace(part, path)
-    finally:
-        database.close()
-        part.unlink(missing_ok=True)
+    path = Path(out, "census.sqlite")
+    with writing(path) as part, contextlib.closing(sqlite3.connect(part)) as database, database:
+        for table, columns in COLUMNS.items():
+            database.execute(f"create table {table} ({', '.join(columns)})")
+            places = ", ".join(f":{column}" for column in columns)
+            database.executemany(f"insert into {table} values ({places})", census[table])
     return str(path)
 
 
 @task
 def write_page(census: Census, out: str, taken: str) -> str:
     """Write census.html whole or not at all; it needs nothing but itself to be read."""
-    path, part = Path(out, "census.html"), Path(out, f".census.{os.getpid()}.html")
-    try:
+    path = Path(out, "census.html")
+    with writing(path) as part:
         part.write_text(draw_page(census, taken), encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
     return str(path)
 
 
@@ -303,22 +212,12 @@ def summarise(census: Any, database: Any, page: Any) -> str:
     )
 
 
-# ---------------------------------------------------------------- the flow
-
-
 def build_flow(folders: list[str]) -> Flow:
     """Put the tasks together; the two files and the summary decide how the run ended."""
     with Flow("census") as flow:
         limit, out, taken = Parameter("limit", default=None), Parameter("out"), Parameter("taken")
-        found = [find_files(folder, task_args={"name": f"find in {folder}"}) for folder in folders]
-        batches = split_evenly(found, limit)
-        counted = [
-            read_batch(batches[number], task_args={"name": f"read batch {number}"})
-            for number in range(BATCHES)
-        ]
-        census = combine(counted)
-        for kind in PROBLEMS:
-            expect_none(census, kind, task_args={"name": f"no file is {kind}"})
+        files = list_files(find_files.map(folders), limit)
+        census = combine(files, count_file.map(files, batch=BATCH))
         database, page = write_database(census, out), write_page(census, out, taken)
         summary = summarise(census, database, page)
     flow.set_reference_tasks([database, page, summary])
@@ -326,39 +225,54 @@ def build_flow(folders: list[str]) -> Flow:
 
 
 def find_folders() -> list[str]:
-    """Name the folders that Python looks for packages in, whether they are there or not."""
+    """Name the folders that Python looks for packages in."""
     paths = [sysconfig.get_path("stdlib"), sysconfig.get_path("purelib")]
     paths += [sysconfig.get_path("platlib"), *site.getsitepackages(), site.getusersitepackages()]
-    return list(dict.fromkeys(paths))
+    return [path for path in dict.fromkeys(paths) if os.path.isdir(path)]
 
 
 class Progress:
     """Shows the states as they stream in: one changing line, or in a pipe a line now and then."""
 
-    def __init__(self, task_count: int) -> None:
-        self.task_count = task_count
-        self.states: dict[tuple[str, int], str] = {}
+    def __init__(self) -> None:
+        self.states: defaultdict[str, dict[int, str]] = defaultdict(dict)
         self.on_terminal = sys.stdout.isatty()
         self.began = self.shown = time.monotonic()
 
     def __call__(self, records: list[Any]) -> None:
         """Take a batch of state records."""
         for record in records:
-            self.states[record.task_slug, record.map_index] = record.state
-            if time.monotonic() - self.shown >= (0.1 if self.on_terminal else 2):
-                self.show(f"{record.task_name}: {record.state}")
+            states = self.states[record.task_name]
+            for child in range(record.details.get("width", 0)):
+                states.setdefault(child, "Pending")
+            if record.state != "Mapped":
+                states[record.map_index] = record.state
+        if time.monotonic() - self.shown >= (0.1 if self.on_terminal else 2):
+            self.show(record.task_name)
 
-    def show(self, last: str) -> None:
-        """Print how many tasks are in which state, and what came last."""
+    def show(self, name: str) -> None:
+        """Print what a task has come to: a map as one line of counts."""
         self.shown = time.monotonic()
-        counts = sorted(Counter(self.states.values()).items())
-        line = f"{self.shown - self.began:5.1f} s  of {self.task_count} tasks "
-        line += ", ".join(f"{n} {state}" for state, n in counts) + f"; {last}"
+        line = f"{self.shown - self.began:5.1f} s  {name}: {counts(self.states[name].values())}"
         if self.on_terminal:
             width = shutil.get_terminal_size().columns - 1
             print(f"{line[:width]:{width}}", end="\r", flush=True)
         else:
             print(line, flush=True)
+
+
+def counts(states: Iterable[str]) -> str:
+    """Say how many states of each kind there are."""
+    return ", ".join(f"{n:,} {state}" for state, n in sorted(Counter(states).items()))
+
+
+def lines_of_maps(state: State) -> list[str]:
+    """Say what each map has come to."""
+    return [
+        f"{node.name}: {counts(type(child).__name__ for child in reached.map_states)}"
+        for node, reached in state.result.items()
+        if reached.is_mapped()
+    ]
 
 
 def at_least_one(text: str) -> int:
@@ -389,24 +303,30 @@ def main(arguments: list[str] | None = None) -> int:
     out = Path(options.out).resolve()
     out.mkdir(parents=True, exist_ok=True)
     flow = build_flow([os.path.abspath(path) for path in options.folder or find_folders()])
-    progress = Progress(len(flow.tasks))
-    state = flow.run(
-        executor=executor,
-        on_state=progress,
-        limit=options.limit,
-        out=str(out),
-        taken=datetime.date.today().isoformat(),
-    )
-    progress.show(f"the flow: {type(state).__name__}")
-    print("\n")
-    if not isinstance(state.result, dict):  # the run itself broke down, as when a cluster is lost
-        print(state.message)
-        return 1
-    for node in flow.sorted_tasks():
-        reached = state.result[node]
-        if reached.is_failed() and not isinstance(reached, TriggerFailed):  # that only follows
-            print(f"{type(reached).__name__}: {node.name}: {reached.message}")
-    print(f"\n{state.result[flow.get_tasks('summarise')[0]].result}")
+    [summary] = flow.get_tasks("summarise")
+    try:
+        state = flow.run(
+            {"limit": options.limit, "out": str(out), "taken": datetime.date.today().isoformat()},
+            executor=executor,
+            on_state=Progress(),
+            return_tasks=[summary],
+        )
+    except RunInterrupted as interrupt:
+        reached = "; ".join(lines_of_maps(interrupt.state)) or "nothing was counted"
+        print(f"\nInterrupted: {reached}")
+        return 130
+    print("", *lines_of_maps(state), sep="\n")
+    for node, reached in state.result.items():
+        failed = [
+            f"{type(each).__name__}: {name}: {each.message}"
+            for name, each in runs_of(node.name, reached)
+            if each.is_failed() and not isinstance(each, TriggerFailed)  # that only follows
+        ]
+        print(*failed[:SHOWN], sep="\n", end="\n" if failed else "")
+        if len(failed) > SHOWN:
+            print(f"and {len(failed) - SHOWN} more of {node.name}")
+    told = state.result[summary]
+    print(f"\n{told.result if told.is_successful() else state.message}")
     return 0 if state.is_successful() else 1
 
 

@@ -1,15 +1,20 @@
 """The census of Python source: what it counts, what it makes of bad files, and that it runs."""
 
 import importlib
+import os
+import re
+import signal
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+
+from prefect_dask.engine.signals import FAIL
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -43,7 +48,7 @@ def census() -> Iterator[ModuleType]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(EXAMPLES))
         yield importlib.import_module("census")
-        for name in ("census", "census_report"):
+        for name in ("census", "census_report", "census_source"):
             sys.modules.pop(name, None)
 
 
@@ -67,10 +72,18 @@ def shelf(tmp_path: Path) -> Path:
     return folder
 
 
+def came_to(census: ModuleType, file: Any) -> Any:
+    """The result of the child that counts a file, also when it fails."""
+    try:
+        return census.count_file.run(file)
+    except FAIL as fail:
+        return fail.state.result
+
+
 def count(census: ModuleType, folder: Path) -> Any:
     """Take the census of a folder without a flow."""
-    batches = census.split_evenly.run([census.find_files.run(str(folder))], None)
-    return census.combine.run([census.read_batch.run(batch) for batch in batches if batch])
+    files = census.list_files.run([census.find_files.run(str(folder))], None)
+    return census.combine.run(files, [came_to(census, file) for file in files])
 
 
 def dump(database: Path) -> list[str]:
@@ -119,7 +132,6 @@ def test_each_bad_file_is_a_row_that_says_what_is_wrong(census, shelf):
         "codec.py": "encoding",
         "deep.py": "too deep",
     }
-    assert {row["kind"] for row in problems.values()} <= set(census.PROBLEMS)
     assert problems["codec.py"]["message"] == "unknown encoding: no-such-codec"
     assert "print" in problems["syntax.py"]["message"]
     assert all(row["message"] for row in problems.values())
@@ -136,9 +148,7 @@ def test_good_files_beside_bad_ones_are_counted(census, shelf):
 def test_a_file_that_is_gone_is_unreadable(census, tmp_path):
     gone = {"package": "gone", "version": "", "folder": str(tmp_path), "path": "gone.py"}
 
-    [problem] = census.read_batch.run([gone])["problem"]
-
-    assert (problem["kind"], problem["message"]) == ("unreadable", "No such file or directory")
+    assert came_to(census, gone) == {"kind": "unreadable", "message": "No such file or directory"}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux takes any bytes as a name")
@@ -182,27 +192,32 @@ def test_packages_and_total_are_sums_of_their_files(census, shelf):
     assert sum(row["problems"] for row in taken["package"]) == len(taken["problem"]) == 6
 
 
-def test_the_order_of_the_batches_does_not_matter(census, shelf):
-    found = census.find_files.run(str(shelf))
-    batches = [census.read_batch.run([file]) for file in found]
+def test_the_order_of_the_files_does_not_matter(census, shelf):
+    files = census.find_files.run(str(shelf))
+    came = [came_to(census, file) for file in files]
 
-    assert census.combine.run(batches) == census.combine.run(batches[::-1])
+    assert census.combine.run(files, came) == census.combine.run(files[::-1], came[::-1])
 
 
-def test_a_skipped_batch_is_nothing_and_a_lost_one_a_problem(census, shelf):
-    taken = census.combine.run([None, MemoryError("worker gone")])
+def test_a_child_that_crashed_is_a_file_that_was_lost(census, shelf):
+    [file, *_] = census.find_files.run(str(shelf))
 
+    taken = census.combine.run([file], [MemoryError("worker gone")])
+
+    [lost] = taken["problem"]
+    assert (lost["path"], lost["kind"], lost["message"]) == (file["path"], "lost", "worker gone")
     assert (taken["file"], taken["total"][0]["files"]) == ([], 0)
-    assert [(row["kind"], row["message"]) for row in taken["problem"]] == [("lost", "worker gone")]
 
 
-def test_a_limit_takes_so_many_files_and_every_batch_is_there(census, shelf):
+def test_a_limit_takes_so_many_files_also_when_a_folder_failed(census, shelf):
     found = census.find_files.run(str(shelf))
 
-    batches = census.split_evenly.run([found, FileNotFoundError("no such folder")], 5)
+    assert census.list_files.run([found, FileNotFoundError("no such folder")], None) == found
+    assert len(census.list_files.run([found, FileNotFoundError("no such folder")], 5)) == 5
 
-    assert len(batches) == census.BATCHES
-    assert sum(map(len, batches)) == 5
+
+def test_only_folders_that_are_there_are_looked_in(census):
+    assert all(Path(folder).is_dir() for folder in census.find_folders())
 
 
 def test_writing_again_gives_the_same_and_leaves_no_pieces(census, shelf, tmp_path):
@@ -241,7 +256,7 @@ def test_the_page_needs_nothing_from_elsewhere_and_escapes_what_it_shows(census,
 
 
 def test_a_census_of_nothing_can_be_drawn(census):
-    assert "</html>" in census.draw_page(census.combine.run([]), "2026-01-01")
+    assert "</html>" in census.draw_page(census.combine.run([], []), "2026-01-01")
 
 
 # ---------------------------------------------------------------- the flow
@@ -261,10 +276,11 @@ def test_every_executor_writes_what_a_plain_loop_counts(census, shelf, tmp_path,
     done = run_script("--executor", executor, "--workers", 2, "--folder", shelf, "--out", out)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Warning" not in done.stderr
+    assert "Warning" not in done.stderr and "Traceback" not in done.stderr
     assert "4 files of 8 packages hold 24 lines" in done.stdout
-    assert "Failed: no file is too deep: 1 of them; the first: deep.py" in done.stdout
-    assert "Failed: no file is encoding: 2 of them" in done.stdout
+    assert "count_file: 6 Failed, 4 Success" in done.stdout
+    assert "deep.py: too deep: " in done.stdout
+    assert "and 1 more of count_file" in done.stdout
     assert dump(out / "census.sqlite") == dump(Path(plain))
     assert sorted(path.name for path in out.iterdir()) == ["census.html", "census.sqlite"]
 
@@ -276,7 +292,8 @@ def test_a_missing_folder_fails_alone_and_the_others_are_counted(census, shelf, 
 
     said = capsys.readouterr().out
     assert code == 0, said
-    assert f"Failed: find in {tmp_path / 'missing'}: no such folder" in said
+    assert "find_files: 1 Failed, 1 Success" in said
+    assert f"Failed: find_files[1]: {tmp_path / 'missing'}: no such folder" in said
     assert "4 files of 8 packages" in said
 
 
@@ -287,7 +304,7 @@ def test_when_no_folder_is_there_the_flow_fails_and_says_so(census, tmp_path, ca
 
     said = capsys.readouterr().out
     assert code == 1, said
-    assert "Failed: find in" in said and "Nothing was counted" in said
+    assert "Failed: find_files[0]" in said and "Nothing was counted" in said
     assert not list(tmp_path.iterdir())
 
 
@@ -300,7 +317,7 @@ def test_folders_without_python_fail_the_flow_too(census, tmp_path, capsys):
 
     said = capsys.readouterr().out
     assert code == 1, said
-    assert "Failed: split_evenly: there is no .py file in them" in said
+    assert "Failed: list_files: there is no .py file in them" in said
 
 
 def test_tables_that_cannot_be_written_fail_the_flow_but_not_the_page(
@@ -319,14 +336,40 @@ def test_tables_that_cannot_be_written_fail_the_flow_but_not_the_page(
     assert (tmp_path / "census.html").exists()
 
 
-def test_progress_in_a_pipe_is_whole_lines_that_name_the_states(census, shelf, tmp_path, capsys):
-    progress = census.Progress(3)
+def test_progress_in_a_pipe_is_whole_lines_that_show_a_map_as_counts(census, capsys):
+    progress = census.Progress()
     progress.shown -= 5  # as if the last line were that old
 
-    class Record:
-        task_slug = task_name = "read"
-        map_index, state = -1, "Running"
+    def record(state: str, map_index: int, **details: int) -> SimpleNamespace:
+        return SimpleNamespace(task_name="read", map_index=map_index, state=state, details=details)
 
-    progress([Record])
+    progress([record("Running", 7), record("Mapped", -1, width=1_200), record("Failed", 3)])
 
-    assert capsys.readouterr().out.endswith("of 3 tasks 1 Running; read: Running\n")
+    assert capsys.readouterr().out.endswith("s  read: 1 Failed, 1,198 Pending, 1 Running\n")
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="no process groups to send Ctrl-C to")
+def test_ctrl_c_ends_the_census_with_a_line_that_says_how_far_it_came(tmp_path):
+    command = [sys.executable, "-u", str(EXAMPLES / "census.py"), "--out", str(tmp_path)]
+    program = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        start_new_session=True,
+    )
+    try:
+        assert any("count_file" in line for line in iter(program.stdout.readline, ""))
+        os.killpg(program.pid, signal.SIGINT)  # as a terminal does
+        out, err = program.communicate(timeout=30)
+    finally:
+        program.kill()
+        program.communicate()
+
+    assert program.returncode == 130
+    last = out.splitlines()[-1]
+    assert re.fullmatch(
+        r"Interrupted: find_files: .*; count_file: .*Pending, [0-9,]+ Success", last
+    )
+    assert "Traceback" not in err and "WARNING" not in err
+    assert not list(tmp_path.iterdir())
