@@ -114,12 +114,33 @@ def with_bag(n):
     return dask.bag.from_sequence(range(n), npartitions=4).map(lambda x: x + 1).sum().compute()
 
 
+@task
+def with_array(n):
+    import dask.array
+
+    return int(dask.array.arange(n, chunks=10).sum().compute())
+
+
+@task
+def with_dataframe(n):
+    import dask.dataframe
+    import pandas
+
+    frame = pandas.DataFrame({"kind": ["even", "odd"] * n, "value": range(2 * n)})
+    sums = dask.dataframe.from_pandas(frame, npartitions=3).groupby("kind")["value"].sum()
+    return {str(kind): int(each) for kind, each in sums.compute().items()}
+
+
 def test_dask_collections_are_computed_inside_tasks_on_the_same_thread(one_by_one):
     with Flow("collections") as flow:
         with_delayed(5)
         with_bag(10)
+        with_array(100)
+        with_dataframe(3)
 
     state = flow.run(executor=DaskExecutor(address=one_by_one))
 
     assert state.is_successful(), [s.message for s in state.result.values()]
     assert (result(state, "with_delayed"), result(state, "with_bag")) == (30, 55)
+    assert result(state, "with_array") == sum(range(100))
+    assert result(state, "with_dataframe") == {"even": 6, "odd": 9}
