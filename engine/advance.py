@@ -73,7 +73,7 @@ class Book:
 
     def task_states(self) -> list[State]:
         """The state of each task; those of mapped ones hold the children's."""
-        return [runs.states[0] for runs in self.runs]
+        return [self._task_state(runs) for runs in self.runs]
 
     def node_id(self, index: int, map_index: int = -1) -> NodeId:
         """The latest execution of a task run."""
@@ -431,6 +431,14 @@ class Book:
                     yield below, other
 
     # ---- inside
+
+    @staticmethod
+    def _task_state(runs: TaskRuns) -> State:
+        state, children = runs.states[0], runs.states[1:]
+        if isinstance(state, Mapped) or all(type(child) is Pending for child in children):
+            return state
+        # A run that ended in the middle: children whose number was known beforehand may be ahead of the parent.
+        return Mapped("Some children have begun.", map_states=children, context=state.context)
 
     def _grow(self, index: int, width: int, lengths: Mapping[int, list[int]] | None = None) -> None:
         runs = self.runs[index]

@@ -166,8 +166,9 @@ def mask_record(record: logging.LogRecord) -> None:
     try:
         message = record.getMessage()
         tells = any(masked(text) != text for text in (message, repr(record.args)))
-    except Exception:  # the user's arguments do not fit; logging itself would print them
-        message, tells = f"{record.msg} (its arguments do not fit)", True
+    except Exception as error:  # the user's arguments do not fit; logging itself would print them
+        message = f"{record.msg} (its arguments do not fit: {type(error).__name__})"
+        tells = True
     if tells:
         record.msg, record.args = masked(message), ()
     if record.exc_info and not record.exc_text:

@@ -404,7 +404,7 @@ def test_a_log_line_whose_arguments_do_not_fit_tells_nothing(capsys):
     secrets.remember(PASSWORD)
     record = logging.LogRecord("x", 20, "", 0, "%d of %s", (PASSWORD,), None)
     secrets.mask_record(record)
-    assert record.getMessage() == "%d of %s (its arguments do not fit)"
+    assert record.getMessage() == "%d of %s (its arguments do not fit: TypeError)"
 
 
 def test_a_secret_is_written_nowhere_whatever_flow_and_configuration_say(tmp_path, monkeypatch):
