@@ -78,7 +78,8 @@ class TaskRunner:
         #: What `run` wants to see of the tasks above, in that order.
         self.views = tuple(dict.fromkeys(View.of(edge) for edge in edges))
         #: Each edge, and which of the views it looks through.
-        self.looks = tuple((edge, self.views.index(View.of(edge))) for edge in edges)
+        numbers = {view: number for number, view in enumerate(self.views)}
+        self.looks = tuple((edge, numbers[View.of(edge)]) for edge in edges)
         self.is_mapped = any(edge.mapped for edge in edges)
         self.mapped_above = mapped_above
         self.tags = sorted(node.label.tags)
