@@ -221,9 +221,11 @@ class Attempt:
 
     def check_start_time(self) -> None:
         """What is not due yet waits, and holds nothing while it does."""
-        # `Resume` was told to go on, whatever its time.
+        # `Resume` was told to go on, whatever its time. A later execution was handed over because its time had
+        # come; the state it goes on from may have been made anew since, by Dask, after its worker died.
         if (
-            isinstance(self.state, Scheduled)
+            self.node_id[2] == 1
+            and isinstance(self.state, Scheduled)
             and not isinstance(self.state, Resume)
             and clock.to_seconds(self.state.start_time) > self.as_of
         ):
