@@ -6,26 +6,26 @@ A node is as small as it can be: a function known to every worker, numbers, and 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from operator import getitem
+import pickle
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 import cloudpickle
-from dask._expr import LLGExpr
-from dask._task_spec import DataNode, List, Task, TaskRef
+from dask._expr import Expr
+from dask._task_spec import DataNode, Task, TaskRef
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from .graph import FlowGraph
-from .hand_over import Given, HandOver, Source, Whole
-from .node import RunPackage, run_alone, run_batch, run_node
+from .group_run import Look, Member, packed, run_group
+from .grouping import Chain
+from .hand_over import Given, Source, Whole
+from .node import RunPackage, run_alone
 from .stream import NodeId
+from .worker_resources import worker_resources
 
-#: A key of ours: (task name-token, task, map index, generation); of a batch, with the number of its nodes.
+#: A key of ours: (task name-token, task, map index, generation, number of the node among those that share it).
 DaskKey: TypeAlias = tuple[str | int, ...]
-
-#: The tag by which a task asks for a worker resource.
-RESOURCE_TAG = re.compile(r"^dask-resource:(?P<name>[^=]+)=(?P<amount>[0-9.]+)$")
 
 
 class Keys:
@@ -40,152 +40,169 @@ class Keys:
         self.token = token
         self._prefixes = [f"{node.label.name}-{token}" for node in graph.nodes]
 
-    def of(self, node: NodeId) -> DaskKey:
-        """The key of a node."""
-        return (self._prefixes[node[0]], *node)
-
-    def of_batch(self, first: NodeId, count: int) -> DaskKey:
-        """The key of a batch that begins with a node."""
-        return (*self.of(first), count)
+    def of(self, node: NodeId, number: int = 0) -> DaskKey:
+        """The key of a Dask node by the first task run in it; `number` tells it from others that begin so."""
+        return (self._prefixes[node[0]], *node, number)
 
     def is_ours(self, key: object) -> bool:
         """Whether a key belongs to this run."""
         return (
             isinstance(key, (tuple, list))
-            and len(key) in (4, 5)
+            and len(key) == 5
             and isinstance(key[0], str)
             and key[0].endswith(self.token)
         )
 
 
 class Place(NamedTuple):
-    """Where a node's state lies: under a key, and in a batch at a position of its value."""
+    """Where the state of a task run lies: under a key, at a position of its value."""
 
     key: DaskKey
-    position: int | None = None
+    position: int
 
 
-def compile_nodes(
-    groups: Iterable[Sequence[HandOver]], keys: Keys, places: Mapping[NodeId, Place]
-) -> tuple[dict[DaskKey, Task | DataNode], dict[NodeId, Place]]:
-    """The Dask graph of hand-overs; keys of nodes handed over before are referred to, not repeated.
+class Row(NamedTuple):
+    """A Dask node as it travels to the scheduler."""
 
-    States from outside the run become a data node each, however many nodes take them.
+    key: DaskKey
+    as_of: float
+    members: Sequence[Member] | bytes
+    ends: tuple[int, ...]
+    arguments: tuple[DaskKey, ...]
+
+
+@dataclass
+class Compiled:
+    """Hand-overs as nodes of a Dask graph.
+
+    Attributes:
+        rows: The nodes.
+        given: States from outside the run, by key, as pickles: the scheduler opens the graph, and has no
+            business with users' objects.
+        places: Where the state of each task run will lie.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    given: dict[DaskKey, bytes] = field(default_factory=dict)
+    places: dict[NodeId, Place] = field(default_factory=dict)
+
+
+def compile_groups(
+    groups: Iterable[Sequence[Chain]],
+    keys: Keys,
+    places: Mapping[NodeId, Place],
+    numbers: Iterator[int],
+) -> Compiled:
+    """The Dask graph of hand-overs; nodes handed over before are referred to, not repeated.
 
     Args:
-        groups: The hand-overs, as they share Dask nodes.
+        groups: The hand-overs, as they share Dask nodes; none needs a later one.
         keys: The keys of the run.
         places: Where the states of nodes handed over before lie.
-
-    Returns:
-        The graph, and where the states of these hand-overs will lie.
+        numbers: A number not used in this run for each node that begins as another one did, or carries several.
     """
-    dsk: dict[DaskKey, Task | DataNode] = {}
-    new = {item.node: place for group in groups for item, place in _places(group, keys)}
-
-    def place_of(source: Source) -> Place:
-        if not isinstance(source, Given):
-            return new[source] if source in new else places[source]
-        key = keys.of(source.node)
-        if key not in dsk:
-            # As bytes: the scheduler opens the graph, and has no business with users' objects.
-            dsk[key] = DataNode(key, cloudpickle.dumps(source.state))
-        return Place(key)
-
-    def refer(source: Source | Whole) -> Any:
-        if isinstance(source, Whole):
-            return List(refer(source.parent), List(*[refer(child) for child in source.children]))
-        key, position = place_of(source)
-        return TaskRef(key) if position is None else Task(None, getitem, TaskRef(key), position)
-
+    compiled = Compiled()
     for group in groups:
-        key = new[group[0].node].key
-        if len(group) > 1:
-            dsk[key] = _batch_node(key, group, keys.token, place_of, refer)
-            continue
-        (item,) = group
-        start = None if item.start is None else refer(item.start)
-        upstream = [refer(source) for source in item.upstream]
-        dsk[key] = Task(
-            key, run_node, keys.token, *item.node, item.as_of, start, item.picks, *upstream
-        )
-    return dsk, new
+        items = [item for chain in group for item in chain.items]
+        first = items[0].node
+        is_first = len(items) == 1 and first not in places
+        key = keys.of(first, 0 if is_first else next(numbers))
+        node = _NodeCompiler(keys, compiled, places, {item.node: i for i, item in enumerate(items)})
+        members = [
+            Member(
+                item.node,
+                None if item.start is None else node.look(item.start),
+                [node.look_at(source) for source in item.upstream],
+                item.picks,
+            )
+            for item in items
+        ]
+        ends: list[int] = []
+        for chain in group:
+            ends.append((ends[-1] if ends else 0) + len(chain.items))
+        compiled.places.update((item.node, Place(key, i)) for i, item in enumerate(items))
+        as_of = max(item.as_of for item in items)
+        compiled.rows.append(Row(key, as_of, packed(members), tuple(ends), tuple(node.arguments)))
+    return compiled
 
 
-def _places(group: Sequence[HandOver], keys: Keys) -> Iterator[tuple[HandOver, Place]]:
-    if len(group) == 1:
-        yield group[0], Place(keys.of(group[0].node))
-    else:
-        key = keys.of_batch(group[0].node, len(group))
-        for position, item in enumerate(group):
-            yield item, Place(key, position)
+class _NodeCompiler:
+    """One node: what several of its task runs look at is an argument once."""
+
+    def __init__(
+        self,
+        keys: Keys,
+        compiled: Compiled,
+        places: Mapping[NodeId, Place],
+        own: Mapping[NodeId, int],
+    ) -> None:
+        self._keys, self._compiled, self._places, self._own = keys, compiled, places, own
+        self.arguments: dict[DaskKey, int] = {}
+        self._wholes: dict[int, list[Any]] = {}
+
+    def look_at(self, source: Source | Whole) -> Look | list[Any]:
+        """Where a task run finds a state, or that of a mapped task with its children."""
+        if not isinstance(source, Whole):
+            return self.look(source)
+        whole = self._wholes.get(id(source))
+        if whole is None:
+            children = [self.look(child) for child in source.children]
+            whole = self._wholes[id(source)] = [self.look(source.parent), children]
+        return whole
+
+    def look(self, source: Source) -> Look:
+        """Where a task run finds a state."""
+        if isinstance(source, Given):
+            key = self._keys.of(source.node)
+            if key not in self._compiled.given:
+                self._compiled.given[key] = cloudpickle.dumps(source.state)
+            return self._argument(key)
+        own = self._own.get(source)
+        if own is not None:
+            return (-1, own)
+        place = self._compiled.places.get(source) or self._places[source]
+        return (self._argument(place.key), place.position)
+
+    def _argument(self, key: DaskKey) -> int:
+        return self.arguments.setdefault(key, len(self.arguments))
 
 
-def _batch_node(
-    key: DaskKey,
-    group: Sequence[HandOver],
-    token: str,
-    place_of: Callable[[Source], Place],
-    refer: Callable[[Source | Whole], Any],
-) -> Task:
-    """One node for several hand-overs; what several of them look at is an argument once."""
-    arguments: dict[Any, int] = {}
-    references: list[Any] = []
-    members = []
-    for item in group:
-        looks = []
-        for source in item.upstream:
-            if isinstance(source, Whole):
-                what: Any = id(source)
-                place = None
-            else:
-                place = place_of(source)
-                what = place.key
-            if what not in arguments:
-                arguments[what] = len(arguments)
-                references.append(refer(source) if place is None else TaskRef(place.key))
-            looks.append((arguments[what], None if place is None else place.position))
-        members.append((item.node, item.picks, tuple(looks)))
-    return Task(key, run_batch, token, group[0].as_of, tuple(members), *references)
+class NodesExpr(Expr):
+    """A Dask graph of ours as the client sends it: a pickle that becomes tasks where the scheduler opens it."""
 
-
-def worker_resources(tags: Iterable[str]) -> dict[str, float]:
-    """What a task asks of a worker by its tags.
-
-    >>> worker_resources(["nightly", "dask-resource:GPU=1"])
-    {'GPU': 1.0}
-    """
-    found = (RESOURCE_TAG.match(tag) for tag in tags)
-    return {match["name"]: float(match["amount"]) for match in found if match}
-
-
-class NodesExpr(LLGExpr):
-    """A Dask graph whose nodes ask for worker resources, each for its own."""
-
-    _parameters = ["dsk", "resources"]  # noqa: RUF012  # the form of dask._expr
+    _parameters = ["nodes", "resources"]  # noqa: RUF012  # the form of dask._expr
 
     def __dask_annotations__(self) -> dict[str, dict[DaskKey, Any]]:
         operand: Any = self.operand  # dask._expr has no types
         resources: dict[DaskKey, Any] = operand("resources")
-        return {"resources": resources}
+        return {"resources": resources} if resources else {}
+
+    def _layer(self) -> dict[DaskKey, Task | DataNode]:
+        operand: Any = self.operand
+        # From the client whose functions this cluster runs anyway.
+        token, rows, given = pickle.loads(operand("nodes"))
+        dsk: dict[DaskKey, Task | DataNode] = {
+            key: DataNode(key, state) for key, state in given.items()
+        }
+        for key, as_of, members, ends, arguments in rows:
+            above = [TaskRef(argument) for argument in arguments]
+            dsk[key] = Task(key, run_group, token, as_of, members, ends, *above)
+        return dsk
 
 
-def as_expression(
-    dsk: Mapping[DaskKey, Task | DataNode], graph: FlowGraph
-) -> dict[DaskKey, Task | DataNode] | NodesExpr:
-    """The graph in the form that a Dask client takes, with what its nodes ask of workers."""
+def as_expression(compiled: Compiled, token: str, graph: FlowGraph) -> NodesExpr:
+    """The nodes in the form that a Dask client takes, with what they ask of workers."""
     by_task: dict[int, dict[str, float]] = {}
     resources = {}
-    for key, node in dsk.items():
-        task = int(key[1])
+    for row in compiled.rows:
+        task = int(row.key[1])
         if task not in by_task:
             by_task[task] = worker_resources(graph.nodes[task].label.tags)
-        if by_task[task] and isinstance(node, Task):
-            resources[key] = by_task[task]
-    if not resources:
-        return dict(dsk)
+        if by_task[task]:
+            resources[row.key] = by_task[task]
+    nodes = pickle.dumps((token, [tuple(row) for row in compiled.rows], compiled.given))
     make: Any = NodesExpr  # dask._expr has no types
-    expression: NodesExpr = make(dict(dsk), resources)
+    expression: NodesExpr = make(nodes, resources)
     return expression
 
 

@@ -1,46 +1,205 @@
-"""Which task runs share a Dask node (DESIGN D11): the children of a map that was told to run in batches."""
+"""Which task runs share a Dask node (DESIGN D11): what to fuse, what is of one kind, and how many go together.
+
+Hand-overs that can only run one after the other are a *chain*; a node carries one chain, or several short ones of
+one kind. Pure: no I/O, no clock.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any, Literal, TypeAlias
 
 from .graph import FlowGraph
 from .hand_over import HandOver
+from .stream import NodeId
+from .worker_resources import worker_resources
+
+#: When task runs share nodes: "auto" goes by what they are seen to take, "never" gives each its own unless a
+#: `batch=` was asked for, "always" fuses and batches whatever may be, by `ALWAYS_SIZE`.
+Grouping: TypeAlias = Literal["auto", "never", "always"]
+
+#: Chains a node where grouping is forced: small, so that a short flow has several nodes of several.
+ALWAYS_SIZE = 3
+
+#: What a node should take at least, seconds: ten times what Dask takes to hand one over and hear of its end
+#: (5.8 ms a link of a chain).
+NODE_SECONDS = 0.05
+
+#: Into how many nodes a thread's share is cut at least, so that threads end together.
+NODES_PER_THREAD = 4
+
+#: What the engine takes for a task run in a node, seconds, to be added to what the run itself takes.
+RUN_SECONDS = 30e-6
 
 
-def group(plan: Sequence[HandOver], graph: FlowGraph) -> list[tuple[HandOver, ...]]:
-    """Hand-overs as they share nodes.
+@dataclass(slots=True, eq=False)
+class Chain:
+    """Hand-overs of which each waits for the one before, and nothing else for that.
 
-    Children of a map with `batch=n` share a node by n, in order. What is not handed over for the first time runs
-    alone: a retry must not wait for its siblings, nor a batch die twice of the same child.
+    Attributes:
+        items: In order, at least one.
+        needs: The nodes outside the chain whose values it takes, and that are not there yet.
+        rank: That of its first task; chains of one rank never wait for each other.
+        kind: What its tasks are, in order; chains of equal kind may share a node. None: it runs alone.
+        missing: How many of `needs` Dask does not know yet.
+    """
+
+    items: list[HandOver]
+    needs: set[NodeId]
+    rank: int
+    kind: tuple[Any, ...] | None
+    missing: int = 0
+
+
+class Kinds:
+    """What the tasks of a flow are, as far as it matters to grouping.
 
     Args:
-        plan: In the order of `Book.take_…`: by task, then by map index.
         graph: The flow.
+        grouping: When task runs share nodes.
+    """
+
+    def __init__(self, graph: FlowGraph, grouping: Grouping = "auto") -> None:
+        self.grouping = grouping
+        self.ranks = _ranks(graph)
+        #: A number for each function that tasks run, and each place where it may run.
+        self.kinds = [kind_of(node.task) for node in graph.nodes]
+        self.places = [
+            (tuple(sorted(worker_resources(node.label.tags).items())), _isolation(node.task))
+            for node in graph.nodes
+        ]
+        self.batch = [node.task.batch for node in graph.nodes]
+        self.is_mapped = graph.is_mapped
+
+    def chains(
+        self,
+        plan: Sequence[HandOver],
+        is_done: Callable[[NodeId], bool],
+        alone: Collection[tuple[int, int]] = (),
+    ) -> list[Chain]:
+        """Hand-overs, fused where nothing can run beside them.
+
+        Args:
+            plan: In topological order.
+            is_done: Whether a node's value is there.
+            alone: Task runs that must share a node with none.
+
+        Returns:
+            Each hand-over in one chain; chains in the order of their first ones.
+        """
+        needs = [[node for node in item.needs() if not is_done(node)] for item in plan]
+        users = Counter(node for nodes in needs for node in set(nodes)) if self.fuses else None
+        last: dict[NodeId, Chain] = {}
+        chains: list[Chain] = []
+        for item, open_needs in zip(plan, needs, strict=True):
+            is_alone = item.node[:2] in alone
+            chain = None
+            if users is not None and not is_alone:
+                chain = self._chain_before(item, open_needs, last, users)
+            if chain is None:
+                kind = None if is_alone else self._kind_of(item)
+                chain = Chain([item], set(open_needs), self.ranks[item.node[0]], kind and (kind,))
+                chains.append(chain)
+            else:
+                del last[chain.items[-1].node]
+                chain.items.append(item)
+                kind = self._kind_of(item)
+                chain.kind = None if chain.kind is None or kind is None else (*chain.kind, kind)
+            if not is_alone:
+                last[item.node] = chain
+        return chains
+
+    @property
+    def fuses(self) -> bool:
+        """Whether what can only run one after the other shares a node."""
+        return self.grouping != "never"
+
+    def _chain_before(
+        self,
+        item: HandOver,
+        open_needs: Sequence[NodeId],
+        last: dict[NodeId, Chain],
+        users: Counter[NodeId],
+    ) -> Chain | None:
+        """The chain that a hand-over goes on: it alone waits for its end, and for nothing else than that does."""
+        for node in open_needs:
+            chain = last.get(node)
+            if (
+                chain is not None
+                and users[node] == 1
+                and self.places[item.node[0]] == self.places[node[0]]
+                and all(other == node or other in chain.needs for other in open_needs)
+            ):
+                return chain
+        return None
+
+    def of(self, node: NodeId) -> Any:
+        """What a task run is; None for the parent of a map, which is one of its kind."""
+        task, map_index, _ = node
+        if map_index < 0 and self.is_mapped[task]:
+            return None
+        return (self.kinds[task], self.places[task])
+
+    def _kind_of(self, item: HandOver) -> Any:
+        # What goes on must not wait for others, nor they for it.
+        return None if item.start is not None else self.of(item.node)
+
+    def fixed_size(self, chain: Chain) -> int | None:
+        """How many chains like this one share a node where that does not depend on how long they take."""
+        asked = [
+            batch
+            for item in chain.items
+            if item.node[1] >= 0 or not self.is_mapped[item.node[0]]
+            if (batch := self.batch[item.node[0]])
+        ]
+        if asked:
+            return min(asked)
+        if self.grouping == "auto":
+            return None
+        return 1 if self.grouping == "never" else ALWAYS_SIZE
+
+
+def batch_size(seconds: float, count: int, threads: int) -> int:
+    """How many chains share a node.
+
+    Args:
+        seconds: What one takes, > 0.
+        count: How many there are to be handed over.
+        threads: How many can run at a time, >= 1.
 
     Returns:
-        The same hand-overs in the same order, each in one group; no group is empty.
+        So many that a node takes `NODE_SECONDS`, yet leaves each thread `NODES_PER_THREAD` nodes; 1 where one
+        chain takes that long by itself.
+
+    >>> batch_size(0.0001, 10_000, threads=2), batch_size(0.0001, 800, threads=2), batch_size(60, 100, threads=2)
+    (500, 100, 1)
     """
-    groups: list[tuple[HandOver, ...]] = []
-    open_group: list[HandOver] = []
-    for item in plan:
-        size = _batch_size(item, graph)
-        if open_group and (
-            size == 1 or open_group[0].node[0] != item.node[0] or len(open_group) == size
-        ):
-            groups.append(tuple(open_group))
-            open_group = []
-        if size == 1:
-            groups.append((item,))
-        else:
-            open_group.append(item)
-    if open_group:
-        groups.append(tuple(open_group))
-    return groups
+    return max(1, min(ceil(NODE_SECONDS / seconds), ceil(count / (NODES_PER_THREAD * threads))))
 
 
-def _batch_size(item: HandOver, graph: FlowGraph) -> int:
-    task, map_index, generation = item.node
-    if map_index < 0 or generation > 1 or item.start is not None:
-        return 1
-    return graph.nodes[task].task.batch or 1
+def _ranks(graph: FlowGraph) -> list[int]:
+    """How many tasks stand above each, along the longest way."""
+    ranks: list[int] = []
+    for views in graph.views:
+        ranks.append(1 + max((ranks[view.upstream] for view in views), default=-1))
+    return ranks
+
+
+def kind_of(task: Any) -> tuple[Any, ...]:
+    """What tells tasks of one kind from others: where the function stands that they run."""
+    run = getattr(task, "run", None)
+    function = getattr(run, "__func__", run)
+    code = getattr(function, "__code__", None)
+    where = () if code is None else (code.co_filename, code.co_firstlineno)
+    return (
+        getattr(function, "__module__", ""),
+        getattr(function, "__qualname__", type(task).__qualname__),
+        *where,
+    )
+
+
+def _isolation(task: Any) -> Any:
+    return getattr(task, "isolation", None)

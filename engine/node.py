@@ -8,22 +8,35 @@ from __future__ import annotations
 
 import logging
 import pickle
+import threading
 import uuid
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeVar
 
 from . import clock, failures
 from .context import RunInfo
 from .errors import PrefectDaskError, TaskNotPicklable
 from .graph import FlowGraph
+from .grouping import kind_of
 from .logs import LogLine, RecordForwarder, get_logger, tag_records
 from .state import Mapped, Retrying, State
-from .stream import LineLogged, NodeId, Report, StateChange
+from .stream import LineLogged, NodeId, NotBegun, Report, StateChange
 from .task_runner import TaskRunner
 from .timeouts import Stoppable
 from .widths import Pick, what_child_sees
+
+#: How many runners travel in one pickle at most. What they share, above all code that has no module to be
+#: imported from, is in it once; and it is opened as a whole.
+PARCEL_SIZE = 200
+
+
+class Parcel(NamedTuple):
+    """The runners of tasks of one kind, as a pickle of their list."""
+
+    tasks: tuple[int, ...]
+    pickled: bytes
 
 
 class RunPackage:
@@ -48,52 +61,95 @@ class RunPackage:
             for i, node in enumerate(graph.nodes)
         ]
 
-    def dumps(self) -> list[bytes]:
-        """The runners as one pickle each, to be sent to other processes once.
+    def dumps(self) -> list[Parcel]:
+        """The runners as pickles, to be sent to other processes once.
 
         Raises:
             TaskNotPicklable: A task holds what cannot be pickled.
         """
+        kinds: dict[Any, list[int]] = {}
+        for index, node in enumerate(self.graph.nodes):
+            kinds.setdefault(kind_of(node.task), []).append(index)
+        return [
+            Parcel(part, self._dumps([self.runners[index] for index in part]))
+            for indices in kinds.values()
+            for start in range(0, len(indices), PARCEL_SIZE)
+            if (part := tuple(indices[start : start + PARCEL_SIZE]))
+        ]
+
+    def _dumps(self, runners: Sequence[TaskRunner]) -> bytes:
         import cloudpickle
 
-        blobs = []
-        for runner in self.runners:
-            try:
-                blobs.append(cloudpickle.dumps(runner))
-            except Exception as error:  # the user's objects are asked here
-                raise TaskNotPicklable(runner.node.label.name, failures.text_of(error)) from error
-        return blobs
+        try:
+            data: bytes = cloudpickle.dumps(runners)
+        except Exception as error:  # the user's objects are asked here
+            if len(runners) == 1:
+                name = runners[0].node.label.name
+                raise TaskNotPicklable(name, failures.text_of(error)) from error
+            for runner in runners:
+                self._dumps([runner])
+            raise
+        return data
+
+
+class Cutting(NamedTuple):
+    """How a node that takes long hands back what has not begun.
+
+    Attributes:
+        tell: Takes the word of that.
+        call_later: Calls a function once after so many seconds, in another thread than that of a node.
+    """
+
+    tell: Callable[[NotBegun], None]
+    call_later: Callable[[float, Callable[[], None]], None]
 
 
 class HostedRun:
     """A flow run as one process knows it.
 
     Args:
-        runners: A runner a task, or its pickle, which is opened when the task first runs here.
+        runners: A runner a task, or parcels of them, which are opened when one of their tasks first runs here.
         report: Is told each change of state and each line that a task logs.
         worker: The name of this place, for the records.
         leaves_process: Whether results must be able to travel to other processes.
+        cutting: By which a node that takes long hands back what has not begun; None where it runs it all.
     """
 
     def __init__(
         self,
-        runners: Sequence[TaskRunner | bytes],
+        runners: Sequence[TaskRunner | Parcel],
         report: Report,
         *,
         worker: str = "",
         leaves_process: bool = False,
+        cutting: Cutting | None = None,
     ) -> None:
-        self._runners = list(runners)
+        self._runners: dict[int, TaskRunner | Parcel] = {}
+        for number, each in enumerate(runners):
+            if isinstance(each, TaskRunner):
+                self._runners[number] = each
+            else:
+                self._runners.update(dict.fromkeys(each.tasks, each))
+        self._opening = threading.Lock()
+        self.cutting = cutting
         self.report, self.worker, self.leaves_process = report, worker, leaves_process
-        self._calls: dict[Stoppable[State], None] = {}
+        self._calls: dict[Stoppable[Any], None] = {}
         self._is_stopped = False
 
     def runner(self, index: int) -> TaskRunner:
         """The runner of a task."""
         runner = self._runners[index]
-        if isinstance(runner, bytes):
-            # From the client that submitted the graph whose functions this process runs anyway.
-            runner = self._runners[index] = pickle.loads(runner)
+        return self._open(index) if isinstance(runner, Parcel) else runner
+
+    def _open(self, index: int) -> TaskRunner:
+        with self._opening:
+            parcel = self._runners[index]
+            if isinstance(parcel, Parcel):
+                # From the client that submitted the graph whose functions this process runs anyway.
+                runners = pickle.loads(parcel.pickled)
+                self._runners.update(zip(parcel.tasks, runners, strict=True))
+            runner = self._runners[index]
+        assert isinstance(runner, TaskRunner)
         return runner
 
     def run(
@@ -133,7 +189,15 @@ class HostedRun:
         Raises:
             BodyStopped: It was stopped.
         """
-        call = Stoppable(partial(self.run, node, start, as_of, upstream, picks))
+        return self.stoppably(partial(self.run, node, start, as_of, upstream, picks))
+
+    def stoppably(self, function: Callable[[], T]) -> T:
+        """Call a function such that `stop` can end it.
+
+        Raises:
+            BodyStopped: It was stopped.
+        """
+        call = Stoppable(function)
         self._calls[call] = None
         if self._is_stopped:
             call.stop()
@@ -149,6 +213,8 @@ class HostedRun:
         for call in list(self._calls):
             call.stop()
 
+
+T = TypeVar("T")
 
 #: The runs that this process hosts, by token.
 _hosted: dict[str, HostedRun] = {}
@@ -220,70 +286,6 @@ def _forward_to() -> tuple[Callable[[LogLine], None], int, int] | None:
     return (lambda line: run.report(LineLogged(line, run.worker))), task, map_index
 
 
-#: A node of a batch: which it is, what it picks, and where it looks: which argument, and which item of that.
-Member: TypeAlias = "tuple[NodeId, Sequence[Pick] | None, Sequence[tuple[int, int | None]]]"
-
-#: A state as it comes to a node: here, as a pickle, or a parent with its children.
-Sent: TypeAlias = "State | bytes | list[Any]"
-
-
-def run_node(
-    token: str,
-    task: int,
-    map_index: int,
-    generation: int,
-    as_of: float,
-    start: State | bytes | None,
-    picks: Sequence[Pick] | None,
-    *upstream: Sent,
-) -> State:
-    """The function of each node of a Dask graph; its value is the state, with the result.
-
-    States from outside the run come as pickles, a mapped state as its own and those of its children.
-
-    Raises:
-        RunNotHosted: The run was not brought to this process, or is over.
-        BodyStopped: The run was ended.
-    """
-    run = _hosted.get(token)
-    if run is None:
-        raise RunNotHosted(token)
-    states = [opened_whole(state) for state in upstream]
-    return run.run_stoppable(
-        (task, map_index, generation),
-        None if start is None else _opened(start),
-        as_of,
-        states,
-        picks,
-    )
-
-
-def run_batch(token: str, as_of: float, members: Sequence[Member], *arguments: Any) -> list[State]:
-    """The function of a node that carries several task runs, one after the other; its value is their states.
-
-    Raises:
-        RunNotHosted: The run was not brought to this process, or is over.
-        BodyStopped: The run was ended.
-    """
-    run = _hosted.get(token)
-    if run is None:
-        raise RunNotHosted(token)
-    # Opened once, however many look at them.
-    single: dict[int, State] = {}
-    states = []
-    for node, picks, looks in members:
-        upstream: list[State] = []
-        for argument, item in looks:
-            if item is not None:
-                upstream.append(arguments[argument][item])
-            else:
-                if argument not in single:
-                    single[argument] = opened_whole(arguments[argument])
-                upstream.append(single[argument])
-        states.append(run.run_stoppable(node, None, as_of, upstream, picks))
-    return states
-
-
 def run_alone(runner: TaskRunner, index: int, *upstream: State) -> State:
     """The function of a node in a graph that nobody coordinates: waits out its own retries, runs its children."""
     state = _run_to_the_end(runner, (index, -1), upstream)
@@ -317,14 +319,6 @@ def _tell_nobody(_: StateChange | LineLogged) -> None:
     pass
 
 
-def opened_whole(sent: Sent) -> State:
-    """A state as a task run looks at it."""
-    if not isinstance(sent, list):
-        return _opened(sent)
-    parent, children = sent
-    return whole_state(_opened(parent), [_opened(child) for child in children])
-
-
 def whole_state(parent: State, children: Sequence[State]) -> State:
     """A mapped state with its children; the parent's own where it did not become one."""
     if not isinstance(parent, Mapped):
@@ -332,10 +326,11 @@ def whole_state(parent: State, children: Sequence[State]) -> State:
     return Mapped(parent.message, map_states=children, context=parent.context)
 
 
-def _opened(state: State | bytes) -> State:
+def opened(state: State | bytes) -> State:
+    """A state as it comes to a node: as it is, or as a pickle where it is from outside the run."""
     # Pickled by the client that submitted the graph.
-    opened: State = pickle.loads(state) if isinstance(state, bytes) else state
-    return opened
+    whole: State = pickle.loads(state) if isinstance(state, bytes) else state
+    return whole
 
 
 class RunNotHosted(PrefectDaskError, RuntimeError):

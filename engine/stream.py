@@ -48,6 +48,13 @@ class LineLogged(NamedTuple):
     worker: str
 
 
+class NotBegun(NamedTuple):
+    """A node of the Dask graph was cut: these of its task runs have not begun, and another one has to run them."""
+
+    nodes: tuple[NodeId, ...]
+    worker: str
+
+
 class AttemptLost(NamedTuple):
     """A worker died that held this node; it is handed to another one."""
 
@@ -73,15 +80,18 @@ class NodeCrashed(NamedTuple):
 
 
 Event: TypeAlias = StateChange | LineLogged | AttemptLost | HandedBack | NodeCrashed
+
+#: What is told where task runs run.
+Told: TypeAlias = StateChange | LineLogged | NotBegun
 Report: TypeAlias = Callable[[StateChange | LineLogged], None]
 
 
 # ---- between processes
 
-_STATE, _LINE = 0, 1
+_STATE, _LINE, _NOT_BEGUN = 0, 1, 2
 
 
-def encode_batch(records: Iterable[StateChange | LineLogged]) -> bytes:
+def encode_batch(records: Iterable[Told]) -> bytes:
     """Records as one msgpack list, results left out."""
     import msgpack
 
@@ -100,17 +110,19 @@ def encode_batch(records: Iterable[StateChange | LineLogged]) -> bytes:
             ]
             details = details_of(state)
             rows.append([*row, details] if details else row)
+        elif isinstance(record, NotBegun):
+            rows.append([_NOT_BEGUN, record.nodes])
         else:
             rows.append([_LINE, record.line.to_list()])
     data: bytes = msgpack.packb(rows, unicode_errors="surrogatepass")
     return data
 
 
-def decode_batch(batch: bytes, worker: str) -> list[StateChange | LineLogged]:
+def decode_batch(batch: bytes, worker: str) -> list[Told]:
     """What `encode_batch` made; the states have no result yet."""
     import msgpack
 
-    records: list[StateChange | LineLogged] = []
+    records: list[Told] = []
     for row in msgpack.unpackb(
         batch, use_list=False, strict_map_key=False, unicode_errors="surrogatepass"
     ):
@@ -118,6 +130,8 @@ def decode_batch(batch: bytes, worker: str) -> list[StateChange | LineLogged]:
             _, node, attempt, is_over, kind, time, message, *rest = row
             state = _bare_state(kind, message, time, rest[0] if rest else {})
             records.append(StateChange(node, attempt, state, is_over, worker))
+        elif row[0] == _NOT_BEGUN:
+            records.append(NotBegun(row[1], worker))
         else:
             records.append(LineLogged(LogLine.from_list(row[1]), worker))
     return records
@@ -185,14 +199,14 @@ class Batcher:
         call_later: Callable[[float, Callable[[], None]], None],
     ) -> None:
         self._send, self._call_later = send, call_later
-        self._records: list[StateChange | LineLogged] = []
+        self._records: list[Told] = []
         self._number = 0
         self._is_flush_due = False
         self._lock = threading.Lock()
         # Held while a batch is numbered and sent, so that batches leave in the order of their numbers.
         self._send_lock = threading.Lock()
 
-    def __call__(self, record: StateChange | LineLogged) -> None:
+    def __call__(self, record: Told) -> None:
         with self._lock:
             self._records.append(record)
             must_schedule = not self._is_flush_due

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any
+from itertools import count
+from typing import Any, get_args
 
 import distributed
 from dask.utils import parse_timedelta
 from distributed.scheduler import KilledWorker
 
 from .. import clock
-from ..compile import DaskKey, Keys, Place, as_expression, compile_nodes
+from ..compile import DaskKey, Keys, Place, as_expression, compile_groups
+from ..durations import SEEN
 from ..errors import (
     ClientBusy,
     ClusterLost,
@@ -23,12 +26,23 @@ from ..errors import (
     WorkerDied,
 )
 from ..failures import text_of
-from ..grouping import group
+from ..grouping import Grouping, Kinds
 from ..hand_over import HandOver
 from ..logs import get_logger
 from ..node import RunPackage
-from ..state import State
-from ..stream import AttemptLost, Event, HandedBack, NodeCrashed, NodeId, StateChange, decode_batch
+from ..staging import NODES_AT_ONCE, Stage
+from ..state import Pending, Running, State, Success
+from ..stream import (
+    AttemptLost,
+    Event,
+    HandedBack,
+    NodeCrashed,
+    NodeId,
+    NotBegun,
+    StateChange,
+    Told,
+    decode_batch,
+)
 from .base import Executor, GraphRun, call_in_context
 from .dask_channel import Hub, RunPlugin, bare_state_of
 from .dask_checks import check_answer, check_versions, versions_on
@@ -43,6 +57,12 @@ LOOK_SECONDS = 0.25
 #: 25 ms that records wait for company, and short beside what a person waits.
 RECORD_GRACE_SECONDS = 1.0
 
+#: How soon Dask gets more, where it got as much as it takes at a time, seconds: its event loop breathes meanwhile.
+SUBMIT_SECONDS = 0.01
+
+#: Stands for a move that is still to come.
+HERE = math.inf
+
 #: What a future's status is before it is decided; "lost": its worker died, and Dask makes the result again.
 UNDER_WAY = ("pending", "lost")
 
@@ -54,63 +74,116 @@ class DaskRun:
     """A flow run on a cluster, seen through one client."""
 
     def __init__(
-        self, client: distributed.Client, package: RunPackage, *, owns_client: bool
+        self,
+        client: distributed.Client,
+        package: RunPackage,
+        *,
+        owns_client: bool,
+        grouping: Grouping = "auto",
     ) -> None:
         self._client, self._package, self._owns_client = client, package, owns_client
         self._keys = Keys(package.token, package.graph)
         self._address = _address_of(client)
-        self._events: deque[Event] = deque()
+        self._told: deque[Told | AttemptLost] = deque()
         self._arrived = threading.Condition()
         self._last_look = clock.monotonic()
+        self._kinds = Kinds(package.graph, grouping)
+        self._stage = Stage(self._kinds, SEEN)
+        self._threads = 1
+        #: Whether Dask got as much as it takes at a time, and there may be more.
+        self._has_more = False
+        #: Task runs that share a node with none: one of those with which they did ended a worker.
+        self._alone: set[tuple[int, int]] = set()
         #: What was handed over and is not over yet.
         self._out: dict[NodeId, HandOver] = {}
+        #: Those that came back undone, and since when: perhaps because a node above was cut, and the word of that
+        #: is still under way from another worker.
+        self._undone: dict[NodeId, tuple[StateChange, float]] = {}
+        #: When those that are running began.
+        self._began: dict[NodeId, float] = {}
         self._futures: dict[NodeId, distributed.Future[Any]] = {}
         #: Finished futures whose last record is still missing: since when, and what will tell.
         self._missing_since: dict[NodeId, float] = {}
         self._repairs: dict[NodeId, distributed.Future[Any]] = {}
         self._over: dict[NodeId, State] = {}
-        #: Where the state of each node lies, and which nodes share a key.
+        #: Where the state of each node lies, and what is in the nodes with a number.
         self._places: dict[NodeId, Place] = {}
-        self._batches: dict[DaskKey, list[NodeId]] = {}
+        self._groups: dict[DaskKey, list[NodeId]] = {}
+        self._numbers = count(1)
+        #: Task runs that a cut node handed back: at which move they went to Dask again, or `HERE`.
+        self._moved: dict[NodeId, float] = {}
+        #: Of the nodes that went to Dask after such a move, how many there had been.
+        self._moves_before: dict[DaskKey, int] = {}
+        self._moves = 0
         self._plugin = RunPlugin(
             package.token, package.dumps(), Hub.topic(client), package.info.log_level
         )
         self._hub = Hub.of(client)
         self._hub.listen(package.token, self._take_batch, self._take_loss)
         client.register_plugin(self._plugin, name=self._plugin.name)
+        self._threads = threads_of(client)
 
     # ---- the door
 
     def extend(self, plan: Sequence[HandOver]) -> None:
-        groups = group(plan, self._package.graph)
-        dsk, places = compile_nodes(groups, self._keys, self._places)
-        self._places.update(places)
-        keys = list(dict.fromkeys(place.key for place in places.values()))
-        expression = as_expression(dsk, self._package.graph)
-        futures = dict(zip(keys, self._client.get(expression, keys, sync=False), strict=True))
-        for members in groups:
-            if len(members) > 1:
-                self._batches[places[members[0].node].key] = [item.node for item in members]
         for item in plan:
-            future = futures[places[item.node].key]
             # What this execution replaces is neither waited for nor kept; what it goes on from is held by Dask.
             task, map_index, generation = item.node
-            before = (task, map_index, generation - 1)
-            self._out.pop(before, None)
-            self._over.pop(before, None)
-            self._futures.pop(before, None)
+            if generation > 1:
+                before = (task, map_index, generation - 1)
+                self._out.pop(before, None)
+                self._undone.pop(before, None)
+                self._over.pop(before, None)
+                self._futures.pop(before, None)
+                self._stage.end(before)
             self._out[item.node] = item
-            self._futures[item.node] = future
+        self._stage.add(plan, self._over.__contains__, self._alone)
+        self._submit()
 
     def wait(self, timeout_seconds: float) -> list[Event]:
+        self._submit()
+        wake_after = SUBMIT_SECONDS if self._has_more else self._stage.wake_after(clock.monotonic())
+        limits = [timeout_seconds, LOOK_SECONDS, *([] if wake_after is None else [wake_after])]
         with self._arrived:
-            if not self._events:
-                self._arrived.wait(min(timeout_seconds, LOOK_SECONDS))
-        events = self._take_events()
+            if not self._told:
+                self._arrived.wait(min(limits))
+        events = self._take_told()
         if clock.monotonic() - self._last_look > LOOK_SECONDS:
             self._last_look = clock.monotonic()
             events += self._look()
         return events
+
+    def _submit(self) -> None:
+        """Give Dask what should go to it now."""
+        if not self._stage:
+            return
+        taken = self._stage.take(self._threads, clock.monotonic())
+        self._has_more = len(taken) >= NODES_AT_ONCE
+        groups = []
+        for group in taken:
+            for chain in group:
+                # What was replaced while it waited here need not run.
+                chain.items = [item for item in chain.items if item.node in self._out]
+            if chains := [chain for chain in group if chain.items]:
+                groups.append(chains)
+        if not groups:
+            return
+        if self._moved:
+            self._moves += 1
+            moved = (i.node for group in groups for chain in group for i in chain.items)
+            self._moved.update((node, self._moves) for node in moved if node in self._moved)
+        compiled = compile_groups(groups, self._keys, self._places, self._numbers)
+        self._places.update(compiled.places)
+        expression = as_expression(compiled, self._keys.token, self._package.graph)
+        keys = [row.key for row in compiled.rows]
+        futures = self._client.get(expression, keys, sync=False)
+        for group, key, future in zip(groups, keys, futures, strict=True):
+            nodes = [item.node for chain in group for item in chain.items]
+            if key[-1]:
+                self._groups[key] = nodes
+            if self._moves:
+                self._moves_before[key] = self._moves
+            self._futures.update(dict.fromkeys(nodes, future))
 
     def release(self, nodes: Iterable[NodeId]) -> None:
         for node in nodes:
@@ -118,7 +191,7 @@ class DaskRun:
             self._over.pop(node, None)
 
     def close(self, *, is_cancelled: bool) -> list[Event]:
-        events = self._take_events()
+        events = self._take_told()
         try:
             if self._client.status == "running":
                 events += self._end_on_cluster(is_cancelled=is_cancelled)
@@ -153,27 +226,77 @@ class DaskRun:
         events: list[Event] = []
         until = clock.monotonic() + LOOK_SECONDS
         while clock.monotonic() < until and any(
-            self._futures[node].status == "finished" for node in self._out
+            self._futures[node].status == "finished" for node in self._out if node in self._futures
         ):
             with self._arrived:
-                if not self._events:
+                if not self._told:
                     self._arrived.wait(until - clock.monotonic())
-            events += self._take_events()
+            events += self._take_told()
         return events
 
-    def _take_events(self) -> list[Event]:
+    def _take_told(self) -> list[Event]:
         events: list[Event] = []
-        while self._events:
-            event = self._events.popleft()
-            if isinstance(event, StateChange) and event.is_over:
-                self._end(event)
-            events.append(event)
+        again: list[NodeId] = []
+        while self._told:
+            told = self._told.popleft()
+            if isinstance(told, NotBegun):
+                again += self._take_cut(told)
+                continue
+            if isinstance(told, StateChange):
+                node, state = told.node, told.state
+                if told.is_over and type(state) is Pending and node in self._out:
+                    self._undone[node] = (told, clock.monotonic())
+                    continue
+                if told.is_over:
+                    self._end(told)
+                elif isinstance(state, Running):
+                    self._began[node] = state._time
+            events.append(told)
+        self._moved.update(dict.fromkeys(again, HERE))
+        if self._moved:
+            again += self._take_undone()
+        if again:
+            self._stage_again(again)
         return events
+
+    # ---- what nodes hand back
+
+    def _take_cut(self, cut: NotBegun) -> list[NodeId]:
+        return [node for node in cut.nodes if node in self._out]
+
+    def _take_undone(self) -> list[NodeId]:
+        """The nodes that came back undone because one that they need was handed back by its own."""
+        moved: list[NodeId] = []
+        for node in sorted(self._undone, key=lambda each: each[:2]):
+            known = self._moves_before.get(self._places[node].key, 0)
+            if any(self._moved.get(need, 0) > known for need in self._out[node].needs()):
+                self._moved[node] = HERE
+                del self._undone[node]
+                moved.append(node)
+        return moved
+
+    def _give_up_undone(self) -> list[Event]:
+        """The nodes that came back undone for another reason: who waits for something says when they run again."""
+        until = clock.monotonic() - RECORD_GRACE_SECONDS
+        late = [told for told, since in self._undone.values() if since < until]
+        for told in late:
+            self._end(told)
+        return list(late)
+
+    def _stage_again(self, nodes: Sequence[NodeId]) -> None:
+        for node in nodes:
+            self._stage.end(node)
+            self._futures.pop(node, None)
+            self._began.pop(node, None)
+            self._missing_since.pop(node, None)
+            self._repairs.pop(node, None)
+        items = [self._out[node] for node in sorted(nodes, key=lambda each: each[:2])]
+        self._stage.add(items, self._over.__contains__, self._alone)
 
     # ---- what the hub brings, in the client's thread
 
     def _take_batch(self, batch: bytes, worker: str) -> None:
-        self._events.extend(decode_batch(batch, worker))
+        self._told.extend(decode_batch(batch, worker))
         with self._arrived:
             self._arrived.notify()
 
@@ -185,18 +308,29 @@ class DaskRun:
         )
         for key in keys:
             if self._keys.is_ours(key):
-                alone: list[NodeId] = [(key[1], key[2], key[3])]
-                for node in self._batches.get(tuple(key), alone):
-                    self._events.append(AttemptLost(node, worker, cause))
+                for node in self._nodes_of(tuple(key)):
+                    self._told.append(AttemptLost(node, worker, cause))
         with self._arrived:
             self._arrived.notify()
+
+    def _nodes_of(self, key: DaskKey) -> list[NodeId]:
+        """The task runs in a node of the Dask graph, without those that it handed back."""
+        alone: list[Any] = [tuple(key[1:4])]
+        nodes: list[NodeId] = self._groups.get(key, alone)
+        return [node for node in nodes if node in self._places and self._places[node].key == key]
 
     # ---- what the futures tell
 
     def _end(self, change: StateChange) -> None:
         node = change.node
+        began = self._began.pop(node, None)
+        self._undone.pop(node, None)
         if self._out.pop(node, None) is None:
             return  # told before: its result was lost with a worker, and Dask makes it again
+        self._stage.end(node)
+        kind = self._kinds.of(node)
+        if began is not None and kind is not None and isinstance(change.state, Success):
+            SEEN.note(kind, change.state._time - began)
         self._missing_since.pop(node, None)
         self._repairs.pop(node, None)
         position = self._places[node].position
@@ -207,13 +341,15 @@ class DaskRun:
         """What the futures know that no record told."""
         if self._client.status != "running":
             raise ClusterLost(self._address, f"the client is {self._client.status}")
-        events: list[Event] = []
+        if self._stage:
+            self._threads = threads_of(self._client)
+        events = self._give_up_undone()
         for node in list(self._out):
-            if node not in self._out:
-                continue  # handed back with another one of its batch
-            future = self._futures[node]
+            future = self._futures.get(node)
+            if node not in self._out or future is None:
+                continue  # handed back with another one of its node, or not with Dask yet
             status = future.status
-            if status in UNDER_WAY:
+            if status in UNDER_WAY or node in self._undone:
                 continue
             if status == "finished":
                 events += self._repair(node, future)
@@ -223,6 +359,7 @@ class DaskRun:
                 raise ClusterLost(self._address, f"the client is {self._client.status}")
             else:
                 del self._out[node]
+                self._stage.end(node)
                 cause = f"its Dask key was {status} from outside the run"
                 events.append(NodeCrashed(node, NodeFailed(self._name(node), cause), ""))
         return events
@@ -240,6 +377,9 @@ class DaskRun:
         elif repair.status == "finished":
             batch, worker = repair.result()
             changes = [c for c in decode_batch(batch, worker) if isinstance(c, StateChange)]
+            if any(type(change.state) is Pending for change in changes):
+                self._stage_again([node])  # the word that it was handed back is what is missing
+                return []
             for change in changes:
                 self._end(change)
             return list(changes)
@@ -250,12 +390,13 @@ class DaskRun:
     def _blame(self, node: NodeId, future: distributed.Future[Any]) -> list[Event]:
         """The node at which a chain of errors began; those below are handed over anew by who waits for them."""
         error = future.exception()
-        if self._places[node].position is not None:
+        if len(self._nodes_of(self._places[node].key)) > 1:
             return self._hand_back(self._places[node].key, error)
         above = {n: self._futures[n].status for n in self._out[node].needs() if n in self._futures}
         if any(status in UNDER_WAY for status in above.values()):
             return []  # its own news is still under way
         del self._out[node]
+        self._stage.end(node)
         erred = [need for need, status in above.items() if status == "error"]
         if any(need not in self._over for need in erred):
             return []
@@ -274,14 +415,18 @@ class DaskRun:
         return [NodeCrashed(node, NodeFailed(self._name(node), repr(error)), "")]
 
     def _hand_back(self, key: DaskKey, error: BaseException | None) -> list[Event]:
-        """A batch that could not be run: nobody knows through whom, and what its nodes came to is lost."""
+        """A shared node that could not be run: nobody knows through whom, and what its runs came to is lost."""
         worker = error.last_worker.address if isinstance(error, KilledWorker) else ""
         cause = f"its batch could not be run: {text_of(error) if error is not None else 'unknown'}"
         events: list[Event] = []
-        for node in self._batches.pop(key):
+        for node in self._nodes_of(key):
             self._out.pop(node, None)
+            self._undone.pop(node, None)
             self._over.pop(node, None)
+            self._stage.end(node)
+            self._alone.add(node[:2])
             events.append(HandedBack(node, worker, cause))
+        del self._groups[key]
         return events
 
     def _name(self, node: NodeId) -> str:
@@ -302,9 +447,12 @@ class DaskExecutor(Executor):
         client_kwargs: Arguments for `distributed.Client`, such as `timeout` (seconds) or `security`.
         debug: Whether a temporary cluster's own log lines are shown.
         performance_report_path: Where Dask's performance report of each run is written.
+        grouping: When task runs share a Dask task: "auto" where one can only run after the other, and where many
+            short ones are of one kind; "never" (but for `batch=`); or "always".
 
     Raises:
-        ValueError: `address` together with `cluster_class`, `cluster_kwargs` or `adapt_kwargs`.
+        ValueError: `address` together with `cluster_class`, `cluster_kwargs` or `adapt_kwargs`, or a `grouping`
+            that there is not.
     """
 
     def __init__(
@@ -316,7 +464,12 @@ class DaskExecutor(Executor):
         client_kwargs: Mapping[str, Any] | None = None,
         debug: bool = False,
         performance_report_path: str | None = None,
+        grouping: Grouping = "auto",
     ) -> None:
+        if grouping not in get_args(Grouping):
+            raise ValueError(
+                f"DaskExecutor: there is no grouping {grouping!r}; give 'auto', 'never' or 'always'"
+            )
         if address is not None and (cluster_class or cluster_kwargs or adapt_kwargs):
             raise ValueError(
                 "DaskExecutor: address names a cluster that runs already, cluster_class, cluster_kwargs and "
@@ -329,6 +482,7 @@ class DaskExecutor(Executor):
         self.client_kwargs = dict(client_kwargs or {})
         self.debug = debug
         self.performance_report_path = performance_report_path
+        self.grouping = grouping
         self._reset()
 
     def _reset(self) -> None:
@@ -369,7 +523,7 @@ class DaskExecutor(Executor):
             TaskNotPicklable: A task cannot be sent to workers.
         """
         check_versions(versions_on(self.client))
-        return DaskRun(self.client, package, owns_client=self._owns_client)
+        return DaskRun(self.client, package, owns_client=self._owns_client, grouping=self.grouping)
 
     # ---- set-up
 
@@ -442,6 +596,12 @@ def current_client() -> distributed.Client | None:
     if client.asynchronous:
         raise ClientBusy
     return client
+
+
+def threads_of(client: distributed.Client) -> int:
+    """How many task runs a cluster can run at a time; at least 1, for one whose workers are still to come."""
+    threads: dict[str, int] = client.nthreads()
+    return max(1, sum(threads.values()))
 
 
 def _address_of(client: distributed.Client) -> str:

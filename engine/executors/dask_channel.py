@@ -18,7 +18,8 @@ from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
 
 from ..beforehand import Beforehand
 from ..logs import get_logger
-from ..node import PROCESS_ID, HostedRun, forward_log_lines, host, unhost
+from ..node import PROCESS_ID, Cutting, HostedRun, Parcel, forward_log_lines, host, unhost
+from ..state import State
 from ..stream import Batcher, NodeId, StateChange, encode_batch
 
 #: Topics of ours begin so.
@@ -124,15 +125,15 @@ class RunPlugin(WorkerPlugin):
 
     Args:
         token: The run's token.
-        blobs: The runner of each task as a pickle.
+        parcels: The runner of each task.
         topic: Where its records go.
         log_level: Level from which the lines that its tasks log are sent home.
     """
 
-    def __init__(self, token: str, blobs: Sequence[bytes], topic: str, log_level: int) -> None:
+    def __init__(self, token: str, parcels: Sequence[Parcel], topic: str, log_level: int) -> None:
         # The first attribute, so that it is unpickled first.
         self.beforehand = Beforehand()
-        self.token, self.blobs, self.topic, self.log_level = token, blobs, topic, log_level
+        self.token, self.parcels, self.topic, self.log_level = token, parcels, topic, log_level
         self.coordinator = PROCESS_ID
         self.name = f"prefect-dask-{token}"
 
@@ -160,7 +161,13 @@ class RunPlugin(WorkerPlugin):
             # Where the worker is a thread of the coordinating process, lines are there already.
             forward_log_lines(self.log_level)
         self.batcher = Batcher(send, call_later)
-        self.run = HostedRun(self.blobs, self.batcher, worker=worker.address, leaves_process=True)
+        self.run = HostedRun(
+            self.parcels,
+            self.batcher,
+            worker=worker.address,
+            leaves_process=True,
+            cutting=Cutting(self.batcher, call_later),
+        )
         host(self.token, self.run)
 
     def teardown(self, worker: distributed.Worker) -> None:
@@ -170,8 +177,7 @@ class RunPlugin(WorkerPlugin):
         unhost(self.token)
 
 
-def bare_state_of(value: Any, node: NodeId, position: int | None) -> tuple[bytes, str]:
+def bare_state_of(value: list[State], node: NodeId, position: int) -> tuple[bytes, str]:
     """On the worker that holds a node's value: its last record, for one that was lost on the way."""
-    state = value if position is None else value[position]
-    batch = encode_batch([StateChange(node, 1, state, True, "")])
+    batch = encode_batch([StateChange(node, 1, value[position], True, "")])
     return batch, distributed.get_worker().address

@@ -23,15 +23,12 @@ class RemoteState(LazyResult):
 
     __slots__ = ("future", "position", "task")
 
-    def __init__(
-        self, future: distributed.Future[Any], task: str, position: int | None = None
-    ) -> None:
+    def __init__(self, future: distributed.Future[list[State]], task: str, position: int) -> None:
         self.future, self.task, self.position = future, task, position
 
-    def pick(self, value: Any) -> State:
+    def pick(self, value: Sequence[State]) -> State:
         """The state itself, from the value of its Dask node."""
-        state: State = value if self.position is None else value[self.position]
-        return state
+        return value[self.position]
 
     def fetch_states(self, others: Sequence[LazyResult]) -> list[State] | None:
         """The whole states of many nodes in one message; None where one of them must be asked for alone."""

@@ -17,7 +17,7 @@ from .. import clock
 from ..errors import NodeFailed, ProcessDied
 from ..failures import text_of
 from ..hand_over import Given, HandOver, Source, Whole
-from ..node import HostedRun, RunPackage, whole_state
+from ..node import HostedRun, Parcel, RunPackage, whole_state
 from ..state import State
 from ..stream import AttemptLost, Event, LineLogged, NodeCrashed, NodeId, StateChange
 from ..timeouts import BodyStopped
@@ -426,13 +426,13 @@ def _thread_lane(package: RunPackage, run: PooledRun, name: str) -> Lane:
 
 
 def _process_lane(
-    stock: Stock, package: RunPackage, blobs: Sequence[bytes], run: PooledRun, name: str
+    stock: Stock, package: RunPackage, parcels: Sequence[Parcel], run: PooledRun, name: str
 ) -> Lane:
     nodes = package.graph.nodes
     return ProcessLane(
         stock,
         package.token,
-        blobs,
+        parcels,
         lambda node: nodes[node[0]].label.run_name(node[1]),
         run.report,
         name,

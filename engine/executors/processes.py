@@ -12,9 +12,9 @@ from ..child import Child, ChildDied, ChildError, ChildTimeout, dumps_call
 from ..errors import ProcessDied
 from ..failures import check_portable, portable_exception
 from ..hand_over import HandOver
-from ..node import HostedRun, forward_log_lines, host, hosted, unhost
+from ..node import HostedRun, Parcel, forward_log_lines, host, hosted, unhost
 from ..state import State
-from ..stream import Batcher, LineLogged, NodeId, StateChange, decode_batch
+from ..stream import Batcher, LineLogged, NodeId, NotBegun, StateChange, decode_batch
 from ..widths import Pick
 from .base import call_in_context
 
@@ -64,14 +64,14 @@ class ProcessLane:
         self,
         stock: Stock,
         token: str,
-        blobs: Sequence[bytes],
+        parcels: Sequence[Parcel],
         task_name: Callable[[NodeId], str],
         report: Callable[[StateChange | LineLogged], None],
         name: str,
         log_level: int,
     ) -> None:
         self._stock = stock
-        self._token, self._blobs, self._task_name = token, blobs, task_name
+        self._token, self._parcels, self._task_name = token, parcels, task_name
         self._report, self.name, self._log_level = report, name, log_level
         self._child: Child | None = None
         self._last: StateChange | None = None
@@ -116,26 +116,27 @@ class ProcessLane:
         if self._child is None:
             self._child = self._stock.take(self.name)
             payload = dumps_call(
-                host_in_child, self._token, self._blobs, self.name, self._log_level
+                host_in_child, self._token, self._parcels, self.name, self._log_level
             )
             self._child.call(payload, timeout_seconds=None, on_message=None)
         return self._child
 
     def _take_batch(self, batch: bytes) -> None:
         for record in decode_batch(batch, self.name):
+            assert not isinstance(record, NotBegun), "a lane's nodes are not cut"
             if isinstance(record, StateChange) and record.is_over:
                 self._last = record  # it is told with its result, which comes next
             else:
                 self._report(record)
 
 
-def host_in_child(token: str, blobs: Sequence[bytes], worker: str, log_level: int) -> bytes:
+def host_in_child(token: str, parcels: Sequence[Parcel], worker: str, log_level: int) -> bytes:
     """In the child: take a run in."""
     forward_log_lines(log_level)
     # In a child one node runs at a time, and what it reports is flushed before its value goes home;
     # the timer is for bodies that take long.
     batcher = Batcher(lambda _, batch: _send_home(token, batch), _call_later)
-    host(token, HostedRun(blobs, batcher, worker=worker, leaves_process=True))
+    host(token, HostedRun(parcels, batcher, worker=worker, leaves_process=True))
     return b""
 
 

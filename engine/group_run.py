@@ -1,0 +1,166 @@
+"""What a Dask node does: takes its task runs through their columns of checks, one after the other.
+
+A node that takes long is cut: what has not begun is handed back, to be run by another one.
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import zlib
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from . import clock
+from .node import HostedRun, RunNotHosted, hosted, opened, whole_state
+from .state import Pending, State
+from .stream import NodeId, NotBegun
+from .widths import Pick
+
+CUT_SECONDS: Final = 1.0
+"""After how long a node ends and hands back what is left. Dask can copy and move only results of nodes that have
+ended, and a worker that is to leave waits for them; handing over once a second costs less than 1 %."""
+
+SLOW_SECONDS: Final = 0.4
+"""For how long a task run may keep others of its node waiting. With what it takes to see that, and to hand
+them over again, none waits for longer than a second."""
+
+PACK_FROM: Final = 20
+"""From so many members on, a node's members travel packed: as bytes that the scheduler does not open."""
+
+#: Where a state lies: an argument; an item of an argument's list; with argument -1, of this node's own states.
+Look: TypeAlias = "int | tuple[int, int]"
+
+
+class Member(NamedTuple):
+    """A task run of a node: which it is, where it goes on from, where it looks, and what it picks there.
+
+    A mapped task with its children is looked at as a list of two: where it lies, and where each of them does.
+    """
+
+    node: NodeId
+    start: Look | None
+    looks: Sequence[Look | list[Any]]
+    picks: Sequence[Pick] | None
+
+
+def packed(members: Sequence[Member]) -> Sequence[Member] | bytes:
+    """Members as they travel."""
+    if len(members) < PACK_FROM:
+        return tuple(members)
+    # Plain tuples: a class would be named in each.
+    return zlib.compress(pickle.dumps([tuple(member) for member in members]), 1)
+
+
+def run_group(
+    token: str, as_of: float, members: Sequence[Any] | bytes, ends: Sequence[int], *arguments: Any
+) -> list[State]:
+    """The function of each node of a Dask graph; its value is the states of its task runs, with their results.
+
+    Args:
+        token: The run.
+        as_of: The moment for which a scheduled start counts as reached, seconds since the epoch.
+        members: The task runs, in order, as from `packed`.
+        ends: Where each of its chains ends: in between, nothing depends on what came before.
+        arguments: What they look at: the values of other nodes; states from outside the run, as pickles.
+
+    Raises:
+        RunNotHosted: The run was not brought to this process, or is over.
+        BodyStopped: The run was ended.
+    """
+    run = hosted(token)
+    if run is None:
+        raise RunNotHosted(token)
+    if isinstance(members, bytes):
+        rows: Sequence[Any] = pickle.loads(zlib.decompress(members))
+    else:
+        rows = members
+    opened_members = [Member(*each) for each in rows]
+    group = GroupRun(run, as_of, opened_members, ends, arguments)
+    return run.stoppably(group.run)
+
+
+class GroupRun:
+    """One execution of one node; see `run_group`."""
+
+    def __init__(
+        self,
+        run: HostedRun,
+        as_of: float,
+        members: Sequence[Member],
+        ends: Sequence[int],
+        arguments: Sequence[Any],
+    ) -> None:
+        self._run, self._as_of = run, as_of
+        self._members, self._ends, self._arguments = members, ends, arguments
+        self._states: list[State] = []
+        #: States from outside the run, opened once, however many look at them.
+        self._opened: dict[int, State] = {}
+        #: Held while it is decided whether the next one begins here.
+        self._guard = threading.Lock()
+        self._end = len(members)
+        self._position = 0
+        self._began = clock.monotonic()
+
+    def run(self) -> list[State]:
+        """The states of the members; those that were handed back are Pending."""
+        until = self._began + CUT_SECONDS
+        if len(self._ends) > 1:
+            self._watch_after(SLOW_SECONDS)
+        for position, member in enumerate(self._members):
+            with self._guard:
+                now = clock.monotonic()
+                if position and now > until:
+                    self._cut(position)
+                if position >= self._end:
+                    break
+                self._position, self._began = position, now
+            self._states.append(self._run_member(member))
+        with self._guard:
+            self._position = self._end = len(self._states)
+        left = len(self._members) - len(self._states)
+        return self._states + [Pending()] * left
+
+    def _run_member(self, member: Member) -> State:
+        return self._run.run(
+            member.node,
+            None if member.start is None else self._look(member.start),
+            self._as_of,
+            [self._look(look) for look in member.looks],
+            member.picks,
+        )
+
+    def _look(self, look: Look | list[Any]) -> State:
+        if isinstance(look, tuple):
+            argument, item = look
+            state: State = self._states[item] if argument < 0 else self._arguments[argument][item]
+            return state
+        if isinstance(look, list):
+            parent, children = look
+            return whole_state(self._look(parent), [self._look(child) for child in children])
+        if look not in self._opened:
+            self._opened[look] = opened(self._arguments[look])
+        return self._opened[look]
+
+    # ---- cutting
+
+    def _watch_after(self, seconds: float) -> None:
+        if self._run.cutting is not None:
+            self._run.cutting.call_later(seconds, self._watch)
+
+    def _watch(self) -> None:
+        """Called now and then while it runs, in another thread: nobody waits for long behind a slow one."""
+        with self._guard:
+            if self._position >= self._end:
+                return
+            if clock.monotonic() - self._began >= SLOW_SECONDS:
+                # What goes on from the slow one stays with it.
+                self._cut(next(end for end in self._ends if end > self._position))
+        self._watch_after(SLOW_SECONDS / 2)
+
+    def _cut(self, position: int) -> None:
+        """Hand back the members from a position on; they have not begun, and do not begin here."""
+        if position < self._end and self._run.cutting is not None:
+            left = tuple(member.node for member in self._members[position : self._end])
+            self._end = position
+            self._run.cutting.tell(NotBegun(left, self._run.worker))

@@ -1,0 +1,226 @@
+"""What was handed over and Dask does not know yet: which of it goes to Dask now, and in which company.
+
+Dask gets what is long, and what nothing is known of, a task run a node; what is short is held back until enough of
+it shares a node. Pure: the caller says what time it is and what came to an end.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Hashable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TypeAlias
+
+from .durations import Durations
+from .grouping import NODE_SECONDS, NODES_PER_THREAD, RUN_SECONDS, Chain, Kinds, batch_size
+from .hand_over import HandOver
+from .stream import NodeId
+
+#: How many nodes Dask gets at a time: taking them in keeps its event loop busy for some 60 µs each.
+NODES_AT_ONCE = 500
+
+#: How many nodes of single task runs may be under way at least; the rest waits here, where it costs less.
+SINGLES_UNDER_WAY = 1_000
+
+#: The same for each thread of the cluster.
+SINGLES_PER_THREAD = 50
+
+#: How many of a kind are tried alone for each thread, to see how long they take.
+PROBES_PER_THREAD = 4
+
+#: For how long the rest waits for these, seconds; what takes longer is long, and gets a node each.
+PROBE_SECONDS = 0.1
+
+#: Nodes of a size other than one under way at most for each thread: enough that none waits for the next.
+GROUPS_PER_THREAD = NODES_PER_THREAD
+
+Group: TypeAlias = "list[Chain]"
+
+
+@dataclass(slots=True, eq=False)
+class Queue:
+    """Chains of one kind and rank whose needs Dask knows."""
+
+    rank: int
+    kind: tuple[Hashable, ...] | None
+    chains: deque[Chain] = field(default_factory=deque)
+    #: Chains that still wait for their needs to be known.
+    expected: int = 0
+    #: Nodes of this queue under way.
+    under_way: int = 0
+    #: When its first node went to Dask.
+    begun: float | None = None
+
+
+class Stage:
+    """The hand-overs of one run that wait for Dask.
+
+    Args:
+        kinds: What the tasks are.
+        durations: How long they take.
+    """
+
+    def __init__(self, kinds: Kinds, durations: Durations) -> None:
+        self._kinds, self._durations = kinds, durations
+        #: Nodes that are here, and the chains that wait for each to be known to Dask.
+        self._waiting: dict[NodeId, list[Chain] | None] = {}
+        self._queues: dict[tuple[Hashable, int], Queue] = {}
+        #: Those with chains that may go.
+        self._ready: dict[Queue, None] = {}
+        self._under_way: dict[int, tuple[Queue, int]] = {}
+        self._group_of: dict[NodeId, int] = {}
+        self._numbers = count()
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def add(
+        self,
+        plan: Sequence[HandOver],
+        is_done: Callable[[NodeId], bool],
+        alone: Collection[tuple[int, int]] = (),
+    ) -> None:
+        """Take hand-overs, in topological order; see `Kinds.chains`."""
+        chains = self._kinds.chains(plan, is_done, alone)
+        for chain in chains:
+            for item in chain.items:
+                self._waiting[item.node] = None
+        for chain in chains:
+            self._size += 1
+            for node in chain.needs:
+                if node in self._waiting:
+                    chain.missing += 1
+                    waiting = self._waiting[node]
+                    if waiting is None:
+                        self._waiting[node] = [chain]
+                    else:
+                        waiting.append(chain)
+            if chain.missing:
+                self._queue_of(chain).expected += 1
+            else:
+                self._make_ready(chain)
+
+    def take(self, threads: int, now: float, most: int = NODES_AT_ONCE) -> list[Group]:
+        """What goes to Dask now: each group one node, in an order in which none needs a later one.
+
+        Args:
+            threads: How many task runs the cluster can run at a time, >= 1.
+            now: The time, seconds on any clock that does not go back.
+            most: At most so many groups.
+        """
+        groups: list[Group] = []
+        while len(groups) < most:
+            # What is furthest below goes first, so that a branch is finished before the next one begins.
+            for queue in sorted(self._ready, key=lambda each: -each.rank):
+                size = self._size_of_next(queue, threads, now)
+                if size:
+                    break
+            else:
+                break
+            group = [queue.chains.popleft() for _ in range(size)]
+            if not queue.chains:
+                del self._ready[queue]
+            self._submit(queue, group, now)
+            groups.append(group)
+        return groups
+
+    def wake_after(self, now: float) -> float | None:
+        """After how many seconds `take` may give something though nothing happened; None: never."""
+        waits = [
+            queue.begun + PROBE_SECONDS - now
+            for queue in self._ready
+            if queue.begun is not None and self._seconds_of(queue) is None
+        ]
+        return max(0.0, min(waits)) if waits and min(waits) > 0 else None
+
+    def end(self, node: NodeId) -> None:
+        """Note that a task run that went to Dask is over, or will not be run by that node."""
+        number = self._group_of.pop(node, None)
+        if number is None:
+            return
+        queue, left = self._under_way[number]
+        if left > 1:
+            self._under_way[number] = (queue, left - 1)
+        else:
+            del self._under_way[number]
+            queue.under_way -= 1
+
+    # ---- inside
+
+    def _queue_of(self, chain: Chain) -> Queue:
+        key = (chain.kind, chain.rank)
+        queue = self._queues.get(key)
+        if queue is None:
+            queue = self._queues[key] = Queue(chain.rank, chain.kind)
+        return queue
+
+    def _make_ready(self, chain: Chain) -> None:
+        queue = self._queue_of(chain)
+        queue.chains.append(chain)
+        self._ready[queue] = None
+
+    def _seconds_of(self, queue: Queue) -> float | None:
+        return None if queue.kind is None else self._durations.of(queue.kind)
+
+    def _size_of_next(self, queue: Queue, threads: int, now: float) -> int:
+        """How many chains the next node of a queue takes; 0 while none may go."""
+        if queue.kind is None:
+            return 1
+        most_singles = max(SINGLES_UNDER_WAY, SINGLES_PER_THREAD * threads)
+        is_free = queue.under_way < most_singles
+        there = len(queue.chains)
+        size = self._kinds.fixed_size(queue.chains[0])
+        if size is None:
+            seconds = self._seconds_of(queue)
+            if seconds is None:
+                is_probe = queue.under_way < PROBES_PER_THREAD * threads
+                is_long = queue.begun is not None and now - queue.begun >= PROBE_SECONDS
+                return 1 if is_probe or (is_long and is_free) else 0
+            seconds += RUN_SECONDS * len(queue.kind)
+            size = batch_size(seconds, there + queue.expected, threads)
+            if size > 1:
+                is_free = queue.under_way < GROUPS_PER_THREAD * threads
+        # Others that come soon fill the node, as long as there is something that they come from.
+        if not is_free or (there < size and queue.expected and self._under_way):
+            return 0
+        return min(size, there)
+
+    def _submit(self, queue: Queue, group: Group, now: float) -> None:
+        if queue.begun is None:
+            queue.begun = now
+        queue.under_way += 1
+        self._size -= len(group)
+        number = next(self._numbers)
+        left = 0
+        must_go_alone = len(group) == 1 and self._is_long(queue)
+        for chain in group:
+            for item in chain.items:
+                left += 1
+                self._group_of[item.node] = number
+                waiting = self._waiting.pop(item.node)
+                if waiting is not None:
+                    self._make_known(waiting, must_go_alone=must_go_alone)
+        self._under_way[number] = (queue, left)
+
+    def _is_long(self, queue: Queue) -> bool:
+        """Whether what waits for a node of this queue should not wait for another one as well."""
+        if self._kinds.grouping != "auto":
+            return False
+        seconds = self._seconds_of(queue)
+        return seconds is None or seconds >= NODE_SECONDS
+
+    def _make_known(self, waiting: Sequence[Chain], *, must_go_alone: bool) -> None:
+        """Dask knows a node: those that waited for that may go."""
+        users = Counter(chain.kind for chain in waiting) if must_go_alone else {}
+        for chain in waiting:
+            self._queue_of(chain).expected -= 1
+            if users.get(chain.kind) == 1:
+                # In company it would wait for what its neighbours wait for. What all of them wait for is no reason.
+                chain.kind = None
+            chain.missing -= 1
+            if chain.missing:
+                self._queue_of(chain).expected += 1
+            else:
+                self._make_ready(chain)
