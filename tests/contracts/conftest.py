@@ -6,7 +6,7 @@ import pytest
 
 from prefect_dask import Flow, task
 from prefect_dask.executors import DaskExecutor, LocalDaskExecutor, LocalExecutor
-from tests.contracts.places import PLACES
+from tests.contracts.places import APART, PLACES, TOGETHER
 from tests.waiting import wait_for_file
 
 
@@ -73,6 +73,10 @@ def executor(place, request) -> Iterator[object]:
     elif place == "an ambient client":
         with request.getfixturevalue("client").as_current():
             yield DaskExecutor()
+    elif place in (APART, TOGETHER):
+        address = request.getfixturevalue("cluster").scheduler_address
+        grouping = "never" if place == APART else "always"
+        yield DaskExecutor(address=address, grouping=grouping)
     elif place == "processes":
         yield request.getfixturevalue("processes")
     else:

@@ -10,18 +10,20 @@ from hypothesis import HealthCheck, given, seed, settings
 from prefect_dask import Flow, context, task, triggers
 from prefect_dask.engine import signals
 from prefect_dask.settings import set_temporary_config
-from tests.contracts.places import PLACES
+from tests.contracts.places import APART, PLACES, TOGETHER
 from tests.contracts.small_tasks import Broken
 from tests.strategies import Result, Step, flows
 
 #: How the 300 flows are shared among the executors; those that are slow to start get fewer.
 SHARES = {
-    "local": 110,
-    "threads": 75,
-    "synchronous": 50,
-    "processes": 35,
-    "a Dask address": 10,
+    "local": 80,
+    "threads": 60,
+    "synchronous": 40,
+    "processes": 30,
+    "a Dask address": 20,
     "an ambient client": 20,
+    APART: 10,
+    TOGETHER: 40,
 }
 
 #: Fixed, so that a change passes or fails for its own sake. Another number tries 300 other flows.
