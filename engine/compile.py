@@ -7,8 +7,9 @@ A node is as small as it can be: a function known to every worker, numbers, and 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, NamedTuple, TypeAlias
 
 import cloudpickle
@@ -92,6 +93,7 @@ def compile_groups(
     keys: Keys,
     places: Mapping[NodeId, Place],
     numbers: Iterator[int],
+    is_passed_on: Callable[[int, int], bool],
 ) -> Compiled:
     """The Dask graph of hand-overs; nodes handed over before are referred to, not repeated.
 
@@ -100,6 +102,7 @@ def compile_groups(
         keys: The keys of the run.
         places: Where the states of nodes handed over before lie.
         numbers: A number not used in this run for each node that begins as another one did, or carries several.
+        is_passed_on: Whether the result of a task is for another one alone, by their indices.
     """
     compiled = Compiled()
     for group in groups:
@@ -114,8 +117,10 @@ def compile_groups(
                 None if item.start is None else node.look(item.start),
                 [node.look_at(source) for source in item.upstream],
                 item.picks,
+                after is not None and is_passed_on(item.node[0], after.node[0]),
             )
-            for item in items
+            for chain in group
+            for item, after in zip_longest(chain.items, chain.items[1:])
         ]
         ends: list[int] = []
         for chain in group:

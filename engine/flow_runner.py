@@ -140,7 +140,7 @@ class FlowRunner:
             with self.executor.start():
                 # What cannot be set up raises here, before any task has run.
                 graph_run = self.executor.open(
-                    RunPackage(self.info.flow_run_id[:12], self.graph, self.info)
+                    RunPackage(self.info.flow_run_id[:12], self.graph, self.info, self._keep)
                 )
                 state = self._move(state, Running("Running flow."))
                 if state.is_running():

@@ -9,17 +9,19 @@ import pickle
 import threading
 import zlib
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from . import clock
 from .node import HostedRun, RunNotHosted, hosted, opened, whole_state
 from .state import Pending, State
-from .stream import NodeId, NotBegun
+from .stream import NodeId, NotBegun, without_result
+from .task_runs import is_final
+from .timeouts import BodyStopped
 from .widths import Pick
 
 CUT_SECONDS: Final = 1.0
-"""After how long a node ends and hands back what is left. Dask can copy and move only results of nodes that have
-ended, and a worker that is to leave waits for them; handing over once a second costs less than 1 %."""
+"""After how long a node begins no other chain, and hands back those that are left."""
 
 SLOW_SECONDS: Final = 0.4
 """For how long a task run may keep others of its node waiting. With what it takes to see that, and to hand
@@ -33,7 +35,8 @@ Look: TypeAlias = "int | tuple[int, int]"
 
 
 class Member(NamedTuple):
-    """A task run of a node: which it is, where it goes on from, where it looks, and what it picks there.
+    """A task run of a node: which it is, where it goes on from, where it looks, and what it picks there; and
+    whether its result is for the next member alone, and let go of when that needs it no more.
 
     A mapped task with its children is looked at as a list of two: where it lies, and where each of them does.
     """
@@ -42,6 +45,7 @@ class Member(NamedTuple):
     start: Look | None
     looks: Sequence[Look | list[Any]]
     picks: Sequence[Pick] | None
+    is_passed_on: bool
 
 
 def packed(members: Sequence[Member]) -> Sequence[Member] | bytes:
@@ -110,16 +114,29 @@ class GroupRun:
         for position, member in enumerate(self._members):
             with self._guard:
                 now = clock.monotonic()
-                if position and now > until:
-                    self._cut(position)
+                if now > until:
+                    self._cut(self._end_of_chain(position - 1))
                 if position >= self._end:
                     break
                 self._position, self._began = position, now
-            self._states.append(self._run_member(member))
+            try:
+                self._run.check_not_stopped()
+                self._states.append(self._run_member(member))
+            except BodyStopped:
+                if not self._states:
+                    raise
+                break  # what is finished stays
         with self._guard:
             self._position = self._end = len(self._states)
+        self._let_go()
         left = len(self._members) - len(self._states)
         return self._states + [Pending()] * left
+
+    def _let_go(self) -> None:
+        for position, (state, after) in enumerate(pairwise(self._states)):
+            # Why a task failed is worth its bytes.
+            if self._members[position].is_passed_on and is_final(after) and not state.is_failed():
+                self._states[position] = without_result(state)
 
     def _run_member(self, member: Member) -> State:
         return self._run.run(
@@ -155,8 +172,11 @@ class GroupRun:
                 return
             if clock.monotonic() - self._began >= SLOW_SECONDS:
                 # What goes on from the slow one stays with it.
-                self._cut(next(end for end in self._ends if end > self._position))
+                self._cut(self._end_of_chain(self._position))
         self._watch_after(SLOW_SECONDS / 2)
+
+    def _end_of_chain(self, position: int) -> int:
+        return next(end for end in self._ends if end > position)
 
     def _cut(self, position: int) -> None:
         """Hand back the members from a position on; they have not begun, and do not begin here."""

@@ -31,6 +31,10 @@ NODE_SECONDS = 0.05
 #: Into how many nodes a thread's share is cut at least, so that threads end together.
 NODES_PER_THREAD = 4
 
+#: For how long tasks that run one after the other should share a node, seconds. Dask can copy and move only results
+#: of nodes that have ended, and a worker that is to leave waits for them; a hand-over a second costs less than 1 %.
+CHAIN_SECONDS = 1.0
+
 #: What the engine takes for a task run in a node, seconds, to be added to what the run itself takes.
 RUN_SECONDS = 30e-6
 
@@ -52,6 +56,24 @@ class Chain:
     rank: int
     kind: tuple[Any, ...] | None
     missing: int = 0
+
+    @property
+    def is_column(self) -> bool:
+        """Whether it is child i of one map after child i of another: they share a node however long they take, so
+        that what lies between them does not pile up."""
+        return self.items[0].node[1] >= 0
+
+    def split(self, length: int, rank: int) -> Chain:
+        """Cut off what comes after the first `length` hand-overs, and return that; `rank` is that of its first."""
+        rest = Chain(
+            self.items[length:],
+            {self.items[length - 1].node},
+            rank,
+            None if self.kind is None else self.kind[length:],
+        )
+        self.items = self.items[:length]
+        self.kind = None if self.kind is None else self.kind[:length]
+        return rest
 
 
 class Kinds:

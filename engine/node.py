@@ -18,13 +18,13 @@ from typing import Any, NamedTuple, TypeVar
 from . import clock, failures
 from .context import RunInfo
 from .errors import PrefectDaskError, TaskNotPicklable
-from .graph import FlowGraph
+from .graph import FlowGraph, Take
 from .grouping import kind_of
 from .logs import LogLine, RecordForwarder, get_logger, tag_records
 from .state import Mapped, Retrying, State
 from .stream import LineLogged, NodeId, NotBegun, Report, StateChange
 from .task_runner import TaskRunner
-from .timeouts import Stoppable
+from .timeouts import BodyStopped, Stoppable
 from .widths import Pick, what_child_sees
 
 #: How many runners travel in one pickle at most. What they share, above all code that has no module to be
@@ -47,10 +47,13 @@ class RunPackage:
             plots group by what stands before it.
         graph: The flow.
         info: The facts of the run.
+        keep: Indices of the tasks whose results are kept; None: all.
     """
 
-    def __init__(self, token: str, graph: FlowGraph, info: RunInfo) -> None:
-        self.token, self.graph, self.info = token, graph, info
+    def __init__(
+        self, token: str, graph: FlowGraph, info: RunInfo, keep: frozenset[int] | None = None
+    ) -> None:
+        self.token, self.graph, self.info, self.keep = token, graph, info, keep
         self.runners = [
             TaskRunner(
                 node,
@@ -60,6 +63,13 @@ class RunPackage:
             )
             for i, node in enumerate(graph.nodes)
         ]
+
+    def is_passed_on(self, task: int, to: int) -> bool:
+        """Whether the result of a task is wanted by another one alone, child by child where they are mapped."""
+        if self.keep is None or task in self.keep or self.graph.downstream[task] != (to,):
+            return False
+        takes = {view.take for view in self.graph.views[to] if view.upstream == task}
+        return not self.graph.is_mapped[task] or takes == {Take.ITEM}
 
     def dumps(self) -> list[Parcel]:
         """The runners as pickles, to be sent to other processes once.
@@ -205,6 +215,11 @@ class HostedRun:
             return call.run()
         finally:
             del self._calls[call]
+
+    def check_not_stopped(self) -> None:
+        """Raise BodyStopped where `stop` was called."""
+        if self._is_stopped:
+            raise BodyStopped
 
     def stop(self) -> None:
         """End the bodies that are running, as far as a thread can be ended from outside; no other one begins."""

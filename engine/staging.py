@@ -10,10 +10,18 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from .durations import Durations
-from .grouping import NODE_SECONDS, NODES_PER_THREAD, RUN_SECONDS, Chain, Kinds, batch_size
+from .grouping import (
+    CHAIN_SECONDS,
+    NODE_SECONDS,
+    NODES_PER_THREAD,
+    RUN_SECONDS,
+    Chain,
+    Kinds,
+    batch_size,
+)
 from .hand_over import HandOver
 from .stream import NodeId
 
@@ -29,8 +37,12 @@ SINGLES_PER_THREAD = 50
 #: How many of a kind are tried alone for each thread, to see how long they take.
 PROBES_PER_THREAD = 4
 
-#: For how long the rest waits for these, seconds; what takes longer is long, and gets a node each.
+#: After so many seconds without an answer from these, twice as many are under way: what takes that long gets a
+#: node each, and a cluster that grows with its work has to see that there is some.
 PROBE_SECONDS = 0.1
+
+#: By then it is as many as may be under way anyway.
+MOST_DOUBLINGS = 16
 
 #: Nodes of a size other than one under way at most for each thread: enough that none waits for the next.
 GROUPS_PER_THREAD = NODES_PER_THREAD
@@ -47,10 +59,17 @@ class Queue:
     chains: deque[Chain] = field(default_factory=deque)
     #: Chains that still wait for their needs to be known.
     expected: int = 0
+    #: How many there were, with those, when most were here.
+    total: int = 0
     #: Nodes of this queue under way.
     under_way: int = 0
-    #: When its first node went to Dask.
-    begun: float | None = None
+
+
+class Probes(NamedTuple):
+    """Task runs of a kind that nobody has seen yet: when the first one went to Dask, how many are under way."""
+
+    begun: float
+    under_way: int
 
 
 class Stage:
@@ -68,13 +87,14 @@ class Stage:
         self._queues: dict[tuple[Hashable, int], Queue] = {}
         #: Those with chains that may go.
         self._ready: dict[Queue, None] = {}
-        self._under_way: dict[int, tuple[Queue, int]] = {}
+        #: Groups that Dask has: their queue, the kind that they are to show, how many of them are not over.
+        self._under_way: dict[int, tuple[Queue, Hashable, int]] = {}
         self._group_of: dict[NodeId, int] = {}
+        self._probes: dict[Hashable, Probes] = {}
         self._numbers = count()
-        self._size = 0
 
     def __len__(self) -> int:
-        return self._size
+        return len(self._waiting)
 
     def add(
         self,
@@ -88,7 +108,6 @@ class Stage:
             for item in chain.items:
                 self._waiting[item.node] = None
         for chain in chains:
-            self._size += 1
             for node in chain.needs:
                 if node in self._waiting:
                     chain.missing += 1
@@ -97,10 +116,12 @@ class Stage:
                         self._waiting[node] = [chain]
                     else:
                         waiting.append(chain)
+            queue = self._queue_of(chain)
             if chain.missing:
-                self._queue_of(chain).expected += 1
+                queue.expected += 1
             else:
                 self._make_ready(chain)
+            queue.total = max(queue.total, len(queue.chains) + queue.expected)
 
     def take(self, threads: int, now: float, most: int = NODES_AT_ONCE) -> list[Group]:
         """What goes to Dask now: each group one node, in an order in which none needs a later one.
@@ -122,30 +143,35 @@ class Stage:
             group = [queue.chains.popleft() for _ in range(size)]
             if not queue.chains:
                 del self._ready[queue]
+                queue.total = queue.expected
             self._submit(queue, group, now)
             groups.append(group)
         return groups
 
     def wake_after(self, now: float) -> float | None:
         """After how many seconds `take` may give something though nothing happened; None: never."""
-        waits = [
-            queue.begun + PROBE_SECONDS - now
+        begun = [
+            self._probes[kind].begun
             for queue in self._ready
-            if queue.begun is not None and self._seconds_of(queue) is None
+            if (kind := self._unseen(queue.chains[0])) in self._probes
         ]
-        return max(0.0, min(waits)) if waits and min(waits) > 0 else None
+        waits = [PROBE_SECONDS - (now - moment) % PROBE_SECONDS for moment in begun]
+        return min(waits, default=None)
 
     def end(self, node: NodeId) -> None:
         """Note that a task run that went to Dask is over, or will not be run by that node."""
         number = self._group_of.pop(node, None)
         if number is None:
             return
-        queue, left = self._under_way[number]
+        queue, probed, left = self._under_way[number]
         if left > 1:
-            self._under_way[number] = (queue, left - 1)
-        else:
-            del self._under_way[number]
-            queue.under_way -= 1
+            self._under_way[number] = (queue, probed, left - 1)
+            return
+        del self._under_way[number]
+        queue.under_way -= 1
+        if probed is not None:
+            begun, under_way = self._probes[probed]
+            self._probes[probed] = Probes(begun, under_way - 1)
 
     # ---- inside
 
@@ -161,25 +187,22 @@ class Stage:
         queue.chains.append(chain)
         self._ready[queue] = None
 
-    def _seconds_of(self, queue: Queue) -> float | None:
-        return None if queue.kind is None else self._durations.of(queue.kind)
-
     def _size_of_next(self, queue: Queue, threads: int, now: float) -> int:
         """How many chains the next node of a queue takes; 0 while none may go."""
         if queue.kind is None:
             return 1
-        most_singles = max(SINGLES_UNDER_WAY, SINGLES_PER_THREAD * threads)
-        is_free = queue.under_way < most_singles
+        is_free = queue.under_way < max(SINGLES_UNDER_WAY, SINGLES_PER_THREAD * threads)
+        unseen = self._unseen(queue.chains[0])
+        if unseen is not None:
+            return 1 if is_free and self._may_probe(unseen, threads, now) else 0
         there = len(queue.chains)
         size = self._kinds.fixed_size(queue.chains[0])
         if size is None:
-            seconds = self._seconds_of(queue)
+            seconds = self._durations.of(queue.kind)
             if seconds is None:
-                is_probe = queue.under_way < PROBES_PER_THREAD * threads
-                is_long = queue.begun is not None and now - queue.begun >= PROBE_SECONDS
-                return 1 if is_probe or (is_long and is_free) else 0
+                return 1 if is_free else 0
             seconds += RUN_SECONDS * len(queue.kind)
-            size = batch_size(seconds, there + queue.expected, threads)
+            size = batch_size(seconds, queue.total, threads)
             if size > 1:
                 is_free = queue.under_way < GROUPS_PER_THREAD * threads
         # Others that come soon fill the node, as long as there is something that they come from.
@@ -187,14 +210,21 @@ class Stage:
             return 0
         return min(size, there)
 
+    def _may_probe(self, kind: Hashable, threads: int, now: float) -> bool:
+        begun, under_way = self._probes.get(kind, (now, 0))
+        doublings = min(int((now - begun) / PROBE_SECONDS), MOST_DOUBLINGS)
+        return under_way < (PROBES_PER_THREAD * threads) << doublings
+
     def _submit(self, queue: Queue, group: Group, now: float) -> None:
-        if queue.begun is None:
-            queue.begun = now
-        queue.under_way += 1
-        self._size -= len(group)
+        probed = self._unseen(group[0])
+        if probed is not None:
+            begun, under_way = self._probes.get(probed, (now, 0))
+            self._probes[probed] = Probes(begun, under_way + 1)
+        if len(group) == 1:
+            self._cut_off(group[0])
+        must_go_alone = len(group) == 1 and self._is_long(group[0])
         number = next(self._numbers)
         left = 0
-        must_go_alone = len(group) == 1 and self._is_long(queue)
         for chain in group:
             for item in chain.items:
                 left += 1
@@ -202,13 +232,43 @@ class Stage:
                 waiting = self._waiting.pop(item.node)
                 if waiting is not None:
                     self._make_known(waiting, must_go_alone=must_go_alone)
-        self._under_way[number] = (queue, left)
+        queue.under_way += 1
+        self._under_way[number] = (queue, probed, left)
 
-    def _is_long(self, queue: Queue) -> bool:
-        """Whether what waits for a node of this queue should not wait for another one as well."""
+    def _unseen(self, chain: Chain) -> Hashable:
+        """The kind of which should be seen how long it takes, before many chains like this go; or None."""
+        if chain.kind is None or self._kinds.fixed_size(chain) is not None:
+            return None
+        kinds = chain.kind if chain.is_column else chain.kind[:1]
+        return next((kind for kind in kinds if self._durations.of((kind,)) is None), None)
+
+    def _cut_off(self, chain: Chain) -> None:
+        """Leave of a chain what should share a node; the rest may go as soon as that is said."""
+        length = self._length_of(chain)
+        if length < len(chain.items):
+            rest = chain.split(length, self._kinds.ranks[chain.items[length].node[0]])
+            self._make_ready(rest)
+
+    def _length_of(self, chain: Chain) -> int:
+        """How many of a chain share a node: those known to be short, as far as they do not take long together.
+
+        To fuse what is long gains nothing, and its neighbours' results would have to wait for its end.
+        """
+        if chain.is_column or self._kinds.grouping != "auto":
+            return len(chain.items)
+        whole = 0.0
+        for number, item in enumerate(chain.items):
+            seconds = self._durations.of((self._kinds.of(item.node),))
+            whole += seconds or 0.0
+            if seconds is None or seconds >= NODE_SECONDS or whole > CHAIN_SECONDS:
+                return max(1, number)
+        return len(chain.items)
+
+    def _is_long(self, chain: Chain) -> bool:
+        """Whether what waits for a chain should not wait for another one as well."""
         if self._kinds.grouping != "auto":
             return False
-        seconds = self._seconds_of(queue)
+        seconds = None if chain.kind is None else self._durations.of(chain.kind)
         return seconds is None or seconds >= NODE_SECONDS
 
     def _make_known(self, waiting: Sequence[Chain], *, must_go_alone: bool) -> None:

@@ -7,7 +7,7 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import count
 from typing import Any, get_args
 
@@ -172,7 +172,9 @@ class DaskRun:
             self._moves += 1
             moved = (i.node for group in groups for chain in group for i in chain.items)
             self._moved.update((node, self._moves) for node in moved if node in self._moved)
-        compiled = compile_groups(groups, self._keys, self._places, self._numbers)
+        compiled = compile_groups(
+            groups, self._keys, self._places, self._numbers, self._package.is_passed_on
+        )
         self._places.update(compiled.places)
         expression = as_expression(compiled, self._keys.token, self._package.graph)
         keys = [row.key for row in compiled.rows]
@@ -211,15 +213,27 @@ class DaskRun:
         try:
             if is_cancelled:
                 events += self._take_finished()
-                # What is over is in the states that the user gets.
-                running = [f for node, f in self._futures.items() if node not in self._over]
-                self._client.cancel(running, force=True)
+                self._cancel()
             if self._owns_client:
                 limit = FETCH_GRACE_SECONDS if is_cancelled else None
                 bring_home(self._client, self._over.values(), limit_seconds=limit)
         finally:
-            self._client.unregister_worker_plugin(self._plugin.name)
+            if not is_cancelled:
+                self._client.unregister_worker_plugin(self._plugin.name)
         return events
+
+    def _cancel(self) -> None:
+        """Stop what runs; what is over is in the states that the user gets, and stays."""
+        over = {self._futures[node].key for node in self._over if node in self._futures}
+        rest = [future for future in self._futures.values() if future.key not in over]
+        self._client.cancel(rest, force=True)
+        # Stops the bodies. A node that has something to show for it ends with that.
+        self._client.unregister_worker_plugin(self._plugin.name)
+        shared = {f.key: f for f in self._futures.values() if f.key in over and not f.done()}
+        if shared:
+            with self._client.as_current(), suppress(distributed.TimeoutError):
+                distributed.wait(list(shared.values()), timeout=FETCH_GRACE_SECONDS)
+            self._client.cancel([f for f in shared.values() if not f.done()], force=True)
 
     def _take_finished(self) -> list[Event]:
         """The last records of what is finished and not told yet, as far as they come soon."""

@@ -1,0 +1,109 @@
+"""Task runs share Dask nodes, and nobody notices: none waits for long behind another, none is run twice."""
+
+import os
+import time
+
+from prefect_dask import Flow, task, unmapped
+from prefect_dask.executors import DaskExecutor
+from tests.waiting import wait_until
+
+DEADLINE_SECONDS = 30.0
+
+
+@task
+def numbers(count):
+    return list(range(count))
+
+
+@task
+def tick(i):
+    return i
+
+
+def node_of(i):
+    """The Dask node that this runs in."""
+    from distributed import get_worker
+
+    return get_worker().get_current_task()
+
+
+where = task(node_of, name="where")
+
+
+@task
+def wait_for_the_others(i, folder, count):
+    """The last one of all waits for all others, those behind it in its batch too; tells for how long."""
+    if i != count // 2:
+        with open(os.path.join(folder, str(i)), "x"):  # fails where it is run twice
+            return 0.0
+    began = time.monotonic()
+    wait_until(lambda: len(os.listdir(folder)) == count - 1, DEADLINE_SECONDS)
+    return time.monotonic() - began
+
+
+def test_nobody_waits_behind_a_slow_one_for_longer_than_a_second(cluster, tmp_path):
+    executor = DaskExecutor(address=cluster.scheduler_address)
+    count = 400
+    with Flow("a slow one") as flow:
+        waited = wait_for_the_others.map(
+            numbers(count), unmapped(str(tmp_path)), unmapped(count), batch=200
+        )
+    records = []
+
+    state = flow.run(executor=executor, on_state=records.extend)
+
+    assert state.is_successful(), state.message
+    assert len(state.result[waited].result) == count
+    begun = [
+        r.map_index for r in records if r.state == "Running" and r.task_name.startswith("wait")
+    ]
+    assert sorted(begun) == [-1, *range(count)][1:]
+
+
+@task
+def wait_a_second(x):
+    end = time.monotonic() + 1.1
+    wait_until(lambda: time.monotonic() > end, DEADLINE_SECONDS)
+    return node_of(x)
+
+
+def test_short_tasks_that_only_run_one_after_the_other_are_one_node(cluster):
+    with Flow("chain") as flow:
+        first = where(0)
+        second = where(first)
+        slow = wait_a_second(second)
+        last = where(slow)
+    executor = DaskExecutor(address=cluster.scheduler_address)
+
+    def nodes():
+        state = flow.run(executor=executor)
+        return [state.result[each].result for each in (first, second, slow, last)]
+
+    nodes()  # that where() is short, and wait_a_second() is not, is seen here
+    keys = nodes()
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
+
+
+def test_short_children_share_nodes_once_they_are_known_to_be_short(cluster):
+    with Flow("short") as flow:
+        keys = where.map(tick.map(numbers(300)))
+    executor = DaskExecutor(address=cluster.scheduler_address)
+
+    state = flow.run(executor=executor)
+    again = flow.run(executor=executor)
+
+    assert len(set(state.result[keys].result)) < 100
+    assert len(set(again.result[keys].result)) <= 16
+
+    apart = flow.run(executor=DaskExecutor(address=cluster.scheduler_address, grouping="never"))
+    assert len(set(apart.result[keys].result)) == 300
+
+
+def test_batch_1_gives_each_child_a_node_of_its_own(cluster):
+    with Flow("batch=1") as flow:
+        keys = where.map(numbers(40), batch=1)
+
+    state = flow.run(executor=DaskExecutor(address=cluster.scheduler_address))
+
+    assert len(set(state.result[keys].result)) == 40
