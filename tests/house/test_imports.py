@@ -20,7 +20,8 @@ LAYERS = (
     "documents operators pickling signature mapping schedules tagging task_defaults raising naming order",
     "executors triggers settings logs errors",
     "engine.flow_runner",
-    "engine.task_runner engine.body engine.node engine.grouping engine.compile engine.executors",
+    "engine.task_runner engine.body engine.node engine.group_run engine.grouping engine.staging engine.compile"
+    " engine.executors",
     "engine.advance engine.outcome engine.hand_over engine.task_runs",
     "engine.ledger engine.stream engine.child engine.child_main engine.child_process"
     " engine.timeouts",
@@ -29,7 +30,7 @@ LAYERS = (
     " engine.result engine.results engine.context engine.widths",
     "engine.graph engine.state engine.errors engine.clock engine.signals engine.failures version"
     " engine.beforehand engine.logs engine.prints engine.home engine.files engine.serializers engine.secrets"
-    " engine.fingerprint engine.retry",
+    " engine.fingerprint engine.retry engine.durations engine.worker_resources",
 )
 """A module may import from its own line and those below. A package stands for its modules."""
 
