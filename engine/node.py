@@ -38,14 +38,19 @@ class RunPackage:
 
     def __init__(self, token: str, graph: FlowGraph, info: RunInfo) -> None:
         self.token, self.graph, self.info = token, graph, info
+        nothing: frozenset[int] = frozenset()
+        has_maps = any(graph.is_mapped)
         self.runners = [
             TaskRunner(
                 node,
-                graph.edges_to[i],
+                edges,
                 info,
-                frozenset(v.upstream for v in graph.views[i] if graph.is_mapped[v.upstream]),
+                frozenset([v.upstream for v in views if graph.is_mapped[v.upstream]])
+                if has_maps
+                else nothing,
+                views,
             )
-            for i, node in enumerate(graph.nodes)
+            for node, edges, views in zip(graph.nodes, graph.edges_to, graph.views, strict=True)
         ]
 
     def dumps(self) -> list[bytes]:
@@ -70,7 +75,7 @@ class HostedRun:
 
     Args:
         runners: A runner a task, or its pickle, which is opened when the task first runs here.
-        report: Is told each change of state and each line that a task logs.
+        report: Is told each change of state, and each line that a task logs.
         worker: The name of this place, for the records.
         leaves_process: Whether results must be able to travel to other processes.
     """
@@ -307,7 +312,7 @@ def _run_to_the_end(
     while True:
         generation += 1
         node = (*task_run, generation)
-        state = runner.run(node, state, clock.now(), upstream, _tell_nobody, picks=picks)
+        state = runner.run(node, state, clock.now(), upstream, Report(_tell_nobody), picks=picks)
         if not isinstance(state, Retrying):
             return state
         clock.wait_until(clock.to_seconds(state.start_time))
