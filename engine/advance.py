@@ -13,9 +13,19 @@ from itertools import accumulate
 from . import clock
 from .graph import FlowGraph, Take
 from .hand_over import Given, HandOver, Source, Whole
-from .state import NEVER, Cached, Mapped, Pending, Resume, Scheduled, State, is_lawful
+from .state import (
+    NEVER,
+    Cached,
+    Mapped,
+    Pending,
+    Resume,
+    Running,
+    Scheduled,
+    State,
+    is_lawful,
+)
 from .stream import NodeId
-from .task_runs import Flights, Slot, TaskRuns, chain_below, is_final
+from .task_runs import Flights, Slot, TaskRuns, chain_below
 from .widths import Pick, flat_pick
 
 
@@ -40,12 +50,11 @@ class Book:
             for index, state in (given or {}).items()
             if not (graph.nodes[index].runs_anew and state.is_finished())
         }
-        self.runs = [TaskRuns() for _ in graph.nodes]
+        self.runs = TaskRuns(len(graph))
         #: States that did not come from a node of this run.
         self.given: dict[Slot, Given] = {}
         self._given_count = 0
         self._due: list[tuple[float, int, int, int]] = []
-        self._out_count = 0
         #: Mapped tasks whose width became known since `take_grown`.
         self._grown: set[int] = set()
         #: Per mapped task with a limit, its children between their start and the end of the chain of maps below.
@@ -65,67 +74,62 @@ class Book:
     @property
     def out_count(self) -> int:
         """How many executions are under way whose outcome counts."""
-        return self._out_count
+        return self.runs.out_count
 
     def state(self, index: int, map_index: int = -1) -> State:
         """The state of a task run."""
-        return self.runs[index].states[map_index + 1]
+        return self.runs.state(self.runs.row(index, map_index + 1))
 
     def task_states(self) -> list[State]:
         """The state of each task; those of mapped ones hold the children's."""
-        return [self._task_state(runs) for runs in self.runs]
+        return [self._task_state(index) for index in range(len(self.graph))]
 
     def node_id(self, index: int, map_index: int = -1) -> NodeId:
         """The latest execution of a task run."""
-        return (index, map_index, self.runs[index].generation[map_index + 1])
+        return (index, map_index, self.runs.generation[self.runs.row(index, map_index + 1)])
 
     def counts(self, node: NodeId) -> bool:
         """Whether the outcome of an execution still counts."""
         index, map_index, generation = node
-        runs, place = self.runs[index], map_index + 1
+        row = self.runs.row_of(index, map_index)
         return (
-            place < len(runs.states)
-            and runs.generation[place] == generation
-            and bool(runs.is_out[place])
+            row is not None
+            and self.runs.generation[row] == generation
+            and bool(self.runs.is_out[row])
         )
 
     def next_due(self) -> float | None:
         """When the next waiting task run is due, seconds since the epoch; None when none waits for a time."""
+        runs = self.runs
         while self._due:
             moment, index, place, generation = self._due[0]
-            runs = self.runs[index]
-            if (
-                place < len(runs.states)
-                and runs.generation[place] == generation
-                and not runs.is_out[place]
-            ):
+            row = runs.row_of(index, place - 1)
+            if row is not None and runs.generation[row] == generation and not runs.is_out[row]:
                 return moment
             heapq.heappop(self._due)
         return None
 
     def is_done(self, index: int, map_index: int = -1) -> bool:
         """Whether a task run needs no further execution."""
-        state = self.state(index, map_index)
-        if isinstance(state, Cached) and (index, map_index + 1) in self.given:
-            return False  # validated again
-        return is_final(state)
+        return bool(self.runs.is_done[self.runs.row(index, map_index + 1)])
 
     def is_wholly_done(self, index: int) -> bool:
         """Whether a task and all its children need no further execution."""
-        return self.runs[index].undone == 0
+        return bool(self.runs.is_done[index]) and self.runs.undone[index] == 0
 
     def waiting(self, kind: type[State]) -> Iterator[tuple[int, int, State]]:
         """The task runs in a kind of state: task, map index, state."""
-        for index, runs in enumerate(self.runs):
-            for place, state in enumerate(runs.states):
+        runs = self.runs
+        for index in range(len(self.graph)):
+            for place in range(runs.child_count[index] + 1):
+                state = runs.states[runs.row(index, place)]
                 if isinstance(state, kind):
                     yield index, place - 1, state
 
     def is_settled(self, node: NodeId) -> bool:
         """Whether a node's task run is done, by this execution or another."""
-        index, map_index, _ = node
-        is_there = map_index + 1 < len(self.runs[index].states)
-        return is_there and self.is_done(index, map_index)
+        row = self.runs.row_of(node[0], node[1])
+        return row is not None and bool(self.runs.is_done[row])
 
     def needless_after(self, index: int, map_index: int) -> Iterator[tuple[int, int]]:
         """Of a task run that is done and those above it: which results nothing below needs any more.
@@ -141,7 +145,7 @@ class Book:
             if map_index >= 0 and view.take is Take.ITEM and self.graph.is_mapped[above]:
                 each: Iterable[int] = (map_index,)
             elif is_whole:
-                each = range(-1, len(self.runs[above].states) - 1)
+                each = range(-1, self.runs.child_count[above])
             else:
                 continue
             for other in each:
@@ -154,10 +158,8 @@ class Book:
         for below in self.graph.downstream[index]:
             takes = {view.take for view in self.graph.views[below] if view.upstream == index}
             if self.graph.is_mapped[index] and map_index >= 0 and takes == {Take.ITEM}:
-                runs = self.runs[below]
-                if map_index + 1 >= len(runs.states) and runs.undone:
-                    return False
-                if map_index + 1 < len(runs.states) and not self.is_done(below, map_index):
+                row = self.runs.row_of(below, map_index)
+                if not (self.is_wholly_done(below) if row is None else self.runs.is_done[row]):
                     return False
             elif not self.is_wholly_done(below):
                 return False
@@ -165,33 +167,42 @@ class Book:
 
     # ---- what comes in
 
-    def accept(self, node: NodeId, state: State, *, is_over: bool) -> bool:
+    def accept(
+        self, node: NodeId, state: State, *, is_over: bool, began: float | None = None
+    ) -> int:
         """Note that an execution came to `state`.
 
+        Args:
+            node: The execution.
+            state: What it came to.
+            is_over: Whether nothing more comes of it.
+            began: Since when it had been Running, where nobody told yet.
+
         Returns:
-            Whether that moved the task run; late, repeated and unlawful news do not.
+            How many moves of the task run that were: 2 where it became Running first, and that is news; 0 for
+            news that is late, repeated or unlawful.
         """
-        if not self.counts(node):
-            return False
-        index, map_index, _ = node
-        place, runs = map_index + 1, self.runs[index]
-        old = runs.states[place]
-        is_news = state is not old and not (type(state) is Pending and type(old) is Pending)
-        if is_news and not is_lawful(type(old), type(state)):
-            is_news = False
-        if is_news:
-            self.given.pop((index, place), None)
-            self._set_state(index, place, state)
+        index, map_index, generation = node
+        runs = self.runs
+        row = index if map_index < 0 else runs.row_of(index, map_index)
+        if row is None or runs.generation[row] != generation or not runs.is_out[row]:
+            return 0
+        moves = _moves(runs.states[row], state, has_run=began is not None)
+        if moves:
+            if self.given:
+                self.given.pop((index, map_index + 1), None)
+            runs.set_state(index, row, state)
         if is_over:
-            self._set_out(index, place, False)
-            if not self.is_done(index, map_index):
-                self._hold_below(index, place)
-                self._plan(index, place)
-            elif place:
-                self._land(index, place)
+            runs.set_out(index, row, is_out=False)
+            if not runs.is_done[row]:
+                self._hold_below(index, map_index + 1)
+                self._plan(index, map_index + 1)
+            elif map_index >= 0:
+                if self._flights:
+                    self._land(index, map_index + 1)
             elif self.graph.is_mapped[index]:
                 self._settle_parent(index)
-        return is_news
+        return moves
 
     def lose(self, node: NodeId, message: str) -> State | None:
         """Note that the worker of an execution died and another one takes it up.
@@ -212,15 +223,16 @@ class Book:
             The state that tells of it, or None where the execution does not count any more.
         """
         index, map_index, generation = node
-        place, runs = map_index + 1, self.runs[index]
-        if place >= len(runs.states) or runs.generation[place] != generation:
+        row = self.runs.row_of(index, map_index)
+        if row is None or self.runs.generation[row] != generation:
             return None
-        if not runs.is_out[place] and not self.is_done(index, map_index):
+        if not self.runs.is_out[row] and not self.runs.is_done[row]:
             return None  # held by something else, and handed over with that
-        self._set_out(index, place, False)
-        self._set_state(index, place, Pending(message))
-        self._hold_below(index, place)
-        return runs.states[place]
+        state = Pending(message)
+        self.runs.set_out(index, row, is_out=False)
+        self.runs.set_state(index, row, state)
+        self._hold_below(index, map_index + 1)
+        return state
 
     def crash(self, node: NodeId, state: State) -> bool:
         """Note that an execution was given up; what lies below must be handed over anew.
@@ -232,7 +244,7 @@ class Book:
             return False
         index, place = node[0], node[1] + 1
         self._give(index, place, state)
-        self._set_out(index, place, False)
+        self.runs.set_out(index, self.runs.row(index, place), is_out=False)
         self._hold_below(index, place)
         if place:
             self._land(index, place)
@@ -280,15 +292,15 @@ class Book:
         while stack:
             for slot in self._dependents(*stack.pop()):
                 if slot not in candidates:
-                    index, place = slot
-                    if not self.runs[index].is_out[place] and not self.is_done(index, place - 1):
+                    row = self.runs.row(*slot)
+                    if not self.runs.is_out[row] and not self.runs.is_done[row]:
                         candidates.add(slot)
                         stack.append(slot)
         return self._take(sorted(candidates), now)
 
     def _take_tasks(self, indices: Iterable[int], now: float) -> list[HandOver]:
         slots = (
-            (index, place) for index in indices for place in range(len(self.runs[index].states))
+            (index, place) for index in indices for place in range(self.runs.child_count[index] + 1)
         )
         return self._take(slots, now)
 
@@ -315,11 +327,10 @@ class Book:
         """A child is done: it, or one that it is made from, may be out of flight."""
         for flights in self._flights.values():
             if place in flights.places and index in flights.chain:
-                runs = [self.runs[below] for below in flights.chain]
+                below = ((each, self.runs.row_of(each, place - 1)) for each in flights.chain)
                 if all(
-                    (place >= len(each.states) and each.undone == 0)
-                    or (place < len(each.states) and is_final(each.states[place]))
-                    for each in runs
+                    self.is_wholly_done(each) if row is None else self.runs.is_done[row]
+                    for each, row in below
                 ):
                     flights.places.discard(place)
 
@@ -327,22 +338,21 @@ class Book:
         """Those of `slots`, in order, that can be handed over now."""
         taken: list[HandOver] = []
         wholes: dict[int, Source | Whole | None] = {}
+        runs, views = self.runs, self.graph.views
         for index, place in slots:
-            runs = self.runs[index]
-            if (
-                runs.is_out[place]
-                or self.is_done(index, place - 1)
-                or self._waits(index, place, now)
-            ):
+            row = runs.row(index, place)
+            if runs.is_out[row] or runs.is_done[row] or self._waits(runs.states[row], now):
                 continue
-            sources = self._sources(index, place, wholes)
-            if sources is None or self._must_hold_back(index, place):
+            sources = self._sources(index, place, wholes) if views[index] else ()
+            if sources is None or (self._flights and self._must_hold_back(index, place)):
                 continue
             start = self._start(index, place)
-            runs.generation[place] += 1
-            self._set_out(index, place, True)
-            node = (index, place - 1, runs.generation[place])
-            taken.append(HandOver(node, start, now, sources, self._picks(index, place)))
+            runs.generation[row] += 1
+            runs.set_out(index, row, is_out=True)
+            node = (index, place - 1, runs.generation[row])
+            taken.append(
+                HandOver(node, start, now, sources, self._picks(index, place) if place else None)
+            )
         return taken
 
     # ---- where a task run finds what it looks at
@@ -374,35 +384,34 @@ class Book:
         return tuple(sources)
 
     def _source(self, index: int, place: int) -> Source | None:
-        runs = self.runs[index]
-        if place >= len(runs.states):
+        runs = self.runs
+        row = runs.row_of(index, place - 1)
+        if row is None:
             # A child that is not there: its parent was not mapped after all, and says why.
-            place = 0
-        if not runs.is_out[place]:
-            if not self.is_done(index, place - 1):
+            row, place = index, 0
+        if not runs.is_out[row]:
+            if not runs.is_done[row]:
                 return None
-            given = self.given.get((index, place))
-            if given is not None:
-                return given
-        return (index, place - 1, runs.generation[place])
+            if self.given:
+                given = self.given.get((index, place))
+                if given is not None:
+                    return given
+        return (index, place - 1, runs.generation[row])
 
     def _whole(self, index: int) -> Source | Whole | None:
         """A mapped task with all its children; None while one of them will not be there."""
-        runs = self.runs[index]
-        if runs.missing or (runs.width is None and runs.is_out[0]):
+        runs = self.runs
+        if runs.missing[index] or (index not in runs.width and runs.is_out[index]):
             return None
         parent = self._source(index, 0)
         if parent is None:
             return None
-        children = (self._source(index, place) for place in range(1, len(runs.states)))
+        children = (self._source(index, place) for place in range(1, runs.child_count[index] + 1))
         return Whole(parent, tuple(child for child in children if child is not None))
 
     def _picks(self, index: int, place: int) -> tuple[Pick, ...] | None:
-        if place == 0:
-            return None
-        views = self.graph.views[index]
         picks: list[Pick] = []
-        for number, view in enumerate(views):
+        for number, view in enumerate(self.graph.views[index]):
             if view.take is Take.FLAT:
                 picks.append(self._flat_pick(index, number, place))
             elif view.take is Take.ITEM and not self.graph.is_mapped[view.upstream]:
@@ -412,13 +421,13 @@ class Book:
         return tuple(picks) if any(pick is not None for pick in picks) else None
 
     def _flat_pick(self, index: int, view: int, place: int) -> tuple[int, int]:
-        return flat_pick(self.runs[index].lengths[view], place - 1)
+        return flat_pick(self.runs.lengths[index][view], place - 1)
 
     def _dependents(self, index: int, place: int) -> Iterator[Slot]:
         """The task runs that look at one."""
         is_mapped = self.graph.is_mapped[index]
         for below in self.graph.downstream[index]:
-            count = len(self.runs[below].states)
+            count = self.runs.child_count[below] + 1
             if not self.graph.is_mapped[below]:
                 yield below, 0
                 continue
@@ -432,70 +441,49 @@ class Book:
 
     # ---- inside
 
-    @staticmethod
-    def _task_state(runs: TaskRuns) -> State:
-        state, children = runs.states[0], runs.states[1:]
-        if isinstance(state, Mapped) or all(type(child) is Pending for child in children):
+    def _task_state(self, index: int) -> State:
+        state = self.runs.state(index)
+        if not self.runs.child_count[index]:
             return state
-        # A run that ended in the middle: children whose number was known beforehand may be ahead of the parent.
-        return Mapped("Some children have begun.", map_states=children, context=state.context)
+        children = self.runs.children(index)
+        if isinstance(state, Mapped):
+            state.map_states = children
+        elif any(type(child) is not Pending for child in children):
+            # A run that ended in the middle: children whose number was known beforehand may be ahead of the
+            # parent.
+            return Mapped("Some children have begun.", map_states=children, context=state.context)
+        return state
 
     def _grow(self, index: int, width: int, lengths: Mapping[int, list[int]] | None = None) -> None:
-        runs = self.runs[index]
-        runs.add(width - (len(runs.states) - 1))
-        runs.width = width
-        runs.lengths = {view: list(accumulate(each)) for view, each in (lengths or {}).items()}
+        self.runs.grow(index, width)
+        if lengths:
+            self.runs.lengths[index] = {
+                view: list(accumulate(each)) for view, each in lengths.items()
+            }
         self._grown.add(index)
 
     def _settle_parent(self, index: int) -> None:
         """A mapped parent is over: its children come into being, or there are none."""
-        runs = self.runs[index]
-        parent = runs.states[0]
+        runs = self.runs
+        parent = runs.states[index]
         if not isinstance(parent, Mapped):
-            for place in range(1, len(runs.states)):
-                self._set_out(index, place, False)
-            runs.cut()
+            for place in range(1, runs.child_count[index] + 1):
+                runs.set_out(index, runs.row(index, place), is_out=False)
+            runs.cut(index)
             # What waited for its width goes on without one.
             self._grown.add(index)
-        else:
-            if runs.width is None:
-                self._grow(index, parent.width, parent.lengths)
-            parent.map_states = runs.states[1:]
+        elif index not in runs.width:
+            self._grow(index, parent.width, parent.lengths)
 
     def _set_state(self, index: int, place: int, state: State) -> None:
-        runs = self.runs[index]
-        was_done, was_there = self.is_done(index, place - 1), self._is_there(index, place)
-        runs.states[place] = state
-        if place:
-            parent = runs.states[0]
-            if isinstance(parent, Mapped) and len(parent.map_states) >= place:
-                parent.map_states[place - 1] = state
-        runs.undone += was_done - self.is_done(index, place - 1)
-        runs.missing += was_there - self._is_there(index, place)
-
-    def _set_out(self, index: int, place: int, is_out: bool) -> None:
-        runs = self.runs[index]
-        if runs.is_out[place] != is_out:
-            was_there = self._is_there(index, place)
-            runs.is_out[place] = is_out
-            self._out_count += 1 if is_out else -1
-            runs.missing += was_there - self._is_there(index, place)
-
-    def _is_there(self, index: int, place: int) -> bool:
-        """Whether a state is final, or will be told by what is under way."""
-        return bool(self.runs[index].is_out[place]) or self.is_done(index, place - 1)
+        self.runs.set_state(index, self.runs.row(index, place), state)
 
     def _give(self, index: int, place: int, state: State) -> None:
         self._given_count += 1
-        self.given.pop((index, place), None)
-        self._set_state(index, place, state)
-        was_done = self.is_done(index, place - 1)
         self.given[index, place] = Given((index, place - 1, -self._given_count), state)
-        # A given Cached state is no longer done once it is known to be given.
-        runs = self.runs[index]
-        changed = was_done - self.is_done(index, place - 1)
-        runs.undone += changed
-        runs.missing += changed
+        # A Cached state is validated again.
+        is_good = not isinstance(state, Cached)
+        self.runs.set_state(index, self.runs.row(index, place), state, is_good=is_good)
 
     def _give_tree(self, index: int, state: State) -> None:
         if not isinstance(state, Mapped) or not self.graph.is_mapped[index]:
@@ -505,24 +493,25 @@ class Book:
         # Two of our own: the caller's stays as it is, and what travels is without the children.
         parent, bare = (Mapped(state.message, context=state.context) for _ in range(2))
         bare.width = parent.width = len(state.map_states)
-        parent.map_states = list(state.map_states)
         self._give(index, 0, parent)
         self.given[index, 0] = self.given[index, 0]._replace(state=bare)
         for place, child in enumerate(state.map_states, start=1):
             self._give(index, place, child)
 
     def _start(self, index: int, place: int) -> Source | None:
-        given = self.given.get((index, place))
-        if given is not None:
-            return given
-        runs = self.runs[index]
-        if runs.generation[place] and type(runs.states[place]) is not Pending:
+        if self.given:
+            given = self.given.get((index, place))
+            if given is not None:
+                return given
+        row = self.runs.row(index, place)
+        generation, state = self.runs.generation[row], self.runs.states[row]
+        if generation and state is not None and type(state) is not Pending:
             # The execution before left there what the next one goes on from.
-            return (index, place - 1, runs.generation[place])
+            return (index, place - 1, generation)
         return None
 
-    def _waits(self, index: int, place: int, now: float) -> bool:
-        state = self.runs[index].states[place]
+    @staticmethod
+    def _waits(state: State | None, now: float) -> bool:
         return (
             isinstance(state, Scheduled)
             and not isinstance(state, Resume)
@@ -530,16 +519,28 @@ class Book:
         )
 
     def _plan(self, index: int, place: int) -> None:
-        state = self.runs[index].states[place]
+        row = self.runs.row(index, place)
+        state = self.runs.states[row]
         if isinstance(state, Scheduled) and state.start_time < NEVER:
             moment = clock.to_seconds(state.start_time)
-            heapq.heappush(self._due, (moment, index, place, self.runs[index].generation[place]))
+            heapq.heappush(self._due, (moment, index, place, self.runs.generation[row]))
 
     def _hold_below(self, index: int, place: int) -> None:
         """What was handed over below comes back undone: its outcome does not count."""
         stack = [(index, place)]
         while stack:
             for below, other in self._dependents(*stack.pop()):
-                if self.runs[below].is_out[other]:
-                    self._set_out(below, other, False)
+                row = self.runs.row(below, other)
+                if self.runs.is_out[row]:
+                    self.runs.set_out(below, row, is_out=False)
                     stack.append((below, other))
+
+
+def _moves(old: State | None, new: State, *, has_run: bool) -> int:
+    """How many lawful moves lead from one state to a new one; `has_run`: it was Running in between."""
+    old_kind, kind = Pending if old is None else type(old), type(new)
+    if new is old or (kind is Pending and old_kind is Pending):
+        return 0
+    if has_run and old_kind is not Running and is_lawful(old_kind, Running):
+        return 2 * is_lawful(Running, kind)
+    return int(is_lawful(old_kind, kind))

@@ -51,6 +51,11 @@ class Context(threading.local, MutableMapping[str, Any]):
         """Take the top frames off."""
         del self.__dict__["_frames"][-count:]
 
+    def frames_here(self) -> list[Mapping[str, Any]]:
+        """The frames of this thread, the uppermost last: for who puts some on and takes them off himself."""
+        frames: list[Mapping[str, Any]] = self.__dict__["_frames"]
+        return frames
+
     def snapshot(self) -> dict[str, Any]:
         """What a run started here inherits: what users put here, but for the flow being written.
 
@@ -165,6 +170,8 @@ class RunInfo:
 class LazyFrame(dict[str, Any]):
     """A frame that makes its facts when they are first asked for."""
 
+    __slots__ = ()
+
     makers: Mapping[str, Callable[[Any], Any]] = {}
 
     def __missing__(self, key: str) -> Any:
@@ -186,8 +193,11 @@ class TaskFrame(LazyFrame):
 
     __slots__ = ("map_index", "node", "run")
 
-    def __init__(self, run: RunInfo, node: Node, map_index: int, facts: Mapping[str, Any]) -> None:
-        super().__init__(facts)
+    def __init__(
+        self, run: RunInfo, node: Node, map_index: int, facts: Mapping[str, Any] | None = None
+    ) -> None:
+        if facts:
+            self.update(facts)
         self.run, self.node, self.map_index = run, node, map_index
 
     @property
@@ -235,6 +245,7 @@ TaskFrame.makers = {
     "task_run_id": _run_key,
     # The same for each attempt: what a task writes under this key may be written twice without harm.
     "idempotency_key": _run_key,
+    "task_run_count": lambda frame: 1,
     "task_loop_count": lambda frame: 1,
     "task_loop_result": lambda frame: None,
     "resume": lambda frame: False,

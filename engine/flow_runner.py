@@ -15,7 +15,7 @@ from .errors import (
     ResultNotKept,
     RunInterrupted,
 )
-from .executors.base import Executor, GraphRun, TellsEarly
+from .executors.base import Executor, GraphRun, RunsHere
 from .graph import FlowGraph
 from .hand_over import HandOver
 from .logs import get_logger, replay
@@ -115,6 +115,7 @@ class FlowRunner:
         self._ask_to_resume = ask_to_resume
         self._announcer = Announcer(listeners, self.logger)
         self._is_closing = False
+        self._tags = [tuple(sorted(tags)) if (tags := n.label.tags) else () for n in graph.nodes]
         #: Of the task runs that are not at their first attempt, at which.
         self._attempts: dict[tuple[int, int], int] = {}
 
@@ -191,8 +192,9 @@ class FlowRunner:
 
     def _advance(self, graph_run: GraphRun) -> None:
         book = self.book
-        if isinstance(graph_run, TellsEarly):
+        if isinstance(graph_run, RunsHere):
             graph_run.take_early = partial(self._take_in, graph_run)
+            self._announcer.watch(graph_run.look)
         self._hand_over(graph_run, book.take_all(clock.now()))
         while True:
             due = book.next_due()
@@ -229,10 +231,10 @@ class FlowRunner:
         records: list[StateRecord] = []
         again: list[tuple[int, int]] = []
         for event in events:
-            if isinstance(event, LineLogged):
-                self._replay(event)
-            elif isinstance(event, StateChange):
+            if isinstance(event, StateChange):
                 self._take_state(graph_run, event, records)
+            elif isinstance(event, LineLogged):
+                self._replay(event)
             elif isinstance(event, AttemptLost):
                 self._take_loss(event, records)
             elif isinstance(event, HandedBack):
@@ -246,16 +248,20 @@ class FlowRunner:
     def _take_state(
         self, graph_run: GraphRun, change: StateChange, records: list[StateRecord]
     ) -> None:
-        index = change.node[0]
+        node, attempt, state, is_over, worker, began = change
+        index = node[0]
         if self.graph.nodes[index].label.is_secret:
-            change = change._replace(state=hidden(change.state))
-        if self.book.accept(change.node, change.state, is_over=change.is_over):
-            change.state.context.setdefault("tags", sorted(self.graph.nodes[index].label.tags))
-            if change.attempt > 1:
-                self._attempts[change.node[:2]] = change.attempt
-            self._record(change.node, change.state, change.worker, records)
-        if change.is_over and self.book.is_settled(change.node):
-            self._settle(graph_run, change.node)
+            state = hidden(state)
+        moves = self.book.accept(node, state, is_over=is_over, began=began)
+        if moves:
+            state.tag(self._tags[index])
+            if attempt > 1:
+                self._attempts[node[:2]] = attempt
+            if moves > 1 and began is not None:
+                self._record(node, Running, began, None, {}, worker, records)
+            self._record_state(node, state, worker, records)
+        if is_over and self._keep is not None and self.book.is_settled(node):
+            self._settle(graph_run, node)
 
     def _take_loss(self, lost: AttemptLost, records: list[StateRecord]) -> None:
         state = self.book.lose(lost.node, f"attempt lost: {lost.cause}")
@@ -266,28 +272,28 @@ class FlowRunner:
                 lost.cause,
             )
         elif state is not None:
-            state.context["tags"] = sorted(self.graph.nodes[lost.node[0]].label.tags)
+            state.tag(self._tags[lost.node[0]])
             self.logger.warning("task %r: %s", self._name(lost.node), state.message)
-            self._record(lost.node, state, lost.worker, records)
+            self._record_state(lost.node, state, lost.worker, records)
 
     def _take_back(self, back: HandedBack, records: list[StateRecord]) -> list[tuple[int, int]]:
         state = self.book.hand_back(back.node, f"attempt lost: {back.cause}")
         if state is None:
             return []
-        state.context["tags"] = sorted(self.graph.nodes[back.node[0]].label.tags)
+        state.tag(self._tags[back.node[0]])
         self.logger.warning("task %r: %s", self._name(back.node), state.message)
-        self._record(back.node, state, back.worker, records)
+        self._record_state(back.node, state, back.worker, records)
         return [back.node[:2]]
 
     def _take_crash(
         self, graph_run: GraphRun, crash: NodeCrashed, records: list[StateRecord]
     ) -> list[tuple[int, int]]:
         state = Crashed(failures.text_of(crash.error), result=crash.error)
-        state.context = {"tags": sorted(self.graph.nodes[crash.node[0]].label.tags)}
+        state.tag(self._tags[crash.node[0]])
         if not self.book.crash(crash.node, state):
             return []
         self.logger.error("task %r crashed: %s", self._name(crash.node), state.message)
-        self._record(crash.node, state, crash.worker, records)
+        self._record_state(crash.node, state, crash.worker, records)
         self._settle(graph_run, crash.node)
         return [crash.node[:2]]
 
@@ -307,23 +313,29 @@ class FlowRunner:
 
     # ---- telling
 
-    def _record(self, node: NodeId, state: State, worker: str, records: list[StateRecord]) -> None:
-        if not self._announcer.is_wanted:
-            return
+    def _record_state(
+        self, node: NodeId, state: State, worker: str, records: list[StateRecord]
+    ) -> None:
+        if self._announcer.is_wanted:
+            details = details_of(state)
+            self._record(node, type(state), state._time, state.message, details, worker, records)
+
+    def _record(
+        self,
+        node: NodeId,
+        kind: type[State],
+        moment: float,
+        message: str | None,
+        details: dict[str, Any],
+        worker: str,
+        records: list[StateRecord],
+    ) -> None:
         label = self.graph.nodes[node[0]].label
+        attempt = self._attempts.get(node[:2], 1) if self._attempts else 1
         records.append(
             StateRecord(
-                flow_run_id=self.info.flow_run_id,
-                task_name=label.name,
-                task_slug=label.slug,
-                task_index=label.index,
-                map_index=node[1],
-                attempt=self._attempts.get(node[:2], 1),
-                state=type(state).__name__,
-                message=state.message,
-                timestamp=state._time,
-                worker=worker,
-                details=details_of(state),
+                *(self.info.flow_run_id, label.name, label.slug, label.index, node[1], attempt),
+                *(kind.__name__, message, moment, worker, details),
             )
         )
 

@@ -1,7 +1,10 @@
-"""A flow as plain frozen data: nodes in topological order, and the edges between them.
+"""A flow as plain data: nodes in topological order, and the edges between them.
 
 This is all that the engine knows of a flow. Nodes and edges speak of tasks by index; the tasks themselves are
 carried along and only asked for what `TaskLike` names.
+
+Labels, edges and nodes are never changed once they are made, and each is equal only to itself. They do not say so
+as frozen dataclasses would: those take several times as long to make, and a flow has tens of thousands.
 """
 
 from __future__ import annotations
@@ -46,7 +49,7 @@ class TaskLike(Protocol):
     def run(self, **inputs: Any) -> Any: ...
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, slots=True)
 class TaskLabel:
     """A task as its neighbours know it: enough to name it, without its code."""
 
@@ -66,7 +69,7 @@ class TaskLabel:
         return self.name if map_index < 0 else f"{self.name}[{map_index}]"
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, slots=True)
 class Edge:
     """That one task waits for another, and, with a key, receives its result as that argument."""
 
@@ -98,17 +101,34 @@ class View(NamedTuple):
         return View(edge.upstream_task.index, take)
 
 
+def views_of(edges: Iterable[Edge], *, is_mapped: bool = True) -> tuple[View, ...]:
+    """What a task looks at through its edges, once each, in their order.
+
+    Args:
+        edges: They point to one task.
+        is_mapped: Whether one of them may be mapped.
+    """
+    if is_mapped:
+        return tuple(dict.fromkeys(View.of(edge) for edge in edges))
+    above = dict.fromkeys([edge.upstream_task.index for edge in edges])
+    return tuple([View(index, Take.ALL) for index in above])
+
+
 #: Stands for a value that is not known before the flow runs.
 UNKNOWN: Any = type("Unknown", (), {"__repr__": lambda self: "UNKNOWN", "__slots__": ()})()
 
 
-@dataclass(frozen=True)
+#: Of a task without constants; one for all of them.
+NO_CONSTANTS: Mapping[str, Any] = {}
+
+
+@dataclass(eq=False, slots=True)
 class Node:
     """A task at its place in a flow."""
 
     label: TaskLabel
     task: TaskLike
-    constants: Mapping[str, Any] = field(default_factory=dict)
+    constants: Mapping[str, Any] = field(default_factory=lambda: NO_CONSTANTS)
     #: Reference tasks decide the flow's state; resource set-up and clean-up never do by default.
     is_reference: bool = False
     #: Its result, where that is known before the flow runs (a constant).
@@ -139,8 +159,8 @@ class FlowGraph:
         self.edges = tuple(edges)
         if any(node.label.index != i for i, node in enumerate(self.nodes)):
             raise ValueError(f"flow {name!r}: its nodes must be numbered 0, 1, … in order")
-        to: list[list[Edge]] = [[] for _ in self.nodes]
-        down: list[set[int]] = [set() for _ in self.nodes]
+        to: dict[int, list[Edge]] = {}
+        down: dict[int, set[int]] = {}
         for edge in self.edges:
             above, below = edge.upstream_task.index, edge.downstream_task.index
             if not above < below:
@@ -148,18 +168,28 @@ class FlowGraph:
                     f"flow {name!r}: the edge {edge.upstream_task.name!r} -> {edge.downstream_task.name!r} "
                     f"does not point forward; list the nodes in topological order"
                 )
-            to[below].append(edge)
-            down[above].add(below)
+            to.setdefault(below, []).append(edge)
+            down.setdefault(above, set()).add(below)
+        indices = range(len(self.nodes))
         #: Per node, the edges that point to it, in a fixed order.
-        self.edges_to: tuple[tuple[Edge, ...], ...] = tuple(tuple(edges) for edges in to)
+        self.edges_to: tuple[tuple[Edge, ...], ...] = tuple(
+            [tuple(to[i]) if i in to else () for i in indices]
+        )
         #: Per node, whether it runs once an item of what it is mapped over.
-        self.is_mapped: tuple[bool, ...] = tuple(any(e.mapped for e in edges) for edges in to)
+        self.is_mapped: tuple[bool, ...] = tuple(
+            [i in to and any(edge.mapped for edge in to[i]) for i in indices]
+        )
         #: Per node, what it looks at of the nodes above it, once each, in the order of `edges_to`.
         self.views: tuple[tuple[View, ...], ...] = tuple(
-            tuple(dict.fromkeys(View.of(edge) for edge in edges)) for edges in to
+            [
+                views_of(edges, is_mapped=is_mapped) if edges else ()
+                for edges, is_mapped in zip(self.edges_to, self.is_mapped, strict=True)
+            ]
         )
         #: Per node, the indices that wait for it, in order.
-        self.downstream: tuple[tuple[int, ...], ...] = tuple(tuple(sorted(below)) for below in down)
+        self.downstream: tuple[tuple[int, ...], ...] = tuple(
+            [tuple(sorted(down[i])) if i in down else () for i in indices]
+        )
 
     def below(self, indices: Iterable[int]) -> list[int]:
         """All nodes that wait, directly or not, for one of `indices`; in order, without these."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from .state import State
@@ -28,8 +27,7 @@ class Whole(NamedTuple):
     children: tuple[Source, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class HandOver:
+class HandOver(NamedTuple):
     """One execution of one task run, as it is handed to an executor.
 
     Attributes:

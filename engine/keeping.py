@@ -57,6 +57,8 @@ class Keeper:
     @classmethod
     def of(cls, task: TaskLike, rules: ResultRules) -> Keeper | None:
         """The keeper of a task; None where nothing of it is kept."""
+        if task.cache_for is None and task.target is None and not must_write(task, rules):
+            return None
         keeper = cls(task, rules)
         return keeper if keeper.result is not None or task.cache_for is not None else None
 

@@ -54,14 +54,19 @@ class RunPackage:
         self, token: str, graph: FlowGraph, info: RunInfo, keep: frozenset[int] | None = None
     ) -> None:
         self.token, self.graph, self.info, self.keep = token, graph, info, keep
+        nothing: frozenset[int] = frozenset()
+        has_maps = any(graph.is_mapped)
         self.runners = [
             TaskRunner(
                 node,
-                graph.edges_to[i],
+                edges,
                 info,
-                frozenset(v.upstream for v in graph.views[i] if graph.is_mapped[v.upstream]),
+                frozenset([v.upstream for v in views if graph.is_mapped[v.upstream]])
+                if has_maps
+                else nothing,
+                views,
             )
-            for i, node in enumerate(graph.nodes)
+            for node, edges, views in zip(graph.nodes, graph.edges_to, graph.views, strict=True)
         ]
 
     def is_passed_on(self, task: int, to: int) -> bool:
@@ -119,7 +124,7 @@ class HostedRun:
 
     Args:
         runners: A runner a task, or parcels of them, which are opened when one of their tasks first runs here.
-        report: Is told each change of state and each line that a task logs.
+        report: Is told each change of state, and each line that a task logs.
         worker: The name of this place, for the records.
         leaves_process: Whether results must be able to travel to other processes.
         cutting: By which a node that takes long hands back what has not begun; None where it runs it all.
@@ -324,7 +329,7 @@ def _run_to_the_end(
     while True:
         generation += 1
         node = (*task_run, generation)
-        state = runner.run(node, state, clock.now(), upstream, _tell_nobody, picks=picks)
+        state = runner.run(node, state, clock.now(), upstream, Report(_tell_nobody), picks=picks)
         if not isinstance(state, Retrying):
             return state
         clock.wait_until(clock.to_seconds(state.start_time))

@@ -21,10 +21,11 @@ def flow_outcome(graph: FlowGraph, states: Sequence[State]) -> State:
         Paused or Pending where a task is not finished; else Failed where a reference task failed; else Success.
         The state has no result yet.
     """
-    names = [node.label.name for node in graph.nodes]
     waiting, unfinished, failed = [], 0, []
     for node, state in zip(graph.nodes, states, strict=True):
-        for name, each in runs_of(names[node.label.index], state):
+        if type(state) is Success:
+            continue
+        for name, each in runs_of(node.label.name, state):
             if isinstance(each, Scheduled):
                 waiting.append(name)
             if not each.is_finished() or each.is_looped():

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from . import clock
 from .errors import Travelling, UnknownStateType
@@ -60,7 +60,8 @@ class State:
     ) -> None:
         self.message = message
         self._result = result
-        self._context = context
+        #: A tuple stands for tags and nothing else: the states of a task share it until one is asked.
+        self._context: Mapping[str, Any] | tuple[str, ...] | None = context
         self._cached_inputs = cached_inputs
         self._time = clock.now()
         self._lazy: LazyResult | None = None
@@ -90,13 +91,23 @@ class State:
     @property
     def context(self) -> dict[str, Any]:
         """Facts beside the result; `context["tags"]` are the task's tags, sorted."""
-        if not isinstance(self._context, dict):
-            self._context = dict(self._context or {})
-        return self._context
+        context = self._context
+        if isinstance(context, tuple):
+            context = self._context = {"tags": list(context)}
+        elif not isinstance(context, dict):
+            context = self._context = dict(context or {})
+        return context
 
     @context.setter
     def context(self, value: Mapping[str, Any] | None) -> None:
         self._context = value
+
+    def tag(self, tags: tuple[str, ...]) -> None:
+        """Note the task's tags, sorted, unless there are some."""
+        if self._context is None:
+            self._context = tags
+        elif type(self._context) is not tuple:
+            self.context.setdefault("tags", list(tags))
 
     @property
     def cached_inputs(self) -> Mapping[str, Any] | None:
@@ -262,6 +273,34 @@ class State:
         if document.get("timestamp"):
             state._time = clock.to_seconds(datetime.fromisoformat(document["timestamp"]))
         return state
+
+
+S = TypeVar("S", bound=State)
+
+
+def state_at(
+    kind: type[S],
+    time: float,
+    message: str | None = None,
+    result: Any = None,
+    tags: tuple[str, ...] | None = None,
+) -> S:
+    """A state as of a moment, of a class without fields of its own, or whose fields are set later.
+
+    Args:
+        kind: Its class.
+        time: When it was made, seconds since the epoch.
+        message: One sentence for people.
+        result: As for `State`.
+        tags: The task's tags, sorted.
+    """
+    state = kind.__new__(kind)
+    state.message = message
+    state._result = result
+    state._context = tags
+    state._cached_inputs = state._lazy = None
+    state._time = time
+    return state
 
 
 # ---- before and between runs
@@ -566,6 +605,17 @@ def is_lawful(old: type[State], new: type[State]) -> bool:
     >>> is_lawful(Pending, Running), is_lawful(Failed, Retrying), is_lawful(Cancelled, Running)
     (True, True, False)
     """
+    answer = _lawful.get((old, new))
+    if answer is None:
+        answer = _lawful[old, new] = _is_in_table(old, new)
+    return answer
+
+
+#: The answers of `is_lawful` until now.
+_lawful: dict[tuple[type[State], type[State]], bool] = {}
+
+
+def _is_in_table(old: type[State], new: type[State]) -> bool:
     if new is Pending and issubclass(old, Finished):
         return True  # what it came to was lost with its worker, and it has to run again
     for kind in old.__mro__:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
 from . import clock
 from .logs import LogLine
-from .state import STATES, Cached, Mapped, State
+from .state import STATES, Cached, Mapped, Running, State, state_at
 
 #: One execution of one task run: index of the task, map index (-1: not mapped), how often it was handed over.
 NodeId: TypeAlias = tuple[int, int, int]
@@ -23,6 +22,9 @@ NodeId: TypeAlias = tuple[int, int, int]
 #: How long records may wait for company before they are sent, seconds. Unseen by people, and 40 batches/s cost
 #: a scheduler nothing (benchmarks/overhead.py).
 FLUSH_SECONDS = 0.025
+
+#: How often the listeners' thread looks for what the calling thread cannot tell while it runs a body, seconds.
+LOOK_SECONDS = 0.05
 
 #: Records that make a batch leave at once; some 100 KB.
 FLUSH_RECORDS = 1_000
@@ -32,13 +34,23 @@ LOCATION = "result_location"
 
 
 class StateChange(NamedTuple):
-    """A task run came to a state. `is_over`: its node has returned, no more changes of it follow."""
+    """A task run came to a state.
+
+    Attributes:
+        node: The execution.
+        attempt: 1 for the first attempt.
+        state: With its result, where nothing lies between.
+        is_over: Whether the node has returned, so that no more changes of it follow.
+        worker: Where that was.
+        began: Since when it had been Running, seconds since the epoch, where that was not told by itself.
+    """
 
     node: NodeId
     attempt: int
     state: State
     is_over: bool
     worker: str
+    began: float | None = None
 
 
 class LineLogged(NamedTuple):
@@ -81,9 +93,66 @@ class NodeCrashed(NamedTuple):
 
 Event: TypeAlias = StateChange | LineLogged | AttemptLost | HandedBack | NodeCrashed
 
+
 #: What is told where task runs run.
 Told: TypeAlias = StateChange | LineLogged | NotBegun
-Report: TypeAlias = Callable[[StateChange | LineLogged], None]
+
+
+class Report:
+    """Takes what task runs tell, in the process where they run.
+
+    Most bodies are over in a blink. That one is running is therefore told together with what it came to, and by
+    itself only where somebody would wait for that: whoever passes on what is told here looks in now and then.
+
+    Args:
+        take: Is given what is told, in the thread that tells it.
+        worker: Where this is, for what `look` finds.
+    """
+
+    def __init__(self, take: Callable[[StateChange | LineLogged], None], worker: str = "") -> None:
+        self._take, self._worker = take, worker
+        #: Which attempts are at work and not told to be, and since when.
+        self._at_work: dict[NodeId, tuple[int, float]] = {}
+        self._looking = threading.Lock()
+
+    def __call__(self, event: StateChange | LineLogged) -> None:
+        self._take(event)
+
+    def begin(self, node: NodeId, attempt: int, moment: float) -> None:
+        """Note that a body begins, at a moment in seconds since the epoch."""
+        self._at_work[node] = (attempt, moment)
+
+    def end(self, node: NodeId) -> float | None:
+        """Note that a body is over.
+
+        Returns:
+            When it began, where that was not told yet; the next change of state has to tell it.
+        """
+        noted = self._at_work.pop(node, None)
+        if noted is not None:
+            return noted[1]
+        # Somebody looked: what it comes to is told after that he has told that it runs.
+        with self._looking:
+            return None
+
+    def look(self, take: Callable[[list[StateChange]], object]) -> None:
+        """Tell what is at work and was not told to be. For any thread.
+
+        Args:
+            take: Is given it where there is something. Until it returns, none of these goes on when its body is
+                over.
+        """
+        with self._looking:
+            changes = []
+            while self._at_work:
+                try:
+                    node, (attempt, moment) = self._at_work.popitem()
+                except KeyError:  # the last one was just over
+                    break
+                running = state_at(Running, moment)
+                changes.append(StateChange(node, attempt, running, False, self._worker))
+            if changes:
+                take(changes)
 
 
 # ---- between processes
@@ -109,7 +178,11 @@ def encode_batch(records: Iterable[Told]) -> bytes:
                 state.message,
             ]
             details = details_of(state)
-            rows.append([*row, details] if details else row)
+            if record.began is not None:
+                row += (details, record.began)
+            elif details:
+                row.append(details)
+            rows.append(row)
         elif isinstance(record, NotBegun):
             rows.append([_NOT_BEGUN, record.nodes])
         else:
@@ -129,7 +202,8 @@ def decode_batch(batch: bytes, worker: str) -> list[Told]:
         if row[0] == _STATE:
             _, node, attempt, is_over, kind, time, message, *rest = row
             state = _bare_state(kind, message, time, rest[0] if rest else {})
-            records.append(StateChange(node, attempt, state, is_over, worker))
+            began = rest[1] if len(rest) > 1 else None
+            records.append(StateChange(node, attempt, state, is_over, worker, began))
         elif row[0] == _NOT_BEGUN:
             records.append(NotBegun(row[1], worker))
         else:
@@ -144,6 +218,9 @@ def without_result(state: State) -> State:
 
 def known_kind(state: State) -> str:
     """The name of a state's class, or of the nearest one above it that every process knows."""
+    name = type(state).__name__
+    if STATES.get(name) is type(state):
+        return name
     return next(c.__name__ for c in type(state).__mro__ if STATES.get(c.__name__) is c)
 
 
@@ -160,17 +237,16 @@ def details_of(state: State) -> dict[str, Any]:
                 details[name] = clock.to_seconds(value)
             elif isinstance(value, int):
                 details[name] = value
-    if state._context and LOCATION in state._context:
+    if type(state._context) is dict and LOCATION in state._context:
         details[LOCATION] = state._context[LOCATION]
     return details
 
 
 def _bare_state(kind: str, message: str | None, time: float, details: dict[str, Any]) -> State:
-    state_class = STATES[kind]
-    state = state_class.__new__(state_class)
-    State.__init__(state, message)
-    state._time = time
-    for name in state_class.fields:
+    state = state_at(STATES[kind], time, message)
+    if not state.fields and not details:
+        return state
+    for name in state.fields:
         value = details.get(name)
         if name in ("start_time", "cached_result_expiration") and value is not None:
             value = clock.to_datetime(value)
@@ -185,7 +261,7 @@ def _bare_state(kind: str, message: str | None, time: float, details: dict[str, 
     return state
 
 
-class Batcher:
+class Batcher(Report):
     """Collects the records of one process and sends them in numbered batches.
 
     Args:
@@ -198,6 +274,7 @@ class Batcher:
         send: Callable[[int, bytes], None],
         call_later: Callable[[float, Callable[[], None]], None],
     ) -> None:
+        super().__init__(self.collect)
         self._send, self._call_later = send, call_later
         self._records: list[Told] = []
         self._number = 0
@@ -206,7 +283,18 @@ class Batcher:
         # Held while a batch is numbered and sent, so that batches leave in the order of their numbers.
         self._send_lock = threading.Lock()
 
-    def __call__(self, record: Told) -> None:
+    def begin(self, node: NodeId, attempt: int, moment: float) -> None:
+        """Note that a body begins; the next batch tells it, unless it is over by then."""
+        super().begin(node, attempt, moment)
+        if not self._is_flush_due:
+            with self._lock:
+                must_schedule = not self._is_flush_due
+                self._is_flush_due = True
+            if must_schedule:
+                self._call_later(FLUSH_SECONDS, self.flush)
+
+    def collect(self, record: Told) -> None:
+        """Take what is told."""
         with self._lock:
             self._records.append(record)
             must_schedule = not self._is_flush_due
@@ -221,8 +309,10 @@ class Batcher:
         """Send what is there now."""
         with self._send_lock:
             with self._lock:
-                records, self._records = self._records, []
+                # First, so that what begins after the look at what is at work asks for the next flush.
                 self._is_flush_due = False
+                records, self._records = self._records, []
+                self.look(records.extend)
             if records:
                 self._send(self._number, encode_batch(records))
                 self._number += 1
@@ -231,8 +321,7 @@ class Batcher:
 # ---- to listeners
 
 
-@dataclass(frozen=True, slots=True)
-class StateRecord:
+class StateRecord(NamedTuple):
     """One change of state, as listeners get it.
 
     Attributes:
@@ -278,11 +367,23 @@ class Announcer:
         self._changed = threading.Condition()
         self._is_closing = False
         self._thread: threading.Thread | None = None
+        self._look: Callable[[], None] | None = None
 
     @property
     def is_wanted(self) -> bool:
         """Whether anybody listens; records need not be made when not."""
         return bool(self._listeners)
+
+    def watch(self, look: Callable[[], None]) -> None:
+        """Call a function several times a second until `close`, while somebody listens.
+
+        Args:
+            look: Announces what nobody else has the time to announce. Called in the listeners' thread.
+        """
+        if self._listeners:
+            with self._changed:
+                self._look = look
+                self._start()
 
     def announce(self, records: Sequence[StateRecord]) -> None:
         """Pass records on soon; returns at once."""
@@ -290,11 +391,7 @@ class Announcer:
             return
         with self._changed:
             self._records.extend(records)
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="prefect-dask-listeners", daemon=True
-                )
-                self._thread.start()
+            self._start()
             self._changed.notify()
 
     def close(self, grace_seconds: float = 10.0) -> None:
@@ -311,19 +408,32 @@ class Announcer:
                     grace_seconds,
                 )
 
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._run, name="prefect-dask-listeners", daemon=True
+            )
+            self._thread.start()
+
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not self._records and not self._is_closing:
-                    self._changed.wait()
+                if not self._records and not self._is_closing:
+                    self._changed.wait(LOOK_SECONDS if self._look is not None else None)
                 records, self._records = self._records, []
-                if not records:
-                    return
-            for listener in list(self._listeners):
-                try:
-                    listener(records)
-                except Exception:
-                    self._logger.exception(
-                        "the state listener %r raised and is not called again in this run", listener
-                    )
-                    self._listeners.remove(listener)
+                is_over = self._is_closing and not records
+            if is_over:
+                return
+            self._tell(records)
+            if self._look is not None and not self._is_closing:
+                self._look()
+
+    def _tell(self, records: Sequence[StateRecord]) -> None:
+        for listener in list(self._listeners) if records else ():
+            try:
+                listener(records)
+            except Exception:
+                self._logger.exception(
+                    "the state listener %r raised and is not called again in this run", listener
+                )
+                self._listeners.remove(listener)

@@ -7,7 +7,8 @@ callable, and what cannot finish now (a retry, a pause) is a state that is retur
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import accumulate
 from typing import Any, NoReturn
 
@@ -16,7 +17,7 @@ from .body import Body, remember_secrets
 from .child import ChildDied, ChildTimeout
 from .context import RunInfo, TaskFrame, context
 from .errors import NotMappable, ProcessDied, TaskTimeout
-from .graph import Edge, Node, View
+from .graph import Edge, Node, View, views_of
 from .keeping import Keeper, Kept, clash_in, copy_of_cached, is_still_good, names_of
 from .logs import get_logger
 from .result import Facts, StoreFailed, TargetsClash, fill
@@ -39,10 +40,15 @@ from .state import (
     Success,
     TimedOut,
     TriggerFailed,
+    state_at,
 )
 from .stream import LOCATION, NodeId, Report, StateChange, without_result
 from .timeouts import BodyStopped, BodyTimeout
+from .triggers import all_successful
 from .widths import Pick, flat_pick, has_result, width_of
+
+#: The message of a state whose body returned.
+SUCCEEDED = "Task run succeeded."
 
 
 class TaskRunner:
@@ -53,17 +59,21 @@ class TaskRunner:
         edges: The edges that point to it.
         run: The facts of the flow run.
         mapped_above: Indices of those of the tasks above that are mapped themselves.
+        views: What it looks at of the tasks above, where that is known already.
     """
 
     __slots__ = (
+        "_looks",
+        "edges",
         "is_mapped",
+        "is_plain",
         "keeper",
-        "looks",
         "mapped_above",
         "node",
         "run_info",
         "secret_keys",
         "tags",
+        "takes_results",
         "views",
     )
 
@@ -73,22 +83,46 @@ class TaskRunner:
         edges: Sequence[Edge],
         run: RunInfo,
         mapped_above: frozenset[int] = frozenset(),
+        views: tuple[View, ...] | None = None,
     ) -> None:
-        self.node, self.run_info = node, run
+        self.node, self.edges, self.run_info = node, edges, run
         #: What `run` wants to see of the tasks above, in that order.
-        self.views = tuple(dict.fromkeys(View.of(edge) for edge in edges))
-        #: Each edge, and which of the views it looks through.
-        numbers = {view: number for number, view in enumerate(self.views)}
-        self.looks = tuple((edge, numbers[View.of(edge)]) for edge in edges)
+        self.views = views_of(edges) if views is None else views
+        self._looks: tuple[tuple[Edge, int], ...] | None = None
+        keyed = [edge for edge in edges if edge.key is not None]
+        self.takes_results = bool(keyed)
         self.is_mapped = any(edge.mapped for edge in edges)
         self.mapped_above = mapped_above
-        self.tags = sorted(node.label.tags)
+        label, task = node.label, node.task
+        self.tags = tuple(sorted(label.tags)) if label.tags else ()
         # A secret is kept nowhere, whatever the flow or the configuration say of results.
-        self.keeper = None if node.label.is_secret else Keeper.of(node.task, run.results)
+        self.keeper = None if label.is_secret else Keeper.of(task, run.results)
         #: Arguments whose values nobody else may see.
         self.secret_keys = tuple(
-            edge.key for edge in edges if edge.key is not None and edge.upstream_task.is_secret
+            [edge.key for edge in keyed if edge.upstream_task.is_secret and edge.key is not None]
         )
+        #: Whether no check of the column but those of the upstream states can do anything at a first attempt.
+        self.is_plain = (
+            self.keeper is None
+            and task.trigger is all_successful
+            and not task.state_handlers
+            and task.on_failure is None
+            and task.timeout_seconds is None
+            and task.isolation is None
+            and task.task_run_name is None
+            and not task.log_stdout
+            and not label.is_secret
+            and not self.secret_keys
+            and not run.caller.get("secrets")
+        )
+
+    @property
+    def looks(self) -> tuple[tuple[Edge, int], ...]:
+        """Each edge, and which of the views it looks through."""
+        if self._looks is None:
+            numbers = {view: number for number, view in enumerate(self.views)}
+            self._looks = tuple([(edge, numbers[View.of(edge)]) for edge in self.edges])
+        return self._looks
 
     def run(
         self,
@@ -120,10 +154,72 @@ class TaskRunner:
         Raises:
             KeyboardInterrupt: Ctrl-C while the body ran in this thread.
         """
-        attempt = Attempt(
-            self, node_id, start, as_of, upstream, picks, report, leaves_process, worker
-        )
-        return attempt.run()
+        if not self._is_plain_run(node_id, start, upstream):
+            attempt = Attempt(
+                self, node_id, start, as_of, upstream, picks, report, leaves_process, worker
+            )
+            return attempt.run()
+        # Of the column that is: the inputs, Running, the body, Success; most of all task runs are no more.
+        inputs = self.inputs_of(upstream, picks)
+        frame = TaskFrame(self.run_info, self.node, node_id[1])
+        frames = context.frames_here()
+        frames += (frame, self.run_info.caller, {})
+        came_to: State | BaseException
+        try:
+            began = clock.now()
+            report.begin(node_id, 1, began)
+            try:
+                result = self.node.task.run(**inputs)
+            except BaseException as error:
+                came_to = error
+            else:
+                came_to = state_at(Success, clock.now(), SUCCEEDED, result, self.tags)
+                if not leaves_process or failures.is_plain(result):
+                    report(StateChange(node_id, 1, came_to, True, worker, report.end(node_id)))
+                    return came_to
+            attempt = Attempt(
+                self, node_id, start, as_of, upstream, picks, report, leaves_process, worker
+            )
+            return attempt.run_on(frame, inputs, began, came_to)
+        finally:
+            del frames[-3:]
+
+    def _is_plain_run(
+        self, node_id: NodeId, start: State | None, upstream: Sequence[State]
+    ) -> bool:
+        """Whether all that a run can do is to begin and to come to what its body comes to."""
+        if not self.is_plain or start is not None or secrets.are_known():
+            return False
+        if self.is_mapped and node_id[1] < 0:
+            return False
+        return not upstream or all(type(state) is Success for state in upstream)
+
+    def inputs_of(self, upstream: Sequence[State], picks: Sequence[Pick] | None) -> dict[str, Any]:
+        """The arguments of the body: constants, and the results of the edges with a key.
+
+        Args:
+            upstream: As for `run`.
+            picks: As for `run`.
+        """
+        inputs = dict(self.node.constants)
+        for edge, number in self.looks if self.takes_results else ():
+            if edge.key is not None:
+                state = upstream[number]
+                pick = picks[number] if picks is not None else None
+                if pick is None:
+                    inputs[edge.key] = state.result
+                elif isinstance(pick, int):
+                    inputs[edge.key] = state.result[pick]
+                else:
+                    inputs[edge.key] = self._flat_item(edge, state, pick)
+        return inputs
+
+    def _flat_item(self, edge: Edge, state: State, pick: tuple[int, int]) -> Any:
+        outer, inner = pick
+        if edge.upstream_task.index in self.mapped_above:
+            # The state is that of the child which made the list.
+            return state.result[inner] if has_result(state) else state.result
+        return state.result[outer][inner]
 
 
 class Attempt:
@@ -131,6 +227,7 @@ class Attempt:
 
     __slots__ = (
         "_held",
+        "_is_at_work",
         "as_of",
         "frame",
         "inputs",
@@ -166,9 +263,10 @@ class Attempt:
         self.upstream, self.picks = upstream, picks
         self.run_count = 1
         self.inputs: dict[str, Any] = {}
-        self.frame = TaskFrame(runner.run_info, runner.node, node_id[1], {})
+        self.frame = TaskFrame(runner.run_info, runner.node, node_id[1])
         self.kept: Kept | None = None
         self._held: StateChange | None = None
+        self._is_at_work = False
 
     # ---- the column
 
@@ -177,18 +275,28 @@ class Attempt:
         # The uppermost takes what the body sets; what the caller passed wins over the rest.
         context.push_frames(self.frame, self.runner.run_info.caller, {})
         try:
-            self.unwrap_meta_state()
-            self.check_own_state()
-            self.check_start_time()
-            self.check_upstream_finished()
-            self.check_upstream_skipped()
-            self.expand_if_mapped()
-            self.gather_inputs()
-            remember_secrets(self.runner.run_info, self.inputs, self.runner.secret_keys)
-            self.name_run()
-            self.check_trigger()
-            self.use_kept_result()
-            self.run_body_until_done()
+            return self._take(self.column)
+        finally:
+            context.pop_frames(3)
+
+    def run_on(
+        self, frame: TaskFrame, inputs: dict[str, Any], began: float, came_to: State | BaseException
+    ) -> State:
+        """The same for a run whose body was called already, within this frame.
+
+        Args:
+            frame: What it could ask of its context.
+            inputs: Its arguments.
+            began: When it was called, seconds since the epoch.
+            came_to: What it raised, or the state that its end means.
+        """
+        self.frame, self.inputs = frame, inputs
+        self.state, self._is_at_work = state_at(Running, began, tags=self.runner.tags), True
+        return self._take(partial(self.column_below_body, came_to))
+
+    def _take(self, column: Callable[[], None]) -> State:
+        try:
+            column()
         except _Stop:
             pass
         except ENDRUN as end:
@@ -196,9 +304,33 @@ class Attempt:
         finally:
             if self.kept is not None:
                 self.kept.close()
-            context.pop_frames(3)
             self._send_held(is_over=True)
         return self.state
+
+    def column(self) -> None:
+        """All that is to be seen to, from top to bottom; a check that ends the run raises _Stop."""
+        self.unwrap_meta_state()
+        self.check_own_state()
+        self.check_start_time()
+        self.check_upstream_finished()
+        self.check_upstream_skipped()
+        self.expand_if_mapped()
+        self.gather_inputs()
+        remember_secrets(self.runner.run_info, self.inputs, self.runner.secret_keys)
+        self.name_run()
+        self.check_trigger()
+        self.use_kept_result()
+        self.run_body_until_done()
+
+    def column_below_body(self, came_to: State | BaseException) -> None:
+        """What follows when the body was called."""
+        self.take_end_of_body(
+            self.state_after(came_to) if isinstance(came_to, BaseException) else came_to
+        )
+        if isinstance(self.state, Looped):
+            self.run_body_until_done()
+
+    # ---- the checks
 
     def unwrap_meta_state(self) -> None:
         """Go on from what a Queued or Submitted state was put around."""
@@ -338,26 +470,8 @@ class Attempt:
         return Facts(inputs, frame, context, self.runner.run_info.parameters)
 
     def gather_inputs(self) -> None:
-        """The arguments of the body: constants, and the results of the edges with a key."""
-        self.inputs = dict(self.runner.node.constants)
-        picks = self.picks
-        for edge, number in self.runner.looks:
-            if edge.key is not None:
-                state = self.upstream[number]
-                pick = picks[number] if picks is not None else None
-                if pick is None:
-                    self.inputs[edge.key] = state.result
-                elif isinstance(pick, int):
-                    self.inputs[edge.key] = state.result[pick]
-                else:
-                    self.inputs[edge.key] = self._flat_item(edge, state, pick)
-
-    def _flat_item(self, edge: Edge, state: State, pick: tuple[int, int]) -> Any:
-        outer, inner = pick
-        if edge.upstream_task.index in self.runner.mapped_above:
-            # The state is that of the child which made the list.
-            return state.result[inner] if has_result(state) else state.result
-        return state.result[outer][inner]
+        """The arguments of the body."""
+        self.inputs = self.runner.inputs_of(self.upstream, self.picks)
 
     def name_run(self) -> None:
         """A name made from a template or by a function, where the task has one."""
@@ -452,15 +566,18 @@ class Attempt:
             self.move(Running())
             if not isinstance(self.state, Running):
                 raise _Stop  # a handler decided otherwise
-            new = self.call_body()
-            if self.runner.node.label.is_secret:
-                secrets.remember(new._result)
-            new = self.check_result_can_travel(new)
-            self.move(new)
-            self.keep_result()
-            self.plan_retry()
+            self.take_end_of_body(self.call_body())
             if not isinstance(self.state, Looped):
                 return
+
+    def take_end_of_body(self, new: State) -> None:
+        """Come to the state that the end of the body means, and to what follows from it."""
+        if self.runner.node.label.is_secret:
+            secrets.remember(new._result)
+        self.move(self.check_result_can_travel(new))
+        self.keep_result()
+        self.plan_retry()
+        if isinstance(self.state, Looped):
             self.frame["task_loop_count"] = self.state.loop_count + 1
             self.frame["task_loop_result"] = self.state.result
 
@@ -475,31 +592,36 @@ class Attempt:
                 self.runner.secret_keys,
                 self.worker,
             ).value()
-        except PrefectStateSignal as signal:
-            return self._state_of_signal(signal)
-        except (BodyTimeout, ChildTimeout):
-            error: BaseException = TaskTimeout(self.frame.full_name, self.task.timeout_seconds or 0)
-            context.logger.error("%s", error)
-            return TimedOut(str(error), result=error)
-        except ChildDied as death:
-            error = ProcessDied(self.frame.full_name, death.exit_code)
-            context.logger.error("%s", error)
-            return Crashed(str(error), result=error)
-        except (ENDRUN, BodyStopped):
-            raise
-        except BaseException as error:  # the user's code; SystemExit too must end only this task
-            if isinstance(error, KeyboardInterrupt) and self._is_in_callers_hands():
-                raise
-            text = failures.text_of(error)
-            context.logger.error(
-                "task %r failed: %s: %s\n%s",
-                self.frame.full_name,
-                type(error).__name__,
-                text,
-                failures.traceback_of(error),
-            )
-            return Failed(text, result=error)
-        return Success("Task run succeeded.", result=value)
+        except BaseException as error:
+            return self.state_after(error)
+        return Success(SUCCEEDED, result=value)
+
+    def state_after(self, error: BaseException) -> State:
+        """The state that an exception from the body means; raises it where it is not the task's."""
+        if isinstance(error, PrefectStateSignal):
+            return self._state_of_signal(error)
+        if isinstance(error, (BodyTimeout, ChildTimeout)):
+            late = TaskTimeout(self.frame.full_name, self.task.timeout_seconds or 0)
+            context.logger.error("%s", late)
+            return TimedOut(str(late), result=late)
+        if isinstance(error, ChildDied):
+            died = ProcessDied(self.frame.full_name, error.exit_code)
+            context.logger.error("%s", died)
+            return Crashed(str(died), result=died)
+        if isinstance(error, (ENDRUN, BodyStopped)):
+            raise error
+        # The user's code; SystemExit too must end only this task.
+        if isinstance(error, KeyboardInterrupt) and self._is_in_callers_hands():
+            raise error
+        text = failures.text_of(error)
+        context.logger.error(
+            "task %r failed: %s: %s\n%s",
+            self.frame.full_name,
+            type(error).__name__,
+            text,
+            failures.traceback_of(error),
+        )
+        return Failed(text, result=error)
 
     def check_result_can_travel(self, new: State) -> State:
         """A result or exception that cannot leave this process, where it has to, becomes one that tells so."""
@@ -562,20 +684,30 @@ class Attempt:
         raise _Stop
 
     def _move_unasked(self, new: State) -> None:
-        new.context.setdefault("tags", self.runner.tags)
+        new.tag(self.runner.tags)
         if secrets.are_known():
             new.message = new.message and secrets.masked(new.message)
             new.context = secrets.without(new.context)
         self.state = new
+        began = self._end_work()
         self._send_held(is_over=False)
+        if type(new) is Running and new.message is None and new._context is self.runner.tags:
+            self.report.begin(self.node_id, self.run_count, new._time)
+            self._is_at_work = True
+            return
         # Of a turn of a loop nobody needs the result but the next one: told with it, each would be kept.
         told = without_result(new) if isinstance(new, Looped) else new
-        change = StateChange(self.node_id, self.run_count, told, False, self.worker)
+        change = StateChange(self.node_id, self.run_count, told, False, self.worker, began)
         if isinstance(new, (Running, Looped)):
             self.report(change)
         else:
             # Whether it is the last one is known when the next comes, or none.
             self._held = change
+
+    def _end_work(self) -> float | None:
+        """Since when the body ran, where that was not told by itself."""
+        was_at_work, self._is_at_work = self._is_at_work, False
+        return self.report.end(self.node_id) if was_at_work else None
 
     def _send_held(self, *, is_over: bool) -> None:
         held, self._held = self._held, None
@@ -583,6 +715,7 @@ class Attempt:
             self.report(held._replace(is_over=True) if is_over else held)
         elif is_over:
             # Nothing could be done (or the last state was reported as it came): say that the node is over.
+            self._end_work()
             self.report(StateChange(self.node_id, self.run_count, self.state, True, self.worker))
 
     def _ask_handlers(self, old: State, new: State) -> State:

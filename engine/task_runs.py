@@ -1,13 +1,15 @@
-"""What the book of a flow run keeps of one task: its runs, and which of its children are in flight."""
+"""What the book of a flow run keeps of each task run, and which children of a map are in flight."""
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from . import clock
 from .graph import FlowGraph, Take
-from .state import Pending, State
+from .state import Finished, Looped, Pending, State, Success, state_at
 
 #: A task run: index of the task, and its place among the task's runs (0: the task itself or the mapped
 #: parent, i + 1: child i).
@@ -15,47 +17,121 @@ Slot: TypeAlias = tuple[int, int]
 
 
 class TaskRuns:
-    """What is known of the runs of one task: the task itself or a mapped parent first, then the children."""
+    """What is known of each task run of a flow, in columns, with a row for each.
+
+    Row i is that of task i itself, or of the mapped parent. The rows of its children lie side by side, below all
+    that were there when their number became known.
+
+    Args:
+        count: How many tasks there are.
+    """
 
     __slots__ = (
+        "_began",
+        "_task_count",
+        "child_count",
+        "first_child",
         "generation",
+        "is_done",
         "is_out",
         "lengths",
         "missing",
-        "starts",
+        "out_count",
         "states",
         "undone",
         "width",
     )
 
-    def __init__(self) -> None:
-        self.states: list[State] = []
+    def __init__(self, count: int) -> None:
+        self._task_count, self._began = count, clock.now()
+        #: The state; None where nothing has happened yet. `state` is for who wants to see one.
+        self.states: list[State | None] = [None] * count
         #: How often each was handed over.
-        self.generation: list[int] = []
+        self.generation = array("l", bytes(count * array("l").itemsize))
         #: Whether an execution is under way whose outcome counts.
-        self.is_out = bytearray()
-        #: How many children there are; None before that is known, and where the task is not mapped.
-        self.width: int | None = None
+        self.is_out = bytearray(count)
+        #: Whether no further execution is needed.
+        self.is_done = bytearray(count)
+        #: How many executions are under way whose outcome counts.
+        self.out_count = 0
+
+        # Per task:
+        self.first_child = [0] * count
+        self.child_count = [0] * count
+        #: How many children are not done, and how many are neither done nor under way.
+        self.undone = [0] * count
+        self.missing = [0] * count
+        #: How many children there are; not in here before that is known, and where the task is not mapped.
+        self.width: dict[int, int] = {}
         #: Per view that is flattened: how long each of its lists is, summed up.
-        self.lengths: dict[int, list[int]] = {}
-        #: How many are not done, and how many are neither done nor under way.
-        self.undone = self.missing = 0
-        self.add(1)
+        self.lengths: dict[int, dict[int, list[int]]] = {}
 
-    def add(self, count: int) -> None:
-        self.states += [Pending() for _ in range(count)]
-        self.generation += [0] * count
+    def row(self, index: int, place: int) -> int:
+        """The row of a task run that is there."""
+        return index if place == 0 else self.first_child[index] + place - 1
+
+    def row_of(self, index: int, map_index: int) -> int | None:
+        """The row of a task run; None where there is no such child."""
+        if map_index < 0:
+            return index
+        return self.first_child[index] + map_index if map_index < self.child_count[index] else None
+
+    def state(self, row: int) -> State:
+        """The state of a task run."""
+        state = self.states[row]
+        if state is None:
+            state = self.states[row] = state_at(Pending, self._began)
+        return state
+
+    def children(self, index: int) -> list[State]:
+        """The states of the children of a task."""
+        first = self.first_child[index]
+        return [self.state(row) for row in range(first, first + self.child_count[index])]
+
+    def grow(self, index: int, count: int) -> None:
+        """Give a task so many children."""
+        self.first_child[index], self.child_count[index] = len(self.states), count
+        self.undone[index] = self.missing[index] = count
+        self.width[index] = count
+        self.states += [None] * count
+        self.generation.frombytes(bytes(count * self.generation.itemsize))
         self.is_out += bytes(count)
-        self.undone += count
-        self.missing += count
+        self.is_done += bytes(count)
 
-    def cut(self) -> None:
-        """Leave the first one alone."""
-        is_there = is_final(self.states[0]) or bool(self.is_out[0])
-        del self.states[1:], self.generation[1:], self.is_out[1:]
-        self.undone = 0 if is_final(self.states[0]) else 1
-        self.missing = 0 if is_there else 1
-        self.width = None
+    def cut(self, index: int) -> None:
+        """Take the children of a task away; none of them is under way."""
+        first, count = self.first_child[index], self.child_count[index]
+        self.states[first : first + count] = [None] * count
+        self.child_count[index] = self.undone[index] = self.missing[index] = 0
+        self.width.pop(index, None)
+        self.lengths.pop(index, None)
+
+    def set_state(self, index: int, row: int, state: State, *, is_good: bool = True) -> None:
+        """Note the state of a task run.
+
+        Args:
+            index: Its task.
+            row: Its row.
+            state: The state.
+            is_good: Whether it may be taken for the last one where it is final.
+        """
+        self.states[row] = state
+        is_done = is_good and is_final(state)
+        if is_done != self.is_done[row]:
+            self.is_done[row] = is_done
+            if row >= self._task_count:
+                change = -1 if is_done else 1
+                self.undone[index] += change
+                if not self.is_out[row]:
+                    self.missing[index] += change
+
+    def set_out(self, index: int, row: int, *, is_out: bool) -> None:
+        """Note whether an execution of a task run is under way that counts."""
+        if is_out != self.is_out[row]:
+            self.is_out[row] = is_out
+            self.out_count += 1 if is_out else -1
+            if row >= self._task_count and not self.is_done[row]:
+                self.missing[index] += -1 if is_out else 1
 
 
 @dataclass(slots=True)
@@ -65,7 +141,7 @@ class Flights:
     Attributes:
         limit: At most so many at a time, n >= 1.
         chain: The task, and those mapped over its children, or over theirs, item by item.
-        places: The children in flight, as places in `TaskRuns`.
+        places: The children in flight, as places among the task's runs.
         held_back: Those that wait for one to land, in order.
     """
 
@@ -86,4 +162,4 @@ def chain_below(graph: FlowGraph, index: int) -> frozenset[int]:
 
 def is_final(state: State) -> bool:
     """Whether a state is the last one of its run."""
-    return state.is_finished() and not state.is_looped()
+    return type(state) is Success or (isinstance(state, Finished) and not isinstance(state, Looped))

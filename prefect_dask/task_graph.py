@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect_dask.edge import Edge
 from prefect_dask.engine import graph as engine_graph
-from prefect_dask.engine.graph import UNKNOWN, FlowGraph, Node, TaskLabel
+from prefect_dask.engine.graph import NO_CONSTANTS, UNKNOWN, FlowGraph, Node, TaskLabel
 from prefect_dask.errors import (
     ArgumentTaken,
     DuplicateParameter,
@@ -361,34 +361,31 @@ class TaskGraph:
         tasks = self.sorted_tasks()
         reference_tasks = self.reference_tasks()
         secret: set[Task] = set()
-        for task in tasks:
+        labels: dict[Task, TaskLabel] = {}
+        nodes: list[Node] = []
+        edges: list[engine_graph.Edge] = []
+        for index, task in enumerate(tasks):
             if task.is_secret or (task.echoes_inputs and self._takes_one_of(secret, task)):
                 secret.add(task)
-        labels = {
-            task: TaskLabel(
-                index, task.name, self.slugs[task], frozenset(task.tags), task in secret
+            is_secret = task in secret
+            label = labels[task] = TaskLabel(
+                index, task.name, self.slugs[task], frozenset(task.tags), is_secret
             )
-            for index, task in enumerate(tasks)
-        }
-        nodes = [
-            Node(
-                label,
-                task,
-                dict(self.constants.get(task, ())),
-                task in reference_tasks,
-                known_result=task.value if isinstance(task, Constant) else UNKNOWN,
-                parameter=task.name if isinstance(task, Parameter) else None,
-                runs_anew=task.runs_anew or task in secret,
+            constants = self.constants.get(task)
+            nodes.append(
+                Node(
+                    label,
+                    task,
+                    dict(constants) if constants else NO_CONSTANTS,
+                    task in reference_tasks,
+                    task.value if isinstance(task, Constant) else UNKNOWN,
+                    task.name if isinstance(task, Parameter) else None,
+                    task.runs_anew or is_secret,
+                )
             )
-            for task, label in labels.items()
-        ]
-        edges = [
-            engine_graph.Edge(
-                labels[edge.upstream_task], labels[task], edge.key, edge.mapped, edge.flattened
-            )
-            for task in tasks
-            for edge in self._edges_to[task]
-        ]
+            for edge in self._edges_to[task]:
+                above = labels[edge.upstream_task]
+                edges.append(engine_graph.Edge(above, label, edge.key, edge.mapped, edge.flattened))
         return FlowGraph(self.name, nodes, edges)
 
     def _takes_one_of(self, tasks: set[Task], task: Task) -> bool:

@@ -52,10 +52,18 @@ class GraphRun(Protocol):
 
 
 @runtime_checkable
-class TellsEarly(Protocol):
-    """A graph run that can hand in events while `wait` is running, in the thread that called it."""
+class RunsHere(Protocol):
+    """A graph run whose nodes run in the thread that calls `wait`: it cannot tell anything in the meantime.
+
+    Attributes:
+        take_early: Is given events while `wait` is running, in whatever thread, while that one is held up.
+    """
 
     take_early: Callable[[list[Event]], None] | None
+
+    def look(self) -> None:
+        """Hand to `take_early` what there is, where the thread of `wait` is in a body now. For another thread."""
+        ...
 
 
 class Executor(ABC):

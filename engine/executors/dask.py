@@ -337,7 +337,7 @@ class DaskRun:
 
     def _end(self, change: StateChange) -> None:
         node = change.node
-        began = self._began.pop(node, None)
+        began = self._began.pop(node, None) if change.began is None else change.began
         self._undone.pop(node, None)
         if self._out.pop(node, None) is None:
             return  # told before: its result was lost with a worker, and Dask makes it again

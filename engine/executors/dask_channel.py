@@ -166,7 +166,7 @@ class RunPlugin(WorkerPlugin):
             self.batcher,
             worker=worker.address,
             leaves_process=True,
-            cutting=Cutting(self.batcher, call_later),
+            cutting=Cutting(self.batcher.collect, call_later),
         )
         host(self.token, self.run)
 

@@ -18,9 +18,9 @@ from ..errors import NodeFailed, ProcessDied
 from ..failures import text_of
 from ..hand_over import Given, HandOver, Source, Whole
 from ..node import HostedRun, Parcel, RunPackage, whole_state
-from ..state import State
-from ..stream import AttemptLost, Event, LineLogged, NodeCrashed, NodeId, StateChange
-from ..timeouts import BodyStopped
+from ..state import State, Success
+from ..stream import AttemptLost, Event, LineLogged, NodeCrashed, NodeId, Report, StateChange
+from ..timeouts import BodyStopped, Stoppable
 from .base import Executor, GraphRun, call_in_context, map_nested
 from .processes import ProcessLane, Stock, call_in_child
 
@@ -32,6 +32,10 @@ SLICE_SECONDS = 0.05
 
 #: As many events of nodes in the calling thread are not held back until it has time; some 500 kB.
 EARLY_EVENTS = 1_000
+
+#: How often the coordinating thread looks at what the threads of a pool reported, seconds. Nobody sees so short a
+#: wait, and one wake-up a node would cost more than the node.
+LOOK_SECONDS = 0.02
 
 #: How long a cancelled body may take to end before its thread is left behind, seconds.
 STOP_GRACE_SECONDS = 5.0
@@ -85,14 +89,19 @@ class Board:
 
     def finish(self, node: NodeId, state: State) -> int:
         """Note a node's value; returns how many nodes became ready."""
-        if node in self._unwanted:
+        if self._unwanted and node in self._unwanted:
             self._unwanted.discard(node)
         else:
             self.values[node] = state
+        waiting = self._waiting.pop(node, None)
+        if waiting is None:
+            return 0
         before = len(self.ready)
-        for item in reversed(self._waiting.pop(node, ())):
-            self._missing[item.node] -= 1
-            if not self._missing[item.node]:
+        for item in reversed(waiting):
+            missing = self._missing[item.node] - 1
+            if missing:
+                self._missing[item.node] = missing
+            else:
                 del self._missing[item.node]
                 self.ready.append(item)
         return len(self.ready) - before
@@ -108,13 +117,14 @@ class InlineRun:
     """A flow run whose nodes run in the thread that waits for them.
 
     Attributes:
-        take_early: Is given what one node reports while it is still running, when that is much; else all of
-            a long loop would be held until `wait` returns.
+        take_early: Is given what nodes report while `wait` is running: in its thread when that is much, since
+            all of a long loop would be held until `wait` returns; and in the thread that calls `look`.
     """
 
     def __init__(self, package: RunPackage) -> None:
         self._board = Board()
         self._events: list[Event] = []
+        self._report = Report(self._take)
         self._hosted = HostedRun(package.runners, self._report)
         self._thread = threading.get_ident()
         self.take_early: Callable[[list[Event]], None] | None = None
@@ -141,9 +151,18 @@ class InlineRun:
 
     def close(self, *, is_cancelled: bool) -> list[Event]:
         self._board = Board()
+        self._report.look(self._events.extend)
         return self._take_events()
 
-    def _report(self, event: StateChange | LineLogged) -> None:
+    def look(self) -> None:
+        """Hand in what there is, where the calling thread is in a body now; it stays there until then."""
+        self._report.look(self._hand_in)
+
+    def _hand_in(self, at_work: list[StateChange]) -> None:
+        if self.take_early is not None:
+            self.take_early([*self._take_events(), *at_work])
+
+    def _take(self, event: StateChange | LineLogged) -> None:
         self._events.append(event)
         if self.take_early is None or len(self._events) < EARLY_EVENTS:
             return
@@ -162,8 +181,16 @@ class Lane(Protocol):
 
     name: str
 
+    def work(self, run_nodes: Callable[[], None]) -> None:
+        """Call a function that runs nodes; raises BodyStopped where `interrupt` ended it."""
+        ...
+
     def run(self, item: HandOver, start: State | None, upstream: Sequence[State]) -> State:
-        """Run a node; raises ProcessDied when the process it ran in died."""
+        """Run a node, from within `work`; raises ProcessDied when the process it ran in died."""
+        ...
+
+    def look(self, take: Callable[[list[StateChange]], object]) -> None:
+        """As `Report.look`. Called from another thread."""
         ...
 
     def interrupt(self) -> None:
@@ -178,14 +205,28 @@ class Lane(Protocol):
 class ThreadLane:
     """Runs nodes in the thread itself."""
 
-    def __init__(self, hosted: HostedRun, name: str) -> None:
-        self._hosted, self.name = hosted, name
+    def __init__(self, package: RunPackage, report: Report, name: str) -> None:
+        self._report, self.name = report, name
+        self._hosted = HostedRun(package.runners, report, worker=name)
+        self._work: Stoppable[None] | None = None
+        self._is_stopped = False
+
+    def work(self, run_nodes: Callable[[], None]) -> None:
+        work = self._work = Stoppable(run_nodes)
+        if self._is_stopped:
+            work.stop()
+        work.run()
 
     def run(self, item: HandOver, start: State | None, upstream: Sequence[State]) -> State:
-        return self._hosted.run_stoppable(item.node, start, item.as_of, upstream, item.picks)
+        return self._hosted.run(item.node, start, item.as_of, upstream, item.picks)
+
+    def look(self, take: Callable[[list[StateChange]], object]) -> None:
+        self._report.look(take)
 
     def interrupt(self) -> None:
-        self._hosted.stop()
+        self._is_stopped = True
+        if self._work is not None:
+            self._work.stop()
 
     def close(self) -> None:
         pass
@@ -203,9 +244,11 @@ class PooledRun:
         self._nodes = package.graph.nodes
         self._board = Board()
         self._events: deque[Event] = deque()
-        self._changed = threading.Condition()
-        #: Signalled when there are events; apart, so that idle threads are not woken by them.
-        self._has_events = threading.Condition()
+        self._lock = threading.Lock()
+        #: Signalled to idle threads when there are nodes for them.
+        self._has_nodes = threading.Condition(self._lock)
+        #: Set where the coordinating thread should look at the events now, and not when it next does anyway.
+        self._is_urgent = threading.Event()
         self._is_closing = self._is_cancelled = False
         self._idle = 0
         self._lanes: list[Lane] = []
@@ -215,7 +258,7 @@ class PooledRun:
         self._threads: list[threading.Thread] = []
 
     def extend(self, plan: Sequence[HandOver]) -> None:
-        with self._changed:
+        with self._lock:
             self._board.extend(plan)
             wanted = min(
                 self._num_workers, len(self._threads) + len(self._board.ready) - self._idle
@@ -226,26 +269,25 @@ class PooledRun:
                 )
                 self._threads.append(thread)
                 thread.start()
-            self._changed.notify_all()
+            self._has_nodes.notify_all()
 
     def wait(self, timeout_seconds: float) -> list[Event]:
-        with self._has_events:
-            if not self._events:
-                self._has_events.wait(timeout_seconds)
+        self._is_urgent.wait(min(timeout_seconds, LOOK_SECONDS))
+        self._is_urgent.clear()
         return self._take_events()
 
     def release(self, nodes: Iterable[NodeId]) -> None:
-        with self._changed:
+        with self._lock:
             self._board.release(nodes)
 
     def close(self, *, is_cancelled: bool) -> list[Event]:
-        with self._changed:
+        with self._lock:
             self._is_closing, self._is_cancelled = True, is_cancelled
             self._board.ready.clear()
             if is_cancelled:
                 for lane in self._lanes:
                     lane.interrupt()
-            self._changed.notify_all()
+            self._has_nodes.notify_all()
         until = clock.monotonic() + STOP_GRACE_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, until - clock.monotonic()))
@@ -253,6 +295,8 @@ class PooledRun:
         return self._take_events()
 
     def _take_events(self) -> list[Event]:
+        for lane in list(self._lanes):
+            lane.look(self._events.extend)
         events = []
         while self._events:
             events.append(self._events.popleft())
@@ -264,8 +308,13 @@ class PooledRun:
     def report(self, event: Event) -> None:
         """Take an event from a lane; called by its thread."""
         self._events.append(event)
-        with self._has_events:
-            self._has_events.notify()
+        if isinstance(event, StateChange):
+            # The lanes go on by themselves after a success, and after what is not the node's last word.
+            if type(event.state) is Success or not event.is_over:
+                return
+        elif isinstance(event, LineLogged):
+            return
+        self._is_urgent.set()
 
     # ---- the threads
 
@@ -273,48 +322,56 @@ class PooledRun:
         lane = self._make_lane(self, f"worker-{number}")
         self._lanes.append(lane)
         try:
-            while (item := self._take()) is not None:
-                start, upstream = self._board.start_of(item), self._board.upstream_of(item)
-                try:
-                    state = lane.run(item, start, upstream)
-                except ProcessDied as death:
-                    self._take_back(lane, item, death)
-                except Exception as error:  # not the task's: what it needs does not reach its place
-                    cause = f"{type(error).__name__}: {text_of(error)}"
-                    failed = NodeFailed(self._task_name(item.node), cause)
-                    self.report(NodeCrashed(item.node, failed, lane.name))
-                else:
-                    self._put(item.node, state)
+            while self._wait_for_nodes():
+                lane.work(partial(self._run_nodes, lane))
         except BodyStopped:
             pass
         finally:
             lane.close()
 
-    def _take(self) -> HandOver | None:
-        with self._changed:
-            while not self._is_closing:
-                if self._board.ready:
-                    return self._board.ready.pop()
+    def _wait_for_nodes(self) -> bool:
+        """Wait until there are ready nodes; False when there will be no more."""
+        with self._lock:
+            while not self._is_closing and not self._board.ready:
                 self._idle += 1
-                self._changed.wait()
+                # Perhaps there would be some if what happened until now were looked at.
+                self._is_urgent.set()
+                self._has_nodes.wait()
                 self._idle -= 1
-        return None
+            return not self._is_closing
 
-    def _put(self, node: NodeId, state: State) -> None:
-        with self._changed:
-            became_ready = self._board.finish(node, state)
-            if became_ready > 1 and self._idle:
-                self._changed.notify(became_ready - 1)  # one of them is for this thread
+    def _run_nodes(self, lane: Lane) -> None:
+        """Run nodes until none is ready."""
+        board = self._board
+        while not self._is_closing:
+            try:
+                item = board.ready.pop()
+            except IndexError:
+                return
+            start, upstream = board.start_of(item), board.upstream_of(item)
+            try:
+                state = lane.run(item, start, upstream)
+            except ProcessDied as death:
+                self._take_back(lane, item, death)
+            except Exception as error:  # not the task's: what it needs does not reach its place
+                cause = f"{type(error).__name__}: {text_of(error)}"
+                failed = NodeFailed(self._task_name(item.node), cause)
+                self.report(NodeCrashed(item.node, failed, lane.name))
+            else:
+                with self._lock:
+                    became_ready = board.finish(item.node, state)
+                    if became_ready > 1 and self._idle:
+                        self._has_nodes.notify(became_ready - 1)  # one of them is for this thread
 
     def _take_back(self, lane: Lane, item: HandOver, death: ProcessDied) -> None:
-        with self._changed:
+        with self._lock:
             if self._is_closing:
                 return
             deaths = self._deaths[item.node] = self._deaths.get(item.node, 0) + 1
         # Before another thread can take it up: the news must come in that order.
         self.report(AttemptLost(item.node, lane.name, str(death)))
         if deaths < DEATHS_ALLOWED:
-            with self._changed:
+            with self._lock:
                 self._board.ready.append(item)
         else:
             error = ProcessDied(death.task, death.exit_code, deaths)
@@ -422,7 +479,7 @@ class LocalDaskExecutor(Executor):
 
 
 def _thread_lane(package: RunPackage, run: PooledRun, name: str) -> Lane:
-    return ThreadLane(HostedRun(package.runners, run.report, worker=name), name)
+    return ThreadLane(package, Report(run.report, name), name)
 
 
 def _process_lane(

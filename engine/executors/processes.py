@@ -76,6 +76,12 @@ class ProcessLane:
         self._child: Child | None = None
         self._last: StateChange | None = None
 
+    def work(self, run_nodes: Callable[[], None]) -> None:
+        run_nodes()
+
+    def look(self, take: Callable[[list[StateChange]], object]) -> None:
+        pass  # the child tells by itself what it does
+
     def run(self, item: HandOver, start: State | None, upstream: Sequence[State]) -> State:
         try:
             child = self._ready_child()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from prefect_dask import Flow, context, task
+from prefect_dask.engine import clock, signals
 from prefect_dask.engine.state import STATES, Pending, State, is_lawful
 from prefect_dask.executors import DaskExecutor, LocalDaskExecutor
 from tests.contracts.observed import logged_records
@@ -83,10 +84,8 @@ def test_records_come_in_batches(executor):
     assert len(batches) < 400
 
 
-def test_states_are_told_while_the_run_goes_on(place, executor, tmp_path):
+def test_states_are_told_while_the_run_goes_on(executor, tmp_path):
     """The second task ends when the listener has heard of the first one's success."""
-    if place in ("local", "synchronous"):
-        pytest.skip("the thread that would tell is the one that runs the second task")
 
     @task
     def wait_for_news(after):
@@ -102,6 +101,39 @@ def test_states_are_told_while_the_run_goes_on(place, executor, tmp_path):
 
     state = flow.run(executor=executor, on_state=listen)
     assert state.result[second].result == "heard"
+
+
+@pytest.mark.parametrize("settings", [{}, {"timeout": 60}], ids=["plain", "with a time limit"])
+def test_running_is_told_while_a_body_runs_once_and_with_its_time(executor, settings, tmp_path):
+    """Each turn of the loop ends when the listener has heard that it runs."""
+
+    @task(**settings)
+    def wait_to_be_heard():
+        turn = context.task_loop_count
+        wait_for_file(tmp_path / f"heard {turn}")
+        if turn < 3:
+            raise signals.LOOP(result=turn)
+        return turn
+
+    with Flow("heard") as flow:
+        waits = wait_to_be_heard(upstream_tasks=[give("first")])
+    heard: list[Any] = []
+
+    def listen(records):
+        for record in records:
+            if record.task_name == "wait_to_be_heard":
+                heard.append(record)
+                if record.state == "Running":
+                    turn = sum(r.state == "Running" for r in heard)
+                    (tmp_path / f"heard {turn}").write_text("heard")
+
+    before = clock.now()
+    state = flow.run(executor=executor, on_state=listen)
+
+    assert state.result[waits].result == 3
+    assert [r.state for r in heard] == ["Running", "Looped"] * 2 + ["Running", "Success"]
+    times = [before, *(r.timestamp for r in heard), clock.now()]
+    assert times == sorted(times)
 
 
 def test_a_listener_that_raises_is_logged_and_dropped(executor):

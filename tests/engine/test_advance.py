@@ -42,7 +42,7 @@ def indices(plan) -> list[int]:
     return [item.node[0] for item in plan]
 
 
-def end(book: Book, index: int, state) -> bool:
+def end(book: Book, index: int, state) -> int:
     return book.accept(book.node_id(index), state, is_over=True)
 
 
@@ -135,6 +135,16 @@ def test_late_and_repeated_news_move_nothing():
     assert not book.accept(first, Running(), is_over=False)
     assert not book.accept(first, Failed(), is_over=True)
     assert book.state(0).is_successful()
+
+
+def test_what_began_and_ended_unseen_is_two_moves():
+    book = Book(DIAMOND)
+    book.take_all(NOW)
+    book.accept((1, -1, 1), Running(), is_over=False)
+
+    assert book.accept((0, -1, 1), Success(), is_over=True, began=NOW) == 2
+    assert book.accept((1, -1, 1), Success(), is_over=True, began=NOW) == 1, "it was seen"
+    assert book.accept((1, -1, 1), Success(), is_over=True, began=NOW) == 0
 
 
 def test_news_of_an_execution_that_was_replaced_move_nothing():

@@ -11,6 +11,7 @@ from prefect_dask.engine.stream import (
     Announcer,
     Batcher,
     LineLogged,
+    Report,
     StateChange,
     StateRecord,
     decode_batch,
@@ -49,6 +50,51 @@ def test_records_survive_the_journey_without_their_results():
     assert all(c.state._result is None for c in came)
     assert (came[2].state.start_time, came[2].state.run_count) == (start, 2)
     assert came_line == LineLogged(line, "tcp://worker:1")
+
+
+def test_when_it_began_travels_with_what_it_came_to():
+    sent = [change(0, Success("done"))._replace(began=1.5), change(1, Mapped())._replace(began=2.5)]
+
+    came = decode_batch(encode_batch([*sent, change(2, Success())]), "w")
+
+    assert [c.began for c in came] == [1.5, 2.5, None]
+    assert [type(c.state) for c in came] == [Success, Mapped, Success]
+
+
+def test_that_a_body_runs_is_told_by_whoever_looks_first():
+    told = []
+    report = Report(told.append, worker="w")
+
+    report.begin((0, -1, 1), 1, 10.0)
+    report.begin((1, -1, 1), 2, 11.0)
+    assert report.end((0, -1, 1)) == 10.0, "nobody looked: it goes with what comes next"
+    report.look(told.extend)
+    assert report.end((1, -1, 1)) is None, "it was told"
+
+    [running] = told
+    assert (running.node, running.attempt, running.worker) == ((1, -1, 1), 2, "w")
+    assert (type(running.state), running.state._time) == (Running, 11.0)
+    assert not running.is_over
+    report.look(told.extend)
+    assert told == [running], "it is told once"
+
+
+def test_a_batch_tells_what_is_at_work_when_it_leaves():
+    sent, timers = [], []
+    batcher = Batcher(lambda n, b: sent.append(b), lambda s, f: timers.append(f))
+
+    batcher.begin((0, -1, 1), 1, 10.0)
+    batcher(change(0, Success(), is_over=True)._replace(began=batcher.end((0, -1, 1))))
+    batcher.begin((1, -1, 1), 1, 11.0)
+    assert len(timers) == 1
+    timers.pop()()
+    batcher.begin((2, -1, 1), 1, 12.0)
+    assert len(timers) == 1, "what begins after a batch has left asks for the next one"
+
+    [batch] = sent
+    blink, running = decode_batch(batch, "w")
+    assert (type(blink.state), blink.began) == (Success, 10.0)
+    assert (running.node, type(running.state), running.state._time) == ((1, -1, 1), Running, 11.0)
 
 
 def test_a_state_class_of_the_users_travels_as_the_nearest_known_one():
