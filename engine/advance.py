@@ -7,10 +7,11 @@ are all the same act: hand over what is unfinished and possible, from the states
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 
 from . import clock
+from .columns import slots_in_order
 from .graph import FlowGraph, Take
 from .hand_over import Given, HandOver, Source, Whole
 from .state import (
@@ -35,14 +36,15 @@ class Book:
     Args:
         graph: The flow.
         given: States to begin with, by task index; finished ones are taken as they are.
-        widths: Of mapped tasks whose width is known before they run, by task index.
+        widths: From the widths of mapped tasks that are known, by task index, those that follow from them; the
+            known ones are among these.
     """
 
     def __init__(
         self,
         graph: FlowGraph,
         given: Mapping[int, State] | None = None,
-        widths: Mapping[int, int] | None = None,
+        widths: Callable[[Mapping[int, int]], Mapping[int, int]] | None = None,
     ) -> None:
         self.graph = graph
         given = {
@@ -63,9 +65,9 @@ class Book:
             for index, node in enumerate(graph.nodes)
             if graph.is_mapped[index] and node.task.max_in_flight is not None
         }
-        for index, width in (widths or {}).items():
-            if index not in given:
-                self._grow(index, width)
+        self._widths = widths
+        self._given_tasks = frozenset(given)
+        self._grow_known()
         for index, state in given.items():
             self._give_tree(index, state)
 
@@ -299,10 +301,7 @@ class Book:
         return self._take(sorted(candidates), now)
 
     def _take_tasks(self, indices: Iterable[int], now: float) -> list[HandOver]:
-        slots = (
-            (index, place) for index in indices for place in range(self.runs.child_count[index] + 1)
-        )
-        return self._take(slots, now)
+        return self._take(slots_in_order(self.graph, indices, self.runs.child_count), now)
 
     def take_freed(self, now: float) -> list[HandOver]:
         """What can be handed over because others are out of flight."""
@@ -474,6 +473,16 @@ class Book:
             self._grown.add(index)
         elif index not in runs.width:
             self._grow(index, parent.width, parent.lengths)
+            self._grow_known()
+
+    def _grow_known(self) -> None:
+        """Give children to the mapped tasks whose width follows from what is known."""
+        if self._widths is None:
+            return
+        for index, width in self._widths(self.runs.width).items():
+            is_open = index not in self.runs.width and not self.runs.is_done[index]
+            if is_open and index not in self._given_tasks:
+                self._grow(index, width)
 
     def _set_state(self, index: int, place: int, state: State) -> None:
         self.runs.set_state(index, self.runs.row(index, place), state)

@@ -99,7 +99,7 @@ class FlowRunner:
         self.state_handlers = list(state_handlers)
         self.terminal_state_handler = terminal_state_handler
         self.logger = get_logger("FlowRunner")
-        self.book = Book(graph, task_states, known_widths(graph, parameters or {}))
+        self.book = Book(graph, task_states, partial(known_widths, graph, parameters or {}))
         run_id = uuid.uuid4().hex
         self.info = RunInfo(
             flow_name=graph.name,

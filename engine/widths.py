@@ -90,25 +90,32 @@ def what_child_sees(
     return seen, picks
 
 
-def known_widths(graph: FlowGraph, parameters: Mapping[str, Any]) -> dict[int, int]:
+def known_widths(
+    graph: FlowGraph, parameters: Mapping[str, Any], known: Mapping[int, int] | None = None
+) -> dict[int, int]:
     """How many children mapped tasks will have, of those for which that is known before they run.
 
     Args:
         graph: The flow.
         parameters: The value of each parameter.
+        known: Widths that are known by now, by task index.
 
     Returns:
         Widths by task index. A task is left out where one of its mapped inputs is made while the flow runs, or is
         no list; and where it has a target, so that no child runs before their targets are known to differ.
     """
-    widths: dict[int, int] = {}
+    widths = dict(known or {})
     for index, edges in enumerate(graph.edges_to):
-        if graph.nodes[index].task.target is not None:
+        if (
+            index in widths
+            or not graph.is_mapped[index]
+            or graph.nodes[index].task.target is not None
+        ):
             continue
         inputs = [_known_width(graph, edge, parameters, widths) for edge in edges if edge.mapped]
-        known = [width for width in inputs if width is not None]
-        if inputs and len(known) == len(inputs):
-            widths[index] = min(known)
+        found = [width for width in inputs if width is not None]
+        if inputs and len(found) == len(inputs):
+            widths[index] = min(found)
     return widths
 
 
