@@ -4,9 +4,14 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.lasting import LASTING
 from tests.leftovers import Running, nothing_left
+
+# How long one example takes says more of the machine than of the product.
+settings.register_profile("prefect_dask")
+settings.load_profile("prefect_dask")
 
 
 @pytest.fixture(autouse=True)

@@ -393,7 +393,7 @@ def shapes(draw):
     return lists, draw(st.sampled_from([1, 2])), draw(st.sampled_from(["plain", "known"]))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(shapes())
 def test_any_shape_gives_what_loops_would(shape):
     lengths, depth, kind = shape
