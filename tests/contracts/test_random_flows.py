@@ -42,7 +42,6 @@ def test_random_flows_come_to_what_the_oracle_says(place, executor):
     @seed(SEED * len(PLACES) + PLACES.index(place))
     @settings(
         max_examples=SHARES[place],
-        
         database=None,
         suppress_health_check=list(HealthCheck),
     )
