@@ -23,12 +23,18 @@ from .widths import Pick
 CUT_SECONDS: Final = 1.0
 """After how long a node begins no other chain, and hands back those that are left."""
 
+CUT_BYTES: Final = 64 * 2**20
+"""The same for the size of the results: the value of a node moves as one, also to whom needs one result of it."""
+
 SLOW_SECONDS: Final = 0.4
 """For how long a task run may keep others of its node waiting. With what it takes to see that, and to hand
 them over again, none waits for longer than a second."""
 
 PACK_FROM: Final = 20
 """From so many members on, a node's members travel packed: as bytes that the scheduler does not open."""
+
+#: Types whose values need not be measured.
+SMALL: Final = frozenset({type(None), bool, int, float})
 
 #: Where a state lies: an argument; an item of an argument's list; with argument -1, of this node's own states.
 Look: TypeAlias = "int | tuple[int, int]"
@@ -104,6 +110,7 @@ class GroupRun:
         self._guard = threading.Lock()
         self._end = len(members)
         self._position = 0
+        self._size = 0
         self._began = clock.monotonic()
 
     def run(self) -> list[State]:
@@ -114,18 +121,21 @@ class GroupRun:
         for position, member in enumerate(self._members):
             with self._guard:
                 now = clock.monotonic()
-                if now > until:
+                if now > until or self._size > CUT_BYTES:
                     self._cut(self._end_of_chain(position - 1))
                 if position >= self._end:
                     break
                 self._position, self._began = position, now
             try:
                 self._run.check_not_stopped()
-                self._states.append(self._run_member(member))
+                state = self._run_member(member)
+                self._states.append(state)
             except BodyStopped:
                 if not self._states:
                     raise
                 break  # what is finished stays
+            if type(state._result) not in SMALL:
+                self._size += _size_of(state._result)
         with self._guard:
             self._position = self._end = len(self._states)
         self._let_go()
@@ -184,3 +194,9 @@ class GroupRun:
             left = tuple(member.node for member in self._members[position : self._end])
             self._end = position
             self._run.cutting.tell(NotBegun(left, self._run.worker))
+
+
+def _size_of(value: object) -> int:
+    from dask.sizeof import sizeof
+
+    return int(sizeof(value))

@@ -87,12 +87,9 @@ class Kinds:
     def __init__(self, graph: FlowGraph, grouping: Grouping = "auto") -> None:
         self.grouping = grouping
         self.ranks = _ranks(graph)
-        #: A number for each function that tasks run, and each place where it may run.
-        self.kinds = [kind_of(node.task) for node in graph.nodes]
-        self.places = [
-            (tuple(sorted(worker_resources(node.label.tags).items())), _isolation(node.task))
-            for node in graph.nodes
-        ]
+        #: What each task runs, and what it asks of the place where it runs.
+        self.kinds = kinds_of(graph)
+        self.places = [(_resources(node.label.tags), node.task.isolation) for node in graph.nodes]
         self.batch = [node.task.batch for node in graph.nodes]
         self.is_mapped = graph.is_mapped
 
@@ -210,18 +207,26 @@ def _ranks(graph: FlowGraph) -> list[int]:
     return ranks
 
 
-def kind_of(task: Any) -> tuple[Any, ...]:
-    """What tells tasks of one kind from others: where the function stands that they run."""
-    run = getattr(task, "run", None)
-    function = getattr(run, "__func__", run)
+def kinds_of(graph: FlowGraph) -> list[tuple[Any, ...]]:
+    """Of each task, what tells it from those of another kind: where the function stands that they run."""
+    kinds: dict[Any, tuple[Any, ...]] = {}
+    found = []
+    for node in graph.nodes:
+        run = node.task.run
+        function = getattr(run, "__func__", run)
+        kind = kinds.get(function)
+        if kind is None:
+            kind = kinds[function] = _kind_of(function)
+        found.append(kind)
+    return found
+
+
+def _kind_of(function: Any) -> tuple[Any, ...]:
     code = getattr(function, "__code__", None)
     where = () if code is None else (code.co_filename, code.co_firstlineno)
-    return (
-        getattr(function, "__module__", ""),
-        getattr(function, "__qualname__", type(task).__qualname__),
-        *where,
-    )
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    return (getattr(function, "__module__", ""), name, *where)
 
 
-def _isolation(task: Any) -> Any:
-    return getattr(task, "isolation", None)
+def _resources(tags: frozenset[str]) -> tuple[tuple[str, float], ...]:
+    return tuple(sorted(worker_resources(tags).items())) if tags else ()

@@ -15,28 +15,17 @@ from contextvars import ContextVar
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from . import clock, failures
+from . import clock
 from .context import RunInfo
-from .errors import PrefectDaskError, TaskNotPicklable
+from .errors import PrefectDaskError
 from .graph import FlowGraph, Take
-from .grouping import kind_of
 from .logs import LogLine, RecordForwarder, get_logger, tag_records
+from .parcels import Parcel, Parcels, unpack
 from .state import Mapped, Retrying, State
 from .stream import LineLogged, NodeId, NotBegun, Report, StateChange
 from .task_runner import TaskRunner
 from .timeouts import BodyStopped, Stoppable
 from .widths import Pick, what_child_sees
-
-#: How many runners travel in one pickle at most. What they share, above all code that has no module to be
-#: imported from, is in it once; and it is opened as a whole.
-PARCEL_SIZE = 200
-
-
-class Parcel(NamedTuple):
-    """The runners of tasks of one kind, as a pickle of their list."""
-
-    tasks: tuple[int, ...]
-    pickled: bytes
 
 
 class RunPackage:
@@ -76,36 +65,6 @@ class RunPackage:
         takes = {view.take for view in self.graph.views[to] if view.upstream == task}
         return not self.graph.is_mapped[task] or takes == {Take.ITEM}
 
-    def dumps(self) -> list[Parcel]:
-        """The runners as pickles, to be sent to other processes once.
-
-        Raises:
-            TaskNotPicklable: A task holds what cannot be pickled.
-        """
-        kinds: dict[Any, list[int]] = {}
-        for index, node in enumerate(self.graph.nodes):
-            kinds.setdefault(kind_of(node.task), []).append(index)
-        return [
-            Parcel(part, self._dumps([self.runners[index] for index in part]))
-            for indices in kinds.values()
-            for start in range(0, len(indices), PARCEL_SIZE)
-            if (part := tuple(indices[start : start + PARCEL_SIZE]))
-        ]
-
-    def _dumps(self, runners: Sequence[TaskRunner]) -> bytes:
-        import cloudpickle
-
-        try:
-            data: bytes = cloudpickle.dumps(runners)
-        except Exception as error:  # the user's objects are asked here
-            if len(runners) == 1:
-                name = runners[0].node.label.name
-                raise TaskNotPicklable(name, failures.text_of(error)) from error
-            for runner in runners:
-                self._dumps([runner])
-            raise
-        return data
-
 
 class Cutting(NamedTuple):
     """How a node that takes long hands back what has not begun.
@@ -123,7 +82,7 @@ class HostedRun:
     """A flow run as one process knows it.
 
     Args:
-        runners: A runner a task, or parcels of them, which are opened when one of their tasks first runs here.
+        runners: A runner a task, or the parcels of a flow, which are opened when one of their tasks first runs.
         report: Is told each change of state, and each line that a task logs.
         worker: The name of this place, for the records.
         leaves_process: Whether results must be able to travel to other processes.
@@ -132,7 +91,7 @@ class HostedRun:
 
     def __init__(
         self,
-        runners: Sequence[TaskRunner | Parcel],
+        runners: Sequence[TaskRunner] | Parcels,
         report: Report,
         *,
         worker: str = "",
@@ -140,11 +99,13 @@ class HostedRun:
         cutting: Cutting | None = None,
     ) -> None:
         self._runners: dict[int, TaskRunner | Parcel] = {}
-        for number, each in enumerate(runners):
-            if isinstance(each, TaskRunner):
-                self._runners[number] = each
-            else:
-                self._runners.update(dict.fromkeys(each.tasks, each))
+        self._info: RunInfo | bytes = b""
+        if isinstance(runners, Parcels):
+            self._info = runners.info
+            for parcel in runners.parcels:
+                self._runners.update(dict.fromkeys(parcel.tasks, parcel))
+        else:
+            self._runners.update(enumerate(runners))
         self._opening = threading.Lock()
         self.cutting = cutting
         self.report, self.worker, self.leaves_process = report, worker, leaves_process
@@ -161,7 +122,10 @@ class HostedRun:
             parcel = self._runners[index]
             if isinstance(parcel, Parcel):
                 # From the client that submitted the graph whose functions this process runs anyway.
-                runners = pickle.loads(parcel.pickled)
+                if isinstance(self._info, bytes):
+                    self._info = pickle.loads(self._info)
+                assert isinstance(self._info, RunInfo)
+                runners = unpack(parcel, self._info)
                 self._runners.update(zip(parcel.tasks, runners, strict=True))
             runner = self._runners[index]
         assert isinstance(runner, TaskRunner)

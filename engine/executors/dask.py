@@ -30,6 +30,7 @@ from ..grouping import Grouping, Kinds
 from ..hand_over import HandOver
 from ..logs import get_logger
 from ..node import RunPackage
+from ..parcels import pack
 from ..staging import NODES_AT_ONCE, Stage
 from ..state import Pending, Running, State, Success
 from ..stream import (
@@ -116,7 +117,10 @@ class DaskRun:
         self._moves_before: dict[DaskKey, int] = {}
         self._moves = 0
         self._plugin = RunPlugin(
-            package.token, package.dumps(), Hub.topic(client), package.info.log_level
+            package.token,
+            pack(package.graph, package.info),
+            Hub.topic(client),
+            package.info.log_level,
         )
         self._hub = Hub.of(client)
         self._hub.listen(package.token, self._take_batch, self._take_loss)

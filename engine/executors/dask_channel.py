@@ -18,7 +18,8 @@ from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
 
 from ..beforehand import Beforehand
 from ..logs import get_logger
-from ..node import PROCESS_ID, Cutting, HostedRun, Parcel, forward_log_lines, host, unhost
+from ..node import PROCESS_ID, Cutting, HostedRun, forward_log_lines, host, unhost
+from ..parcels import Parcels
 from ..state import State
 from ..stream import Batcher, NodeId, StateChange, encode_batch
 
@@ -125,12 +126,12 @@ class RunPlugin(WorkerPlugin):
 
     Args:
         token: The run's token.
-        parcels: The runner of each task.
+        parcels: Its tasks.
         topic: Where its records go.
         log_level: Level from which the lines that its tasks log are sent home.
     """
 
-    def __init__(self, token: str, parcels: Sequence[Parcel], topic: str, log_level: int) -> None:
+    def __init__(self, token: str, parcels: Parcels, topic: str, log_level: int) -> None:
         # The first attribute, so that it is unpickled first.
         self.beforehand = Beforehand()
         self.token, self.parcels, self.topic, self.log_level = token, parcels, topic, log_level

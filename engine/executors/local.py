@@ -17,7 +17,8 @@ from .. import clock
 from ..errors import NodeFailed, ProcessDied
 from ..failures import text_of
 from ..hand_over import Given, HandOver, Source, Whole
-from ..node import HostedRun, Parcel, RunPackage, whole_state
+from ..node import HostedRun, RunPackage, whole_state
+from ..parcels import Parcels, pack
 from ..state import State, Success
 from ..stream import AttemptLost, Event, LineLogged, NodeCrashed, NodeId, Report, StateChange
 from ..timeouts import BodyStopped, Stoppable
@@ -459,7 +460,7 @@ class LocalDaskExecutor(Executor):
             return InlineRun(package)
         if self.scheduler == "threads":
             return PooledRun(package, self._width(), partial(_thread_lane, package))
-        lanes = partial(_process_lane, self._stock, package, package.dumps())
+        lanes = partial(_process_lane, self._stock, package, pack(package.graph, package.info))
         return PooledRun(package, self._width(), lanes)
 
     def _width(self) -> int:
@@ -483,7 +484,7 @@ def _thread_lane(package: RunPackage, run: PooledRun, name: str) -> Lane:
 
 
 def _process_lane(
-    stock: Stock, package: RunPackage, parcels: Sequence[Parcel], run: PooledRun, name: str
+    stock: Stock, package: RunPackage, parcels: Parcels, run: PooledRun, name: str
 ) -> Lane:
     nodes = package.graph.nodes
     return ProcessLane(

@@ -12,7 +12,8 @@ from ..child import Child, ChildDied, ChildError, ChildTimeout, dumps_call
 from ..errors import ProcessDied
 from ..failures import check_portable, portable_exception
 from ..hand_over import HandOver
-from ..node import HostedRun, Parcel, forward_log_lines, host, hosted, unhost
+from ..node import HostedRun, forward_log_lines, host, hosted, unhost
+from ..parcels import Parcels
 from ..state import State
 from ..stream import Batcher, LineLogged, NodeId, NotBegun, StateChange, decode_batch
 from ..widths import Pick
@@ -64,7 +65,7 @@ class ProcessLane:
         self,
         stock: Stock,
         token: str,
-        parcels: Sequence[Parcel],
+        parcels: Parcels,
         task_name: Callable[[NodeId], str],
         report: Callable[[StateChange | LineLogged], None],
         name: str,
@@ -136,7 +137,7 @@ class ProcessLane:
                 self._report(record)
 
 
-def host_in_child(token: str, parcels: Sequence[Parcel], worker: str, log_level: int) -> bytes:
+def host_in_child(token: str, parcels: Parcels, worker: str, log_level: int) -> bytes:
     """In the child: take a run in."""
     forward_log_lines(log_level)
     # In a child one node runs at a time, and what it reports is flushed before its value goes home;

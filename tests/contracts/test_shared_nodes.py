@@ -100,6 +100,28 @@ def test_short_children_share_nodes_once_they_are_known_to_be_short(cluster):
     assert len(set(apart.result[keys].result)) == 300
 
 
+@task
+def heavy(i):
+    return bytes(10 * 2**20), node_of(i)
+
+
+@task
+def only_the_node(result):
+    return result[1]
+
+
+def test_a_node_begins_no_other_child_when_its_results_are_large(cluster):
+    with Flow("heavy") as flow:
+        results = heavy.map(numbers(20), batch=20)
+        nodes = only_the_node.map(results)
+
+    state = flow.run(executor=DaskExecutor(address=cluster.scheduler_address), return_tasks=[nodes])
+
+    keys = state.result[nodes].result
+    assert len(keys) == 20
+    assert 2 <= len(set(keys)) <= 4
+
+
 def test_batch_1_gives_each_child_a_node_of_its_own(cluster):
     with Flow("batch=1") as flow:
         keys = where.map(numbers(40), batch=1)

@@ -20,8 +20,8 @@ LAYERS = (
     "documents operators pickling signature mapping schedules tagging task_defaults raising naming order",
     "executors triggers settings logs errors",
     "engine.flow_runner",
-    "engine.task_runner engine.body engine.node engine.group_run engine.grouping engine.staging engine.compile"
-    " engine.executors",
+    "engine.task_runner engine.body engine.node engine.parcels engine.group_run engine.grouping"
+    " engine.staging engine.compile engine.executors",
     "engine.advance engine.outcome engine.hand_over engine.task_runs engine.columns",
     "engine.ledger engine.stream engine.child engine.child_main engine.child_process"
     " engine.timeouts",
