@@ -10,7 +10,7 @@ import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import cloudpickle
 from dask._expr import Expr
@@ -62,6 +62,18 @@ class Place(NamedTuple):
     position: int
 
 
+class KnownPlaces(Protocol):
+    """Where the states of task runs lie that were handed over before."""
+
+    def has_any(self, task: int, map_index: int) -> bool:
+        """Whether an execution of a task run lies somewhere."""
+        ...
+
+    def place(self, node: NodeId) -> Place:
+        """Where an execution lies."""
+        ...
+
+
 class Row(NamedTuple):
     """A Dask node as it travels to the scheduler."""
 
@@ -91,7 +103,7 @@ class Compiled:
 def compile_groups(
     groups: Iterable[Sequence[Chain]],
     keys: Keys,
-    places: Mapping[NodeId, Place],
+    places: KnownPlaces,
     numbers: Iterator[int],
     is_passed_on: Callable[[int, int], bool],
 ) -> Compiled:
@@ -108,7 +120,7 @@ def compile_groups(
     for group in groups:
         items = [item for chain in group for item in chain.items]
         first = items[0].node
-        is_first = len(items) == 1 and first not in places
+        is_first = len(items) == 1 and not places.has_any(*first[:2])
         key = keys.of(first, 0 if is_first else next(numbers))
         node = _NodeCompiler(keys, compiled, places, {item.node: i for i, item in enumerate(items)})
         members = [
@@ -138,7 +150,7 @@ class _NodeCompiler:
         self,
         keys: Keys,
         compiled: Compiled,
-        places: Mapping[NodeId, Place],
+        places: KnownPlaces,
         own: Mapping[NodeId, int],
     ) -> None:
         self._keys, self._compiled, self._places, self._own = keys, compiled, places, own
@@ -165,7 +177,7 @@ class _NodeCompiler:
         own = self._own.get(source)
         if own is not None:
             return (-1, own)
-        place = self._compiled.places.get(source) or self._places[source]
+        place = self._compiled.places.get(source) or self._places.place(source)
         return (self._argument(place.key), place.position)
 
     def _argument(self, key: DaskKey) -> int:

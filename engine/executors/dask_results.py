@@ -13,6 +13,7 @@ from .. import clock
 from ..errors import ResultLost
 from ..failures import text_of
 from ..state import LazyResult, State
+from .dask_places import Holding
 
 #: How many results are fetched at a time.
 FETCH_AT_ONCE = 500
@@ -21,93 +22,89 @@ FETCH_AT_ONCE = 500
 class RemoteState(LazyResult):
     """A state whose result lies on a cluster; it stays there as long as this exists."""
 
-    __slots__ = ("future", "position", "task")
+    __slots__ = ("_future", "holding", "position", "task")
 
-    def __init__(self, future: distributed.Future[list[State]], task: str, position: int) -> None:
-        self.future, self.task, self.position = future, task, position
-
-    def pick(self, value: Sequence[State]) -> State:
-        """The state itself, from the value of its Dask node."""
-        return value[self.position]
+    def __init__(self, holding: Holding, task: str, position: int) -> None:
+        self.holding, self.task, self.position = holding, task, position
+        self._future = holding.future
 
     def fetch_states(self, others: Sequence[LazyResult]) -> list[State] | None:
         """The whole states of many nodes in one message; None where one of them must be asked for alone."""
-        if not all(isinstance(other, RemoteState) for other in others):
-            return None
         places = [other for other in others if isinstance(other, RemoteState)]
+        if len(places) < len(others) or self._future is None:
+            return None
+        values: dict[int, Any] = {}
+        away: dict[int, distributed.Future[list[State]]] = {}
+        for place in places:
+            if place.holding.home is not None:
+                values[id(place.holding)] = place.holding.home
+            elif place._future is not None:
+                away[id(place.holding)] = place._future
         try:
-            values = self.future.client.gather([place.future for place in places])
+            found = self._future.client.gather(list(away.values())) if away else []
         except Exception:  # whichever it was: each is asked for when it is read, and says so itself
             return None
-        return [place.pick(value) for place, value in zip(places, values, strict=True)]
+        values.update(zip(away, found, strict=True))
+        wholes: list[State] = []
+        for place in places:
+            home = values.get(id(place.holding))
+            if not isinstance(home, list):
+                return None
+            wholes.append(home[place.position])
+        return wholes
 
     def fetch_state(self) -> State:
         """The whole state; raises ResultLost when the cluster is gone."""
+        home = self.holding.home
+        if isinstance(home, Exception):
+            raise ResultLost(self.task, _cause(home)) from home
         try:
-            value = self.future.result()
+            if home is None:
+                assert self._future is not None, "what is told to be over lies somewhere"
+                home = self._future.result()
         except Exception as error:
             # Cancelled, closed, lost, or the user's object does not open here.
             raise ResultLost(self.task, _cause(error)) from error
-        return self.pick(value)
-
-
-class LostState(LazyResult):
-    """A state whose result could not be brought home."""
-
-    __slots__ = ("_lost",)
-
-    def __init__(self, lost: ResultLost) -> None:
-        self._lost = lost
-
-    def fetch_state(self) -> State:
-        """Raises ResultLost."""
-        raise self._lost
+        return home[self.position]
 
 
 def bring_home(
-    client: distributed.Client, states: Iterable[State], *, limit_seconds: float | None = None
+    client: distributed.Client, holdings: Iterable[Holding], *, limit_seconds: float | None = None
 ) -> None:
-    """Fetch the results of states that lie on a cluster, before it goes.
+    """Fetch the values of nodes that lie on a cluster, before it goes; or note why they are lost.
 
     Args:
         client: The cluster's client.
-        states: Those with a `RemoteState`; each gets its result, or the reason why it is lost.
+        holdings: The nodes.
         limit_seconds: How long all of that may take.
     """
     until = None if limit_seconds is None else clock.monotonic() + limit_seconds
-    waiting = [(state, lazy) for state in states if isinstance(lazy := state._lazy, RemoteState)]
-    for start in range(0, len(waiting), FETCH_AT_ONCE):
-        part = waiting[start : start + FETCH_AT_ONCE]
-        wholes = _fetch(client, [place for _, place in part], until)
-        for (state, _), whole in zip(part, wholes, strict=True):
-            if isinstance(whole, ResultLost):
-                state._lazy = LostState(whole)
-            else:
-                state._result, state._cached_inputs = whole._result, whole._cached_inputs
-                state._lazy = None
+    away = [(each, future) for each in holdings if (future := each.future) is not None]
+    # One result in each node is the rule only where nodes are not shared; several are a few megabytes then.
+    for start in range(0, len(away), FETCH_AT_ONCE):
+        part = away[start : start + FETCH_AT_ONCE]
+        homes = _fetch(client, [future for _, future in part], until)
+        for (holding, _), home in zip(part, homes, strict=True):
+            holding.home = home
 
 
 def _fetch(
-    client: distributed.Client, places: Sequence[RemoteState], until: float | None
-) -> list[State | ResultLost]:
+    client: distributed.Client,
+    futures: Sequence[distributed.Future[list[State]]],
+    until: float | None,
+) -> list[list[State] | Exception]:
     seconds = None if until is None else until - clock.monotonic()
     if seconds is not None and seconds <= 0:
-        return [ResultLost(place.task, "its run ended before it was fetched") for place in places]
-    gather = partial(client.gather, [place.future for place in places], asynchronous=True)
+        return [TimeoutError("its run ended before it was fetched")] * len(futures)
+    gather = partial(client.gather, futures, asynchronous=True)
     try:
-        values = client.sync(gather, callback_timeout=seconds)
+        values: list[list[State] | Exception] = client.sync(gather, callback_timeout=seconds)
     except (Exception, asyncio.CancelledError) as error:
-        by_key: dict[Any, list[RemoteState]] = {}
-        for place in places:
-            by_key.setdefault(place.future.key, []).append(place)
-        if len(by_key) == 1:
-            return [ResultLost(place.task, _cause(error)) for place in places]
-        # One of them cannot be had; the others can, those of a batch at once.
-        found: dict[RemoteState, State | ResultLost] = {}
-        for same in by_key.values():
-            found.update(zip(same, _fetch(client, same, until), strict=True))
-        return [found[place] for place in places]
-    return [place.pick(value) for place, value in zip(places, values, strict=True)]
+        if len(futures) == 1:
+            return [error if isinstance(error, Exception) else RuntimeError(_cause(error))]
+        # One of them cannot be had; the others can.
+        return [home for future in futures for home in _fetch(client, [future], until)]
+    return values
 
 
 def _cause(error: BaseException) -> str:

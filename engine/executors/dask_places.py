@@ -1,0 +1,181 @@
+"""Where on a Dask cluster the states of a run lie: a few bytes for each task run, an object for each Dask node."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import distributed
+
+from ..compile import DaskKey, Place
+from ..state import State
+from ..stream import NodeId
+
+#: Nowhere.
+NONE = -1
+
+#: A place as one number: that of the Dask node, and the position in its value.
+POSITION_BITS = 24
+
+
+@dataclass(slots=True, eq=False)
+class Holding:
+    """A Dask node of a run, as the client knows it.
+
+    Attributes:
+        key: Its key.
+        future: Its value, the states of its task runs; None when nobody needs it any more.
+        moves_before: How many moves of task runs that were handed back there had been when it went to Dask.
+        wanted: How many of its task runs were not released.
+        home: The value, once it was brought home; or why it could not be.
+    """
+
+    key: DaskKey
+    future: distributed.Future[list[State]] | None
+    moves_before: int
+    wanted: int
+    home: list[State] | Exception | None = None
+    _nodes: array[int] = field(default_factory=lambda: array("i"))
+
+    def nodes(self) -> Iterator[NodeId]:
+        """The task runs that were in it."""
+        numbers = iter(self._nodes)
+        return zip(numbers, numbers, numbers, strict=True)
+
+    @property
+    def status(self) -> str:
+        """The future's; "released" where there is none."""
+        return "released" if self.future is None else str(self.future.status)
+
+
+class Places:
+    """Where the latest execution of each task run lies that went to Dask, and whether it is over.
+
+    Args:
+        count: How many tasks the flow has.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._own = array("q", [NONE]) * count
+        self._own_over = bytearray(count)
+        #: Per mapped task, by map index.
+        self._children: dict[int, array[int]] = {}
+        self._children_over: dict[int, bytearray] = {}
+        self._holdings: list[Holding] = []
+        self._by_key: dict[DaskKey, Holding] = {}
+
+    # ---- questions
+
+    def has_any(self, task: int, map_index: int) -> bool:
+        """Whether an execution of a task run lies somewhere."""
+        return self._number(task, map_index) != NONE
+
+    def place(self, node: NodeId) -> Place:
+        """Where an execution lies; it must be the latest one that went to Dask."""
+        holding, position = self._find(node)
+        assert holding is not None, "what needs an execution that was replaced does not go to Dask"
+        return Place(holding.key, position)
+
+    def holding(self, node: NodeId) -> Holding | None:
+        """The Dask node in which an execution is, or was; None where Dask does not have it, or has a later one."""
+        return self._find(node)[0]
+
+    def is_replaced(self, node: NodeId) -> bool:
+        """Whether Dask has a later execution of the task run."""
+        return self.has_any(*node[:2]) and self._find(node)[0] is None
+
+    def holdings(self) -> Iterator[Holding]:
+        """Those that somebody needs."""
+        return (holding for holding in self._holdings if holding.future is not None)
+
+    def nodes_of(self, key: DaskKey) -> list[NodeId]:
+        """The task runs in a Dask node, without those that it handed back or that were replaced."""
+        holding = self._by_key.get(key)
+        if holding is None:
+            return []
+        return [node for node in holding.nodes() if self.holding(node) is holding]
+
+    def is_over(self, node: NodeId) -> bool:
+        """Whether a task run came to an end there."""
+        task, map_index, _ = node
+        if map_index < 0:
+            return bool(self._own_over[task])
+        over = self._children_over.get(task, b"")
+        return map_index < len(over) and bool(over[map_index])
+
+    # ---- changes
+
+    def put(
+        self,
+        key: DaskKey,
+        future: distributed.Future[Any],
+        nodes: Sequence[NodeId],
+        moves_before: int,
+    ) -> None:
+        """Note a Dask node, and the task runs in it; where they lay before is forgotten."""
+        holding = Holding(key, future, moves_before, len(nodes))
+        first = len(self._holdings) << POSITION_BITS
+        self._holdings.append(holding)
+        self._by_key[key] = holding
+        for position, node in enumerate(nodes):
+            self.forget(node)
+            holding._nodes.extend(node)
+            self._set_number(node, first + position)
+
+    def set_over(self, node: NodeId, *, is_over: bool) -> None:
+        """Note whether a task run is over."""
+        task, map_index, _ = node
+        if map_index < 0:
+            self._own_over[task] = is_over
+        else:
+            self._make_room(task, map_index)
+            self._children_over[task][map_index] = is_over
+
+    def forget(self, node: NodeId) -> None:
+        """Let go of what a task run came to, whichever execution, and of where it lies."""
+        number = self._number(*node[:2])
+        if number == NONE:
+            return
+        holding = self._holdings[number >> POSITION_BITS]
+        self._set_number(node, NONE)
+        holding.wanted -= 1
+        if holding.wanted == 0:
+            holding.future = None
+            self._by_key.pop(holding.key, None)
+
+    # ---- inside
+
+    def _find(self, node: NodeId) -> tuple[Holding | None, int]:
+        task, map_index, generation = node
+        number = self._number(task, map_index)
+        if number == NONE:
+            return None, NONE
+        holding, position = (
+            self._holdings[number >> POSITION_BITS],
+            number & (1 << POSITION_BITS) - 1,
+        )
+        return (holding if holding._nodes[3 * position + 2] == generation else None), position
+
+    def _number(self, task: int, map_index: int) -> int:
+        if map_index < 0:
+            return self._own[task]
+        children = self._children.get(task)
+        return NONE if children is None or map_index >= len(children) else children[map_index]
+
+    def _set_number(self, node: NodeId, number: int) -> None:
+        task, map_index, _ = node
+        if map_index < 0:
+            self._own[task] = number
+        else:
+            self._make_room(task, map_index)
+            self._children[task][map_index] = number
+
+    def _make_room(self, task: int, map_index: int) -> None:
+        over = self._children_over.setdefault(task, bytearray())
+        if map_index >= len(over):
+            # Half as much again at a time, or each child would move all those before it.
+            more = max(map_index + 1, len(over) * 3 // 2) - len(over)
+            over.extend(bytes(more))
+            self._children.setdefault(task, array("q")).extend([NONE] * more)

@@ -1,0 +1,489 @@
+"""One flow run on a Dask cluster: one graph, extended while it runs."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from itertools import count
+from typing import Any
+
+import distributed
+from distributed.scheduler import KilledWorker
+
+from .. import clock
+from ..compile import Keys, as_expression, compile_groups
+from ..durations import SEEN
+from ..errors import ClusterLost, NodeFailed, WorkerDied
+from ..failures import text_of
+from ..grouping import Grouping, Kinds
+from ..hand_over import HandOver
+from ..logs import get_logger
+from ..node import RunPackage
+from ..parcels import pack
+from ..staging import NODES_AT_ONCE, Stage
+from ..state import Pending, Running, Success
+from ..stream import (
+    AttemptLost,
+    Event,
+    HandedBack,
+    NodeCrashed,
+    NodeId,
+    NotBegun,
+    StateChange,
+    Told,
+    decode_batch,
+)
+from .dask_channel import Hub, RunPlugin, bare_state_of
+from .dask_places import Holding, Places
+from .dask_results import RemoteState, bring_home
+
+#: How often the futures are looked at while no records come, seconds.
+LOOK_SECONDS = 0.25
+
+#: How long a finished future may be without its last record before that is fetched, seconds: many times the
+#: 25 ms that records wait for company, and short beside what a person waits.
+RECORD_GRACE_SECONDS = 1.0
+
+#: How soon Dask gets more, where it got as much as it takes at a time, seconds: its event loop breathes meanwhile.
+SUBMIT_SECONDS = 0.01
+
+#: Stands for a move that is still to come.
+HERE = math.inf
+
+#: What a future's status is before it is decided; "lost": its worker died, and Dask makes the result again.
+UNDER_WAY = ("pending", "lost")
+
+#: How long the fetching of results may take when a run is cancelled, seconds: nobody waits for long after Ctrl-C.
+FETCH_GRACE_SECONDS = 5.0
+
+
+class DaskRun:
+    """A flow run on a cluster, seen through one client."""
+
+    def __init__(
+        self,
+        client: distributed.Client,
+        package: RunPackage,
+        *,
+        owns_client: bool,
+        grouping: Grouping = "auto",
+    ) -> None:
+        self._client, self._package, self._owns_client = client, package, owns_client
+        self._keys = Keys(package.token, package.graph)
+        self._address = _address_of(client)
+        self._told: deque[Told | AttemptLost] = deque()
+        self._arrived = threading.Condition()
+        self._last_look = clock.monotonic()
+        self._kinds = Kinds(package.graph, grouping)
+        self._stage = Stage(self._kinds, SEEN)
+        self._threads = 1
+        #: Whether Dask got as much as it takes at a time, and there may be more.
+        self._has_more = False
+        #: Task runs that share a node with none: one of those with which they did ended a worker.
+        self._alone: set[tuple[int, int]] = set()
+        #: What was handed over and is not over yet.
+        self._out: dict[NodeId, HandOver] = {}
+        #: Those that came back undone, and since when: perhaps because a node above was cut, and the word of that
+        #: is still under way from another worker.
+        self._undone: dict[NodeId, tuple[StateChange, float]] = {}
+        #: When those that are running began.
+        self._began: dict[NodeId, float] = {}
+        #: Finished futures whose last record is still missing: since when, and what will tell.
+        self._missing_since: dict[NodeId, float] = {}
+        self._repairs: dict[NodeId, distributed.Future[Any]] = {}
+        self._places = Places(len(package.graph))
+        #: Whether anything was handed over a second time, and what never went to Dask because of that.
+        self._has_later = False
+        self._unwanted: set[NodeId] = set()
+        self._numbers = count(1)
+        #: Task runs that a cut node handed back: at which move they went to Dask again, or `HERE`.
+        self._moved: dict[NodeId, float] = {}
+        self._moves = 0
+        self._plugin = RunPlugin(
+            package.token,
+            pack(package.graph, package.info),
+            Hub.topic(client),
+            package.info.log_level,
+        )
+        self._hub = Hub.of(client)
+        self._hub.listen(package.token, self._take_batch, self._take_loss)
+        client.register_plugin(self._plugin, name=self._plugin.name)
+        self._threads = threads_of(client)
+
+    # ---- the door
+
+    def extend(self, plan: Sequence[HandOver]) -> None:
+        for item in plan:
+            # What this execution replaces is neither waited for nor kept; what it goes on from is held by Dask.
+            task, map_index, generation = item.node
+            if generation > 1:
+                self._has_later = True
+                before = (task, map_index, generation - 1)
+                self._out.pop(before, None)
+                self._undone.pop(before, None)
+                self._stage.end(before)
+                self._places.set_over(item.node, is_over=False)
+            self._out[item.node] = item
+        self._stage.add(plan, self._places.is_over, self._alone)
+        self._submit()
+
+    def wait(self, timeout_seconds: float) -> list[Event]:
+        self._submit()
+        wake_after = SUBMIT_SECONDS if self._has_more else self._stage.wake_after(clock.monotonic())
+        limits = [timeout_seconds, LOOK_SECONDS, *([] if wake_after is None else [wake_after])]
+        with self._arrived:
+            if not self._told:
+                self._arrived.wait(min(limits))
+        events = self._take_told()
+        if clock.monotonic() - self._last_look > LOOK_SECONDS:
+            self._last_look = clock.monotonic()
+            events += self._look()
+        return events
+
+    def _submit(self) -> None:
+        """Give Dask what should go to it now."""
+        if not self._stage:
+            return
+        taken = self._stage.take(self._threads, clock.monotonic())
+        self._has_more = len(taken) >= NODES_AT_ONCE
+        groups = []
+        for group in taken:
+            for chain in group:
+                chain.items = [item for item in chain.items if self._is_wanted(item)]
+            if chains := [chain for chain in group if chain.items]:
+                groups.append(chains)
+        if not groups:
+            return
+        if self._moved:
+            self._moves += 1
+            moved = (i.node for group in groups for chain in group for i in chain.items)
+            self._moved.update((node, self._moves) for node in moved if node in self._moved)
+        compiled = compile_groups(
+            groups, self._keys, self._places, self._numbers, self._package.is_passed_on
+        )
+        expression = as_expression(compiled, self._keys.token, self._package.graph)
+        keys = [row.key for row in compiled.rows]
+        futures = self._client.get(expression, keys, sync=False)
+        for group, key, future in zip(groups, keys, futures, strict=True):
+            nodes = [item.node for chain in group for item in chain.items]
+            self._places.put(key, future, nodes, self._moves)
+
+    def _is_wanted(self, item: HandOver) -> bool:
+        """Whether what waited here was not replaced meanwhile, nor anything that it needs.
+
+        If it was, its outcome does not count, and whoever waits for that says when it is handed over again.
+        """
+        if item.node in self._out and not (
+            self._has_later
+            and any(
+                need in self._unwanted or self._places.is_replaced(need) for need in item.needs()
+            )
+        ):
+            return True
+        if self._out.pop(item.node, None) is not None:
+            self._stage.end(item.node)
+        self._unwanted.add(item.node)
+        self._has_later = True
+        return False
+
+    def release(self, nodes: Iterable[NodeId]) -> None:
+        for node in nodes:
+            self._places.forget(node)
+
+    def close(self, *, is_cancelled: bool) -> list[Event]:
+        events = self._take_told()
+        try:
+            if self._client.status == "running":
+                events += self._end_on_cluster(is_cancelled=is_cancelled)
+        except Exception as error:
+            # The cluster may go at any moment; the states are known all the same.
+            get_logger("DaskExecutor").warning("clearing away the run failed: %s", text_of(error))
+        finally:
+            self._hub.forget(self._package.token)
+            self._out.clear()
+            self._repairs.clear()
+            self._places = Places(0)
+        return events
+
+    def _end_on_cluster(self, *, is_cancelled: bool) -> list[Event]:
+        events: list[Event] = []
+        try:
+            if is_cancelled:
+                events += self._take_finished()
+                self._cancel()
+            if self._owns_client:
+                limit = FETCH_GRACE_SECONDS if is_cancelled else None
+                bring_home(self._client, self._with_something_over(), limit_seconds=limit)
+        finally:
+            if not is_cancelled:
+                self._client.unregister_worker_plugin(self._plugin.name)
+        return events
+
+    def _cancel(self) -> None:
+        """Stop what runs; what is over is in the states that the user gets, and stays."""
+        over = self._with_something_over()
+        kept = set(map(id, over))
+        rest = [each.future for each in self._places.holdings() if id(each) not in kept]
+        self._client.cancel(rest, force=True)
+        # Stops the bodies. A node that has something to show for it ends with that.
+        self._client.unregister_worker_plugin(self._plugin.name)
+        shared = [each.future for each in over if each.status in UNDER_WAY]
+        if shared:
+            with self._client.as_current(), suppress(distributed.TimeoutError):
+                distributed.wait(shared, timeout=FETCH_GRACE_SECONDS)
+            under_way = [future for future in shared if future is not None and not future.done()]
+            self._client.cancel(under_way, force=True)
+
+    def _with_something_over(self) -> list[Holding]:
+        return [
+            each
+            for each in self._places.holdings()
+            if any(map(self._places.is_over, self._places.nodes_of(each.key)))
+        ]
+
+    def _take_finished(self) -> list[Event]:
+        """The last records of what is finished and not told yet, as far as they come soon."""
+        events: list[Event] = []
+        until = clock.monotonic() + LOOK_SECONDS
+        while clock.monotonic() < until and any(
+            holding is not None and holding.status == "finished"
+            for holding in map(self._places.holding, self._out)
+        ):
+            with self._arrived:
+                if not self._told:
+                    self._arrived.wait(until - clock.monotonic())
+            events += self._take_told()
+        return events
+
+    def _take_told(self) -> list[Event]:
+        events: list[Event] = []
+        again: list[NodeId] = []
+        while self._told:
+            told = self._told.popleft()
+            if isinstance(told, NotBegun):
+                again += self._take_cut(told)
+                continue
+            if isinstance(told, StateChange):
+                node, state = told.node, told.state
+                if told.is_over and type(state) is Pending and node in self._out:
+                    self._undone[node] = (told, clock.monotonic())
+                    continue
+                if told.is_over:
+                    self._end(told)
+                elif isinstance(state, Running):
+                    self._began[node] = state._time
+            events.append(told)
+        self._moved.update(dict.fromkeys(again, HERE))
+        if self._moved:
+            again += self._take_undone()
+        if again:
+            self._stage_again(again)
+        return events
+
+    # ---- what nodes hand back
+
+    def _take_cut(self, cut: NotBegun) -> list[NodeId]:
+        return [node for node in cut.nodes if node in self._out]
+
+    def _take_undone(self) -> list[NodeId]:
+        """The nodes that came back undone because one that they need was handed back by its own."""
+        moved: list[NodeId] = []
+        for node in sorted(self._undone, key=lambda each: each[:2]):
+            holding = self._places.holding(node)
+            known = 0 if holding is None else holding.moves_before
+            if any(self._moved.get(need, 0) > known for need in self._out[node].needs()):
+                self._moved[node] = HERE
+                del self._undone[node]
+                moved.append(node)
+        return moved
+
+    def _give_up_undone(self) -> list[Event]:
+        """The nodes that came back undone for another reason: who waits for something says when they run again."""
+        until = clock.monotonic() - RECORD_GRACE_SECONDS
+        late = [told for told, since in self._undone.values() if since < until]
+        for told in late:
+            self._end(told)
+        return list(late)
+
+    def _stage_again(self, nodes: Sequence[NodeId]) -> None:
+        for node in nodes:
+            self._stage.end(node)
+            self._places.forget(node)
+            self._began.pop(node, None)
+            self._missing_since.pop(node, None)
+            self._repairs.pop(node, None)
+        items = [self._out[node] for node in sorted(nodes, key=lambda each: each[:2])]
+        self._stage.add(items, self._places.is_over, self._alone)
+
+    # ---- what the hub brings, in the client's thread
+
+    def _take_batch(self, batch: bytes, worker: str) -> None:
+        self._told.extend(decode_batch(batch, worker))
+        with self._arrived:
+            self._arrived.notify()
+
+    def _take_loss(self, worker: str, keys: Sequence[Sequence[Any]], is_expected: bool) -> None:
+        cause = (
+            f"worker {worker} left the cluster"
+            if is_expected
+            else f"worker {worker} died while it held this task"
+        )
+        for key in keys:
+            if self._keys.is_ours(key):
+                for node in self._places.nodes_of(tuple(key)):
+                    self._told.append(AttemptLost(node, worker, cause))
+        with self._arrived:
+            self._arrived.notify()
+
+    # ---- what the futures tell
+
+    def _end(self, change: StateChange) -> None:
+        node = change.node
+        began = self._began.pop(node, None) if change.began is None else change.began
+        self._undone.pop(node, None)
+        if self._out.pop(node, None) is None:
+            return  # told before: its result was lost with a worker, and Dask makes it again
+        self._stage.end(node)
+        kind = self._kinds.of(node)
+        if began is not None and kind is not None and isinstance(change.state, Success):
+            SEEN.note(kind, change.state._time - began)
+        self._missing_since.pop(node, None)
+        self._repairs.pop(node, None)
+        holding = self._places.holding(node)
+        if holding is not None:
+            position = self._places.place(node).position
+            change.state._lazy = RemoteState(holding, self._name(node), position)
+        self._places.set_over(node, is_over=True)
+
+    def _look(self) -> list[Event]:
+        """What the futures know that no record told."""
+        if self._client.status != "running":
+            raise ClusterLost(self._address, f"the client is {self._client.status}")
+        if self._stage:
+            self._threads = threads_of(self._client)
+        events = self._give_up_undone()
+        for node in list(self._out):
+            holding = self._places.holding(node)
+            if node not in self._out or holding is None or holding.future is None:
+                continue  # handed back with another one of its node, or not with Dask yet
+            status = holding.status
+            if status in UNDER_WAY or node in self._undone:
+                continue
+            if status == "finished":
+                events += self._repair(node, holding.future)
+            elif status == "error":
+                events += self._blame(holding, holding.future.exception())
+            elif self._client.status != "running":
+                raise ClusterLost(self._address, f"the client is {self._client.status}")
+            else:
+                del self._out[node]
+                self._stage.end(node)
+                cause = f"its Dask key was {status} from outside the run"
+                events.append(NodeCrashed(node, NodeFailed(self._name(node), cause), ""))
+        return events
+
+    def _repair(self, node: NodeId, future: distributed.Future[Any]) -> list[Event]:
+        """The last record of a node that did not arrive: asked for where the node's value lies."""
+        since = self._missing_since.setdefault(node, clock.monotonic())
+        if clock.monotonic() - since < RECORD_GRACE_SECONDS:
+            return []
+        repair = self._repairs.get(node)
+        if repair is None:
+            self._repairs[node] = self._client.submit(
+                bare_state_of, future, node, self._places.place(node).position, pure=False
+            )
+        elif repair.status == "finished":
+            batch, worker = repair.result()
+            changes = [c for c in decode_batch(batch, worker) if isinstance(c, StateChange)]
+            if any(type(change.state) is Pending for change in changes):
+                self._stage_again([node])  # the word that it was handed back is what is missing
+                return []
+            for change in changes:
+                self._end(change)
+            return list(changes)
+        elif repair.status not in UNDER_WAY:
+            del self._repairs[node]  # asked again at the next look
+        return []
+
+    def _blame(self, holding: Holding, error: BaseException | None) -> list[Event]:
+        """The node at which a chain of errors began; those below are handed over anew by who waits for them."""
+        nodes = [node for node in self._places.nodes_of(holding.key) if node in self._out]
+        inside = set(nodes)
+        above = {
+            need: above.status
+            for node in nodes
+            for need in self._out[node].needs()
+            if need not in inside and (above := self._places.holding(need)) not in (None, holding)
+        }
+        if any(status in UNDER_WAY for status in above.values()):
+            return []  # its own news is still under way
+        erred = {need for need, status in above.items() if status == "error"}
+        if any(not self._places.is_over(need) for need in erred):
+            self._drop_below(nodes, erred)
+            return []
+        if len(list(holding.nodes())) > 1:
+            return self._hand_back(holding, error)
+        (node,) = nodes
+        del self._out[node]
+        self._stage.end(node)
+        if erred:
+            # Told as finished; its result died with a worker, and making it again failed.
+            lost = ", ".join(repr(self._name(need)) for need in sorted(erred))
+            cause: Exception = NodeFailed(
+                self._name(node),
+                f"the result of {lost} was lost, and made again in vain: "
+                f"{text_of(error) if error is not None else 'unknown'}",
+            )
+            return [NodeCrashed(node, cause, "")]
+        if isinstance(error, KilledWorker):
+            worker = error.last_worker.address
+            cause = WorkerDied(self._name(node), worker, error.allowed_failures + 1)
+            return [NodeCrashed(node, cause, worker)]
+        return [NodeCrashed(node, NodeFailed(self._name(node), repr(error)), "")]
+
+    def _drop_below(self, nodes: Sequence[NodeId], erred: set[NodeId]) -> None:
+        """Of a node that could not be run because of one above: those below that one wait for it to be handed over
+        again, and so they are; the others have to be staged again."""
+        dropped = set(erred)
+        again = []
+        for node in nodes:
+            if dropped.isdisjoint(self._out[node].needs()):
+                again.append(node)
+            else:
+                dropped.add(node)
+                del self._out[node]
+                self._stage.end(node)
+        if again:
+            self._stage_again(again)
+
+    def _hand_back(self, holding: Holding, error: BaseException | None) -> list[Event]:
+        """A shared node that could not be run: nobody knows through whom, and what its runs came to is lost."""
+        worker = error.last_worker.address if isinstance(error, KilledWorker) else ""
+        cause = f"its batch could not be run: {text_of(error) if error is not None else 'unknown'}"
+        events: list[Event] = []
+        for node in self._places.nodes_of(holding.key):
+            self._out.pop(node, None)
+            self._undone.pop(node, None)
+            self._places.set_over(node, is_over=False)
+            self._places.forget(node)
+            self._stage.end(node)
+            self._alone.add(node[:2])
+            events.append(HandedBack(node, worker, cause))
+        return events
+
+    def _name(self, node: NodeId) -> str:
+        return self._package.graph.nodes[node[0]].label.run_name(node[1])
+
+
+def threads_of(client: distributed.Client) -> int:
+    """How many task runs a cluster can run at a time; at least 1, for one whose workers are still to come."""
+    threads: dict[str, int] = client.nthreads()
+    return max(1, sum(threads.values()))
+
+
+def _address_of(client: distributed.Client) -> str:
+    scheduler = client.scheduler
+    return str(scheduler.address) if scheduler is not None else "(closed)"
