@@ -148,7 +148,7 @@ class HostedRun:
                 as_of,
                 upstream,
                 self.report,
-                picks=picks,
+                picks,
                 leaves_process=self.leaves_process,
                 worker=self.worker,
             )
@@ -267,7 +267,7 @@ def _forward_to() -> tuple[Callable[[LogLine], None], int, int] | None:
     if at is None:
         return None
     run, (task, map_index, _) = at
-    return (lambda line: run.report(LineLogged(line, run.worker))), task, map_index
+    return (lambda line: run.report.tell(LineLogged(line, run.worker))), task, map_index
 
 
 def run_alone(runner: TaskRunner, index: int, *upstream: State) -> State:

@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from . import clock
@@ -105,18 +106,17 @@ class Report:
     itself only where somebody would wait for that: whoever passes on what is told here looks in now and then.
 
     Args:
-        take: Is given what is told, in the thread that tells it.
+        tell: Is given what is told, in the thread that tells it.
         worker: Where this is, for what `look` finds.
     """
 
-    def __init__(self, take: Callable[[StateChange | LineLogged], None], worker: str = "") -> None:
-        self._take, self._worker = take, worker
+    def __init__(self, tell: Callable[[StateChange | LineLogged], None], worker: str = "") -> None:
+        #: Called with what a task run tells.
+        self.tell = tell
+        self._worker = worker
         #: Which attempts are at work and not told to be, and since when.
         self._at_work: dict[NodeId, tuple[int, float]] = {}
         self._looking = threading.Lock()
-
-    def __call__(self, event: StateChange | LineLogged) -> None:
-        self._take(event)
 
     def begin(self, node: NodeId, attempt: int, moment: float) -> None:
         """Note that a body begins, at a moment in seconds since the epoch."""
@@ -226,6 +226,8 @@ def known_kind(state: State) -> str:
 
 def details_of(state: State) -> dict[str, Any]:
     """The plain facts of a state beyond its message: its own fields, times as seconds."""
+    if not state.fields and type(state._context) is not dict:
+        return NO_DETAILS
     details: dict[str, Any] = {}
     if isinstance(state, Mapped):
         details["width"] = state.width
@@ -293,6 +295,7 @@ class Batcher(Report):
             if must_schedule:
                 self._call_later(FLUSH_SECONDS, self.flush)
 
+
     def collect(self, record: Told) -> None:
         """Take what is told."""
         with self._lock:
@@ -335,7 +338,8 @@ class StateRecord(NamedTuple):
         message: The state's message.
         timestamp: Seconds since the epoch, on the clock of the machine that ran the task.
         worker: Name or address of the worker; "" when the coordinating process decided.
-        details: Plain facts of the state, such as `start_time` (seconds) and `run_count`.
+        details: Plain facts of the state, such as `start_time` (seconds) and `run_count`. Not to be changed:
+            those who have none share one.
     """
 
     flow_run_id: str
@@ -350,6 +354,12 @@ class StateRecord(NamedTuple):
     worker: str
     details: dict[str, Any]
 
+
+#: Of a state without details.
+NO_DETAILS: dict[str, Any] = {}
+
+#: A record from its values in order: a fourth of the time that it takes to pass them one by one.
+record_of: Callable[[tuple[Any, ...]], StateRecord] = partial(tuple.__new__, StateRecord)
 
 Listener: TypeAlias = Callable[[Sequence[StateRecord]], None]
 
