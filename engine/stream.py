@@ -114,12 +114,12 @@ class Report:
         #: Called with what a task run tells.
         self.tell = tell
         self._worker = worker
-        #: Which attempts are at work and not told to be, and since when.
-        self._at_work: dict[NodeId, tuple[int, float]] = {}
+        #: Which attempts are at work since the last look, and since when, where that is to be told.
+        self._at_work: dict[NodeId, tuple[int, float | None]] = {}
         self._looking = threading.Lock()
 
-    def begin(self, node: NodeId, attempt: int, moment: float) -> None:
-        """Note that a body begins, at a moment in seconds since the epoch."""
+    def begin(self, node: NodeId, attempt: int, moment: float | None) -> None:
+        """Note that a body begins, at a moment in seconds since the epoch; None where that is told already."""
         self._at_work[node] = (attempt, moment)
 
     def end(self, node: NodeId) -> float | None:
@@ -136,22 +136,25 @@ class Report:
             return None
 
     def look(self, take: Callable[[list[StateChange]], object]) -> None:
-        """Tell what is at work and was not told to be. For any thread.
+        """Tell that what is at work is. For any thread.
 
         Args:
-            take: Is given it where there is something. Until it returns, none of these goes on when its body is
-                over.
+            take: Called where something has begun since the last look, with what was not told of that. Until it
+                returns, none of these goes on when its body is over.
         """
         with self._looking:
             changes = []
+            has_begun = False
             while self._at_work:
                 try:
                     node, (attempt, moment) = self._at_work.popitem()
                 except KeyError:  # the last one was just over
                     break
-                running = state_at(Running, moment)
-                changes.append(StateChange(node, attempt, running, False, self._worker))
-            if changes:
+                has_begun = True
+                if moment is not None:
+                    running = state_at(Running, moment)
+                    changes.append(StateChange(node, attempt, running, False, self._worker))
+            if has_begun:
                 take(changes)
 
 
@@ -285,7 +288,7 @@ class Batcher(Report):
         # Held while a batch is numbered and sent, so that batches leave in the order of their numbers.
         self._send_lock = threading.Lock()
 
-    def begin(self, node: NodeId, attempt: int, moment: float) -> None:
+    def begin(self, node: NodeId, attempt: int, moment: float | None) -> None:
         """Note that a body begins; the next batch tells it, unless it is over by then."""
         super().begin(node, attempt, moment)
         if not self._is_flush_due:

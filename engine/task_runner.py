@@ -114,7 +114,6 @@ class TaskRunner:
             and not task.log_stdout
             and not label.is_secret
             and not self.secret_keys
-            and not run.caller.get("secrets")
         )
 
     @property
@@ -193,13 +192,17 @@ class TaskRunner:
         self, node_id: NodeId, start: State | None, upstream: Sequence[State]
     ) -> bool:
         """Whether all that a run can do is to begin and to come to what its body comes to."""
-        if not self.is_plain or start is not None or secrets.are_known():
+        if not self.is_plain or start is not None or (self.tags and secrets.are_known()):
             return False
         if not upstream:
             return True
         if self.is_mapped and node_id[1] < 0:
             return False
         return list(map(type, upstream)).count(Success) == len(upstream)
+
+    def remember_secrets(self, inputs: Mapping[str, Any] | None = None) -> None:
+        """Have this process mask the secrets that a body may see: those of the run's context, and of inputs."""
+        remember_secrets(self.run_info, inputs or {}, self.secret_keys)
 
     def inputs_of(self, upstream: Sequence[State], picks: Sequence[Pick] | None) -> dict[str, Any]:
         """The arguments of the body: constants, and the results of the edges with a key.
@@ -323,7 +326,7 @@ class Attempt:
         self.check_upstream_skipped()
         self.expand_if_mapped()
         self.gather_inputs()
-        remember_secrets(self.runner.run_info, self.inputs, self.runner.secret_keys)
+        self.runner.remember_secrets(self.inputs)
         self.name_run()
         self.check_trigger()
         self.use_kept_result()
@@ -692,24 +695,30 @@ class Attempt:
 
     def _move_unasked(self, new: State) -> None:
         new.tag(self.runner.tags)
-        if secrets.are_known():
+        is_bare = type(new) is Running and not new.message and new._context is self.runner.tags
+        if secrets.are_known() and not is_bare:
             new.message = new.message and secrets.masked(new.message)
             new.context = secrets.without(new.context)
         self.state = new
         began = self._end_work()
         self._send_held(is_over=False)
-        if type(new) is Running and new.message is None and new._context is self.runner.tags:
-            self.report.begin(self.node_id, self.run_count, new._time)
-            self._is_at_work = True
+        if is_bare:
+            self._begin_work(new._time)
             return
         # Of a turn of a loop nobody needs the result but the next one: told with it, each would be kept.
         told = without_result(new) if isinstance(new, Looped) else new
         change = StateChange(self.node_id, self.run_count, told, False, self.worker, began)
         if isinstance(new, (Running, Looped)):
             self.report.tell(change)
+            if isinstance(new, Running):
+                self._begin_work(None)
         else:
             # Whether it is the last one is known when the next comes, or none.
             self._held = change
+
+    def _begin_work(self, untold_since: float | None) -> None:
+        self.report.begin(self.node_id, self.run_count, untold_since)
+        self._is_at_work = True
 
     def _end_work(self) -> float | None:
         """Since when the body ran, where that was not told by itself."""
