@@ -178,16 +178,16 @@ class FlowGraph:
                 to[below.index] = [edge]
         count = len(self.nodes)
         #: Per node, the edges that point to it, in a fixed order.
-        self.edges_to: list[Sequence[Edge]] = [()] * count
+        self.edges_to: list[tuple[Edge, ...]] = [()] * count
         #: Per node, whether it runs once an item of what it is mapped over.
         self.is_mapped: list[bool] = [False] * count
         #: Per node, what it looks at of the nodes above it, once each, in the order of `edges_to`.
         self.views: list[tuple[View, ...]] = [()] * count
         #: Per node, the indices that wait for it, in order.
-        self.downstream: list[Sequence[int]] = [()] * count
+        self.downstream: list[tuple[int, ...]] = [()] * count
         down: dict[int, list[int]] = {}
         for index in sorted(to):
-            edges_to = self.edges_to[index] = to[index]
+            edges_to = self.edges_to[index] = tuple(to[index])
             is_mapped = self.is_mapped[index] = any(edge.mapped for edge in edges_to)
             views = self.views[index] = views_of(edges_to, is_mapped=is_mapped)
             for upstream, _ in views:
@@ -196,7 +196,7 @@ class FlowGraph:
                 elif down[upstream][-1] != index:
                     down[upstream].append(index)
         for upstream, indices in down.items():
-            self.downstream[upstream] = indices
+            self.downstream[upstream] = tuple(indices)
 
     def below(self, indices: Iterable[int]) -> list[int]:
         """All nodes that wait, directly or not, for one of `indices`; in order, without these."""

@@ -298,7 +298,6 @@ class Batcher(Report):
             if must_schedule:
                 self._call_later(FLUSH_SECONDS, self.flush)
 
-
     def collect(self, record: Told) -> None:
         """Take what is told."""
         with self._lock:
