@@ -189,7 +189,13 @@ class Book:
         row = index if map_index < 0 else runs.row_of(index, map_index)
         if row is None or runs.generation[row] != generation or not runs.is_out[row]:
             return 0
-        moves = _moves(runs.states[row], state, has_run=began is not None)
+        old = runs.states[row]
+        kinds = (Pending if old is None else type(old), type(state), began is not None)
+        moves = _known_moves.get(kinds)
+        if moves is None:
+            moves = _known_moves[kinds] = _moves(*kinds)
+        if state is old:
+            moves = 0
         if moves:
             if self.given:
                 self.given.pop((index, map_index + 1), None)
@@ -339,16 +345,20 @@ class Book:
         wholes: dict[int, Source | Whole | None] = {}
         runs, views = self.runs, self.graph.views
         for index, place in slots:
-            row = runs.row(index, place)
-            if runs.is_out[row] or runs.is_done[row] or self._waits(runs.states[row], now):
+            row = runs.row(index, place) if place else index
+            if runs.is_out[row] or runs.is_done[row]:
+                continue
+            state = runs.states[row]
+            if state is not None and self._waits(state, now):
                 continue
             sources = self._sources(index, place, wholes) if views[index] else ()
             if sources is None or (self._flights and self._must_hold_back(index, place)):
                 continue
-            start = self._start(index, place)
-            runs.generation[row] += 1
+            generation = runs.generation[row] + 1
+            start = self._start(index, place) if generation > 1 or self.given else None
+            runs.generation[row] = generation
             runs.set_out(index, row, is_out=True)
-            node = (index, place - 1, runs.generation[row])
+            node = (index, place - 1, generation)
             taken.append(
                 HandOver(node, start, now, sources, self._picks(index, place) if place else None)
             )
@@ -520,7 +530,7 @@ class Book:
         return None
 
     @staticmethod
-    def _waits(state: State | None, now: float) -> bool:
+    def _waits(state: State, now: float) -> bool:
         return (
             isinstance(state, Scheduled)
             and not isinstance(state, Resume)
@@ -545,11 +555,14 @@ class Book:
                     stack.append((below, other))
 
 
-def _moves(old: State | None, new: State, *, has_run: bool) -> int:
-    """How many lawful moves lead from one state to a new one; `has_run`: it was Running in between."""
-    old_kind, kind = Pending if old is None else type(old), type(new)
-    if new is old or (kind is Pending and old_kind is Pending):
+def _moves(old: type[State], new: type[State], has_run: bool) -> int:
+    """How many lawful moves lead from one kind of state to a new one; `has_run`: it was Running in between."""
+    if new is Pending and old is Pending:
         return 0
-    if has_run and old_kind is not Running and is_lawful(old_kind, Running):
-        return 2 * is_lawful(Running, kind)
-    return int(is_lawful(old_kind, kind))
+    if has_run and old is not Running and is_lawful(old, Running):
+        return 2 * is_lawful(Running, new)
+    return int(is_lawful(old, new))
+
+
+#: The answers of `_moves` until now.
+_known_moves: dict[tuple[type[State], type[State], bool], int] = {}

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import clock
 from .logs import get_logger
@@ -27,15 +27,23 @@ AUTHORING = ("block", "flow", "mapped", "tags")
 NONE_AT_FIRST = ("map_index", "task_loop_result")
 
 
-class Context(threading.local, MutableMapping[str, Any]):
-    """The facts of the moment, by attribute or by key; used as `with context(name=value):` too.
-
-    A missing attribute raises AttributeError; `context.get(name)` gives None instead.
-    """
+class Stack(threading.local):
+    """The frames of one thread, the uppermost last; `TaskFacts` may lie on top."""
 
     def __init__(self) -> None:
-        # Not `_frames = …`: attributes set on the context are facts, see __setattr__.
-        self.__dict__["_frames"] = [{}]
+        self.frames: list[Any] = [{}]
+
+
+_stack = Stack()
+
+
+class Context(MutableMapping[str, Any]):
+    """The facts of the moment, by attribute or by key; used as `with context(name=value):` too.
+
+    Each thread has its own. A missing attribute raises AttributeError; `context.get(name)` gives None instead.
+    """
+
+    __slots__ = ()
 
     # ---- frames
 
@@ -45,15 +53,28 @@ class Context(threading.local, MutableMapping[str, Any]):
 
     def push_frames(self, *frames: Mapping[str, Any]) -> None:
         """Put frames on top, the last one uppermost, as they are; `pop_frames` takes them off again."""
-        self.__dict__["_frames"].extend(frames)
+        made: list[Any] = self.frames_here()
+        made.extend(frames)
 
     def pop_frames(self, count: int) -> None:
         """Take the top frames off."""
-        del self.__dict__["_frames"][-count:]
+        del self.stack_here()[-count:]
 
-    def frames_here(self) -> list[Mapping[str, Any]]:
-        """The frames of this thread, the uppermost last: for who puts some on and takes them off himself."""
-        frames: list[Mapping[str, Any]] = self.__dict__["_frames"]
+    def stack_here(self) -> list[Any]:
+        """The stack of this thread, the top last: for who puts something on and takes it off himself.
+
+        What stands for the three frames of a task run may lie on top (`TaskFacts`).
+        """
+        return _stack.frames
+
+    def frames_here(self) -> list[MutableMapping[str, Any]]:
+        """The frames of this thread, the uppermost last, all of them made."""
+        frames = _stack.frames
+        top = frames[-1]
+        if type(top) is tuple:
+            run, node, map_index = top
+            # The uppermost takes what the body sets; what the caller passed wins over the rest.
+            frames[-1:] = (TaskFrame(run, node, map_index), run.caller, {})
         return frames
 
     def snapshot(self) -> dict[str, Any]:
@@ -62,7 +83,7 @@ class Context(threading.local, MutableMapping[str, Any]):
         The facts of a task run around it are its own, and stay behind.
         """
         facts: dict[str, Any] = {}
-        for frame in self.__dict__["_frames"]:
+        for frame in self.frames_here():
             if not isinstance(frame, LazyFrame):
                 facts.update(frame)
         return {key: value for key, value in facts.items() if key not in AUTHORING}
@@ -70,7 +91,7 @@ class Context(threading.local, MutableMapping[str, Any]):
     # ---- reading
 
     def __getitem__(self, key: str) -> Any:
-        for frame in reversed(self.__dict__["_frames"]):
+        for frame in reversed(self.frames_here()):
             try:
                 return frame[key]
             except KeyError:
@@ -96,7 +117,7 @@ class Context(threading.local, MutableMapping[str, Any]):
 
     def __iter__(self) -> Iterator[str]:
         seen: dict[str, None] = {}
-        for frame in self.__dict__["_frames"]:
+        for frame in self.frames_here():
             seen.update(dict.fromkeys(frame))
         return iter(seen)
 
@@ -104,7 +125,7 @@ class Context(threading.local, MutableMapping[str, Any]):
         return sum(1 for _ in self)
 
     def __contains__(self, key: object) -> bool:
-        return any(key in frame for frame in self.__dict__["_frames"])
+        return any(key in frame for frame in self.frames_here())
 
     def to_dict(self) -> dict[str, Any]:
         """All facts, those not asked for yet included."""
@@ -121,10 +142,10 @@ class Context(threading.local, MutableMapping[str, Any]):
     # ---- writing: into the top frame
 
     def __setitem__(self, key: str, value: Any) -> None:
-        self.__dict__["_frames"][-1][key] = value
+        self.frames_here()[-1][key] = value
 
     def __delitem__(self, key: str) -> None:
-        del self.__dict__["_frames"][-1][key]
+        del self.frames_here()[-1][key]
 
     def __setattr__(self, name: str, value: Any) -> None:
         self[name] = value
@@ -165,6 +186,10 @@ class RunInfo:
     caller: Mapping[str, Any] = field(default_factory=dict, repr=False)  # secrets are in it
     log_level: int = logging.INFO
     results: ResultRules = field(default_factory=ResultRules)
+
+
+#: Stands for the frames of a task run while nobody asks for them: the run, the task, which child.
+TaskFacts: TypeAlias = "tuple[RunInfo, Node, int]"
 
 
 class LazyFrame(dict[str, Any]):

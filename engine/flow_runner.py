@@ -10,6 +10,7 @@ from typing import Any
 
 from . import clock, failures, secrets
 from .advance import Book
+from .collector import CollectorHeld
 from .context import RunInfo
 from .errors import (
     ResultNotKept,
@@ -34,6 +35,7 @@ from .state import (
     State,
 )
 from .stream import (
+    NO_DETAILS,
     Announcer,
     AttemptLost,
     Event,
@@ -45,6 +47,7 @@ from .stream import (
     StateChange,
     StateRecord,
     details_of,
+    record_of,
 )
 from .widths import known_widths
 
@@ -140,9 +143,10 @@ class FlowRunner:
         try:
             with self.executor.start():
                 # What cannot be set up raises here, before any task has run.
-                graph_run = self.executor.open(
-                    RunPackage(self.info.flow_run_id[:12], self.graph, self.info, self._keep)
-                )
+                with CollectorHeld():
+                    run_id = self.info.flow_run_id[:12]
+                    package = RunPackage(run_id, self.graph, self.info, self._keep)
+                graph_run = self.executor.open(package)
                 state = self._move(state, Running("Running flow."))
                 if state.is_running():
                     state = self._move(state, self._advance_to_the_end(graph_run))
@@ -195,7 +199,9 @@ class FlowRunner:
         if isinstance(graph_run, RunsHere):
             graph_run.take_early = partial(self._take_in, graph_run)
             self._announcer.watch(graph_run.look)
-        self._hand_over(graph_run, book.take_all(clock.now()))
+        with CollectorHeld():
+            plan = book.take_all(clock.now())
+        self._hand_over(graph_run, plan)
         while True:
             due = book.next_due()
             if due is not None and due <= clock.now():
@@ -230,17 +236,18 @@ class FlowRunner:
     def _take_in(self, graph_run: GraphRun, events: Iterable[Event]) -> None:
         records: list[StateRecord] = []
         again: list[tuple[int, int]] = []
-        for event in events:
-            if isinstance(event, StateChange):
-                self._take_state(graph_run, event, records)
-            elif isinstance(event, LineLogged):
-                self._replay(event)
-            elif isinstance(event, AttemptLost):
-                self._take_loss(event, records)
-            elif isinstance(event, HandedBack):
-                again += self._take_back(event, records)
-            else:
-                again += self._take_crash(graph_run, event, records)
+        with CollectorHeld():
+            for event in events:
+                if isinstance(event, StateChange):
+                    self._take_state(graph_run, event, records)
+                elif isinstance(event, LineLogged):
+                    self._replay(event)
+                elif isinstance(event, AttemptLost):
+                    self._take_loss(event, records)
+                elif isinstance(event, HandedBack):
+                    again += self._take_back(event, records)
+                else:
+                    again += self._take_crash(graph_run, event, records)
         self._announcer.announce(records)
         if again:
             self._hand_over(graph_run, self.book.take_from(again, clock.now()))
@@ -250,16 +257,23 @@ class FlowRunner:
     ) -> None:
         node, attempt, state, is_over, worker, began = change
         index = node[0]
-        if self.graph.nodes[index].label.is_secret:
+        label = self.graph.nodes[index].label
+        if label.is_secret:
             state = hidden(state)
         moves = self.book.accept(node, state, is_over=is_over, began=began)
         if moves:
             state.tag(self._tags[index])
             if attempt > 1:
                 self._attempts[node[:2]] = attempt
-            if moves > 1 and began is not None:
-                self._record(node, Running, began, None, {}, worker, records)
-            self._record_state(node, state, worker, records)
+            if self._announcer.is_wanted:
+                if attempt == 1 and self._attempts:
+                    attempt = self._attempts.get(node[:2], 1)
+                of = (self.info.flow_run_id, label.name, label.slug, index, node[1], attempt)
+                if moves > 1:
+                    records.append(record_of((*of, "Running", None, began, worker, NO_DETAILS)))
+                kind, details = type(state).__name__, details_of(state)
+                told = (*of, kind, state.message, state._time, worker, details)
+                records.append(record_of(told))
         if is_over and self._keep is not None and self.book.is_settled(node):
             self._settle(graph_run, node)
 
@@ -274,7 +288,7 @@ class FlowRunner:
         elif state is not None:
             state.tag(self._tags[lost.node[0]])
             self.logger.warning("task %r: %s", self._name(lost.node), state.message)
-            self._record_state(lost.node, state, lost.worker, records)
+            self._record(lost.node, state, lost.worker, records)
 
     def _take_back(self, back: HandedBack, records: list[StateRecord]) -> list[tuple[int, int]]:
         state = self.book.hand_back(back.node, f"attempt lost: {back.cause}")
@@ -282,7 +296,7 @@ class FlowRunner:
             return []
         state.tag(self._tags[back.node[0]])
         self.logger.warning("task %r: %s", self._name(back.node), state.message)
-        self._record_state(back.node, state, back.worker, records)
+        self._record(back.node, state, back.worker, records)
         return [back.node[:2]]
 
     def _take_crash(
@@ -293,7 +307,7 @@ class FlowRunner:
         if not self.book.crash(crash.node, state):
             return []
         self.logger.error("task %r crashed: %s", self._name(crash.node), state.message)
-        self._record_state(crash.node, state, crash.worker, records)
+        self._record(crash.node, state, crash.worker, records)
         self._settle(graph_run, crash.node)
         return [crash.node[:2]]
 
@@ -313,29 +327,24 @@ class FlowRunner:
 
     # ---- telling
 
-    def _record_state(
-        self, node: NodeId, state: State, worker: str, records: list[StateRecord]
-    ) -> None:
-        if self._announcer.is_wanted:
-            details = details_of(state)
-            self._record(node, type(state), state._time, state.message, details, worker, records)
-
-    def _record(
-        self,
-        node: NodeId,
-        kind: type[State],
-        moment: float,
-        message: str | None,
-        details: dict[str, Any],
-        worker: str,
-        records: list[StateRecord],
-    ) -> None:
+    def _record(self, node: NodeId, state: State, worker: str, records: list[StateRecord]) -> None:
+        """Tell a state that the coordinating process decided on."""
+        if not self._announcer.is_wanted:
+            return
         label = self.graph.nodes[node[0]].label
-        attempt = self._attempts.get(node[:2], 1) if self._attempts else 1
         records.append(
             StateRecord(
-                *(self.info.flow_run_id, label.name, label.slug, label.index, node[1], attempt),
-                *(kind.__name__, message, moment, worker, details),
+                flow_run_id=self.info.flow_run_id,
+                task_name=label.name,
+                task_slug=label.slug,
+                task_index=label.index,
+                map_index=node[1],
+                attempt=self._attempts.get(node[:2], 1),
+                state=type(state).__name__,
+                message=state.message,
+                timestamp=state._time,
+                worker=worker,
+                details=details_of(state),
             )
         )
 

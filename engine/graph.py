@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
+from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol
 
 
@@ -111,7 +112,11 @@ def views_of(edges: Iterable[Edge], *, is_mapped: bool = True) -> tuple[View, ..
     if is_mapped:
         return tuple(dict.fromkeys(View.of(edge) for edge in edges))
     above = dict.fromkeys([edge.upstream_task.index for edge in edges])
-    return tuple([View(index, Take.ALL) for index in above])
+    return tuple([_view((index, _ALL)) for index in above])
+
+
+_ALL = Take.ALL
+_view: Callable[[tuple[int, Take]], View] = partial(tuple.__new__, View)
 
 
 #: Stands for a value that is not known before the flow runs.
@@ -160,36 +165,38 @@ class FlowGraph:
         if any(node.label.index != i for i, node in enumerate(self.nodes)):
             raise ValueError(f"flow {name!r}: its nodes must be numbered 0, 1, … in order")
         to: dict[int, list[Edge]] = {}
-        down: dict[int, set[int]] = {}
         for edge in self.edges:
-            above, below = edge.upstream_task.index, edge.downstream_task.index
-            if not above < below:
+            above, below = edge.upstream_task, edge.downstream_task
+            if not above.index < below.index:
                 raise ValueError(
-                    f"flow {name!r}: the edge {edge.upstream_task.name!r} -> {edge.downstream_task.name!r} "
-                    f"does not point forward; list the nodes in topological order"
+                    f"flow {name!r}: the edge {above.name!r} -> {below.name!r} does not point forward; "
+                    f"list the nodes in topological order"
                 )
-            to.setdefault(below, []).append(edge)
-            down.setdefault(above, set()).add(below)
-        indices = range(len(self.nodes))
+            if below.index in to:
+                to[below.index].append(edge)
+            else:
+                to[below.index] = [edge]
+        count = len(self.nodes)
         #: Per node, the edges that point to it, in a fixed order.
-        self.edges_to: tuple[tuple[Edge, ...], ...] = tuple(
-            [tuple(to[i]) if i in to else () for i in indices]
-        )
+        self.edges_to: list[tuple[Edge, ...]] = [()] * count
         #: Per node, whether it runs once an item of what it is mapped over.
-        self.is_mapped: tuple[bool, ...] = tuple(
-            [i in to and any(edge.mapped for edge in to[i]) for i in indices]
-        )
+        self.is_mapped: list[bool] = [False] * count
         #: Per node, what it looks at of the nodes above it, once each, in the order of `edges_to`.
-        self.views: tuple[tuple[View, ...], ...] = tuple(
-            [
-                views_of(edges, is_mapped=is_mapped) if edges else ()
-                for edges, is_mapped in zip(self.edges_to, self.is_mapped, strict=True)
-            ]
-        )
+        self.views: list[tuple[View, ...]] = [()] * count
         #: Per node, the indices that wait for it, in order.
-        self.downstream: tuple[tuple[int, ...], ...] = tuple(
-            [tuple(sorted(down[i])) if i in down else () for i in indices]
-        )
+        self.downstream: list[tuple[int, ...]] = [()] * count
+        down: dict[int, list[int]] = {}
+        for index in sorted(to):
+            edges_to = self.edges_to[index] = tuple(to[index])
+            is_mapped = self.is_mapped[index] = any(edge.mapped for edge in edges_to)
+            views = self.views[index] = views_of(edges_to, is_mapped=is_mapped)
+            for upstream, _ in views:
+                if upstream not in down:
+                    down[upstream] = [index]
+                elif down[upstream][-1] != index:
+                    down[upstream].append(index)
+        for upstream, indices in down.items():
+            self.downstream[upstream] = tuple(indices)
 
     def below(self, indices: Iterable[int]) -> list[int]:
         """All nodes that wait, directly or not, for one of `indices`; in order, without these."""

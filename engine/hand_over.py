@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from .state import State
@@ -27,7 +28,8 @@ class Whole(NamedTuple):
     children: tuple[Source, ...]
 
 
-class HandOver(NamedTuple):
+@dataclass(eq=False, slots=True)
+class HandOver:
     """One execution of one task run, as it is handed to an executor.
 
     Attributes:

@@ -126,6 +126,7 @@ class HostedRun:
                     self._info = pickle.loads(self._info)
                 assert isinstance(self._info, RunInfo)
                 runners = unpack(parcel, self._info)
+                runners[0].remember_secrets()
                 self._runners.update(zip(parcel.tasks, runners, strict=True))
             runner = self._runners[index]
         assert isinstance(runner, TaskRunner)
@@ -148,7 +149,7 @@ class HostedRun:
                 as_of,
                 upstream,
                 self.report,
-                picks=picks,
+                picks,
                 leaves_process=self.leaves_process,
                 worker=self.worker,
             )
@@ -267,11 +268,12 @@ def _forward_to() -> tuple[Callable[[LogLine], None], int, int] | None:
     if at is None:
         return None
     run, (task, map_index, _) = at
-    return (lambda line: run.report(LineLogged(line, run.worker))), task, map_index
+    return (lambda line: run.report.tell(LineLogged(line, run.worker))), task, map_index
 
 
 def run_alone(runner: TaskRunner, index: int, *upstream: State) -> State:
     """The function of a node in a graph that nobody coordinates: waits out its own retries, runs its children."""
+    runner.remember_secrets()
     state = _run_to_the_end(runner, (index, -1), upstream)
     if not isinstance(state, Mapped) or not runner.is_mapped:
         return state

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from . import failures
@@ -55,7 +55,16 @@ def unpack(parcel: Parcel, info: RunInfo) -> list[TaskRunner]:
     """The runners of a parcel's tasks."""
     # From the client that submitted the graph whose functions this process runs anyway.
     models, rows = pickle.loads(parcel.pickled)
-    return [_runner(models, row, info) for row in rows]
+    labels: dict[tuple[Any, ...], TaskLabel] = {}
+
+    def label_of(row: tuple[Any, ...]) -> TaskLabel:
+        # One for each task: two edges that come from the same one are known by that.
+        label = labels.get(row)
+        if label is None:
+            label = labels[row] = TaskLabel(*row)
+        return label
+
+    return [_runner(models, row, info, label_of) for row in rows]
 
 
 class _Row(NamedTuple):
@@ -135,16 +144,21 @@ def _own_facts(model: TaskLike, task: TaskLike) -> dict[str, Any] | None:
     return different
 
 
-def _runner(models: Sequence[TaskLike], plain: tuple[Any, ...], info: RunInfo) -> TaskRunner:
+def _runner(
+    models: Sequence[TaskLike],
+    plain: tuple[Any, ...],
+    info: RunInfo,
+    label_of: Callable[[tuple[Any, ...]], TaskLabel],
+) -> TaskRunner:
     row = _Row(*plain)
     model = models[row.model]
     task: Any = object.__new__(type(model))
     vars(task).update(vars(model))
     vars(task).update(row.own)
-    label = TaskLabel(*row.label)
+    label = label_of(row.label)
     edges = tuple(
         [
-            Edge(TaskLabel(*above), label, key, mapped, flattened)
+            Edge(label_of(above), label, key, mapped, flattened)
             for above, key, mapped, flattened in row.edges
         ]
     )

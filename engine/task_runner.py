@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from . import clock, failures, secrets, signals
 from .body import Body, remember_secrets
 from .child import ChildDied, ChildTimeout
-from .context import RunInfo, TaskFrame, context
+from .context import RunInfo, TaskFacts, TaskFrame, context
 from .errors import NotMappable, ProcessDied, TaskTimeout
 from .graph import Edge, Node, View, views_of
 from .keeping import Keeper, Kept, clash_in, copy_of_cached, is_still_good, names_of
@@ -89,18 +89,19 @@ class TaskRunner:
         #: What `run` wants to see of the tasks above, in that order.
         self.views = views_of(edges) if views is None else views
         self._looks: tuple[tuple[Edge, int], ...] | None = None
-        keyed = [edge for edge in edges if edge.key is not None]
-        self.takes_results = bool(keyed)
-        self.is_mapped = any(edge.mapped for edge in edges)
+        self.takes_results = self.is_mapped = False
+        #: Arguments whose values nobody else may see.
+        self.secret_keys: tuple[str, ...] = ()
+        if edges:
+            keyed = [(key, edge) for edge in edges if (key := edge.key) is not None]
+            self.takes_results = bool(keyed)
+            self.is_mapped = any(edge.mapped for edge in edges)
+            self.secret_keys = tuple([key for key, e in keyed if e.upstream_task.is_secret])
         self.mapped_above = mapped_above
         label, task = node.label, node.task
         self.tags = tuple(sorted(label.tags)) if label.tags else ()
         # A secret is kept nowhere, whatever the flow or the configuration say of results.
         self.keeper = None if label.is_secret else Keeper.of(task, run.results)
-        #: Arguments whose values nobody else may see.
-        self.secret_keys = tuple(
-            [edge.key for edge in keyed if edge.upstream_task.is_secret and edge.key is not None]
-        )
         #: Whether no check of the column but those of the upstream states can do anything at a first attempt.
         self.is_plain = (
             self.keeper is None
@@ -113,7 +114,6 @@ class TaskRunner:
             and not task.log_stdout
             and not label.is_secret
             and not self.secret_keys
-            and not run.caller.get("secrets")
         )
 
     @property
@@ -131,8 +131,8 @@ class TaskRunner:
         as_of: float,
         upstream: Sequence[State],
         report: Report,
-        *,
         picks: Sequence[Pick] | None = None,
+        *,
         leaves_process: bool = False,
         worker: str = "",
     ) -> State:
@@ -161,9 +161,10 @@ class TaskRunner:
             return attempt.run()
         # Of the column that is: the inputs, Running, the body, Success; most of all task runs are no more.
         inputs = self.inputs_of(upstream, picks)
-        frame = TaskFrame(self.run_info, self.node, node_id[1])
-        frames = context.frames_here()
-        frames += (frame, self.run_info.caller, {})
+        stack = context.stack_here()
+        height = len(stack)
+        facts: TaskFacts = (self.run_info, self.node, node_id[1])
+        stack.append(facts)
         came_to: State | BaseException
         try:
             began = clock.now()
@@ -175,24 +176,33 @@ class TaskRunner:
             else:
                 came_to = state_at(Success, clock.now(), SUCCEEDED, result, self.tags)
                 if not leaves_process or failures.is_plain(result):
-                    report(StateChange(node_id, 1, came_to, True, worker, report.end(node_id)))
+                    began_untold = report.end(node_id)
+                    report.tell(StateChange(node_id, 1, came_to, True, worker, began_untold))
                     return came_to
             attempt = Attempt(
                 self, node_id, start, as_of, upstream, picks, report, leaves_process, worker
             )
+            frame = context.frames_here()[height]
+            assert isinstance(frame, TaskFrame)
             return attempt.run_on(frame, inputs, began, came_to)
         finally:
-            del frames[-3:]
+            del stack[height:]
 
     def _is_plain_run(
         self, node_id: NodeId, start: State | None, upstream: Sequence[State]
     ) -> bool:
         """Whether all that a run can do is to begin and to come to what its body comes to."""
-        if not self.is_plain or start is not None or secrets.are_known():
+        if not self.is_plain or start is not None or (self.tags and secrets.are_known()):
             return False
+        if not upstream:
+            return True
         if self.is_mapped and node_id[1] < 0:
             return False
-        return not upstream or all(type(state) is Success for state in upstream)
+        return list(map(type, upstream)).count(Success) == len(upstream)
+
+    def remember_secrets(self, inputs: Mapping[str, Any] | None = None) -> None:
+        """Have this process mask the secrets that a body may see: those of the run's context, and of inputs."""
+        remember_secrets(self.run_info, inputs or {}, self.secret_keys)
 
     def inputs_of(self, upstream: Sequence[State], picks: Sequence[Pick] | None) -> dict[str, Any]:
         """The arguments of the body: constants, and the results of the edges with a key.
@@ -316,7 +326,7 @@ class Attempt:
         self.check_upstream_skipped()
         self.expand_if_mapped()
         self.gather_inputs()
-        remember_secrets(self.runner.run_info, self.inputs, self.runner.secret_keys)
+        self.runner.remember_secrets(self.inputs)
         self.name_run()
         self.check_trigger()
         self.use_kept_result()
@@ -685,24 +695,30 @@ class Attempt:
 
     def _move_unasked(self, new: State) -> None:
         new.tag(self.runner.tags)
-        if secrets.are_known():
+        is_bare = type(new) is Running and not new.message and new._context is self.runner.tags
+        if secrets.are_known() and not is_bare:
             new.message = new.message and secrets.masked(new.message)
             new.context = secrets.without(new.context)
         self.state = new
         began = self._end_work()
         self._send_held(is_over=False)
-        if type(new) is Running and new.message is None and new._context is self.runner.tags:
-            self.report.begin(self.node_id, self.run_count, new._time)
-            self._is_at_work = True
+        if is_bare:
+            self._begin_work(new._time)
             return
         # Of a turn of a loop nobody needs the result but the next one: told with it, each would be kept.
         told = without_result(new) if isinstance(new, Looped) else new
         change = StateChange(self.node_id, self.run_count, told, False, self.worker, began)
         if isinstance(new, (Running, Looped)):
-            self.report(change)
+            self.report.tell(change)
+            if isinstance(new, Running):
+                self._begin_work(None)
         else:
             # Whether it is the last one is known when the next comes, or none.
             self._held = change
+
+    def _begin_work(self, untold_since: float | None) -> None:
+        self.report.begin(self.node_id, self.run_count, untold_since)
+        self._is_at_work = True
 
     def _end_work(self) -> float | None:
         """Since when the body ran, where that was not told by itself."""
@@ -712,11 +728,13 @@ class Attempt:
     def _send_held(self, *, is_over: bool) -> None:
         held, self._held = self._held, None
         if held is not None:
-            self.report(held._replace(is_over=True) if is_over else held)
+            self.report.tell(held._replace(is_over=True) if is_over else held)
         elif is_over:
             # Nothing could be done (or the last state was reported as it came): say that the node is over.
             self._end_work()
-            self.report(StateChange(self.node_id, self.run_count, self.state, True, self.worker))
+            self.report.tell(
+                StateChange(self.node_id, self.run_count, self.state, True, self.worker)
+            )
 
     def _ask_handlers(self, old: State, new: State) -> State:
         task = self.task

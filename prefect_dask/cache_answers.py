@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -62,9 +62,7 @@ def answers_of_cache(graph: FlowGraph, info: RunInfo) -> dict[Any, CacheAnswer]:
 class _Look:
     """One task: its value as far as that is known without running it, and the answer to it."""
 
-    def __init__(
-        self, node: Node, edges: tuple[Edge, ...], known: list[Any], info: RunInfo
-    ) -> None:
+    def __init__(self, node: Node, edges: Sequence[Edge], known: list[Any], info: RunInfo) -> None:
         self.node, self.edges, self.known, self.info = node, edges, known, info
         keeper = Keeper(node.task, info.results)
         asks = keeper.uses_cache or keeper.target is not None

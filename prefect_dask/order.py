@@ -98,6 +98,13 @@ class Order(Generic[N]):
         Raises:
             Cycle: There is no such order.
         """
+        seen: set[N] = set()
+        for thing, above in self.above.items():
+            if above and not seen.issuperset(above):
+                break
+            seen.add(thing)
+        else:
+            return list(self.above)  # they were added in such an order, as flows mostly are
         number = {thing: index for index, thing in enumerate(self.below)}
         waits_for = {thing: len(above) for thing, above in self.above.items()}
         ready = [number[thing] for thing, count in waits_for.items() if count == 0]

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from prefect_dask.engine import clock
+from prefect_dask.engine.collector import CollectorHeld
 from prefect_dask.engine.context import RunInfo
 from prefect_dask.engine.context import context as the_context
 from prefect_dask.engine.flow_runner import FlowRunner
@@ -79,8 +80,9 @@ class FlowRun:
             raise RunWhileWriting(flow.name, writing.name)
         facts = facts_for_tasks(self.context)
         parameters = self._parameter_values(facts.pop("parameters", None) or {}, event)
-        graph = flow.describe()
-        index_of = {node.task: node.label.index for node in graph.nodes}
+        with CollectorHeld():
+            graph = flow.describe()
+            index_of = {node.task: node.label.index for node in graph.nodes}
         ensure_handler(config.logging.level, config.logging.format, config.logging.datefmt)
         runner = (self.runner_cls or FlowRunner)(
             graph,

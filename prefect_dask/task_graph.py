@@ -361,6 +361,7 @@ class TaskGraph:
         tasks = self.sorted_tasks()
         reference_tasks = self.reference_tasks()
         secret: set[Task] = set()
+        no_tags: frozenset[str] = frozenset()
         labels: dict[Task, TaskLabel] = {}
         nodes: list[Node] = []
         edges: list[engine_graph.Edge] = []
@@ -369,7 +370,11 @@ class TaskGraph:
                 secret.add(task)
             is_secret = task in secret
             label = labels[task] = TaskLabel(
-                index, task.name, self.slugs[task], frozenset(task.tags), is_secret
+                index,
+                task.name,
+                self.slugs[task],
+                frozenset(task.tags) if task.tags else no_tags,
+                is_secret,
             )
             constants = self.constants.get(task)
             nodes.append(

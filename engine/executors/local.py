@@ -62,7 +62,12 @@ class Board:
         """Take hand-overs; those in a plan that are ready are run in its order."""
         ready = []
         for item in plan:
-            missing = {node for node in item.needs() if node not in self.values}
+            if not item.upstream and item.start is None:
+                ready.append(item)
+                continue
+            missing = [node for node in item.needs() if node not in self.values]
+            if len(missing) > 1:
+                missing = list(set(missing))
             if not missing:
                 ready.append(item)
                 continue
@@ -74,6 +79,8 @@ class Board:
 
     def upstream_of(self, item: HandOver) -> list[State]:
         """The states that a ready node takes."""
+        if not item.upstream:
+            return []
         return [
             whole_state(self._value(s.parent), [self._value(child) for child in s.children])
             if isinstance(s, Whole)
@@ -140,7 +147,8 @@ class InlineRun:
             threading.Event().wait(timeout_seconds)
         while board.ready:
             item = board.ready.pop()
-            start, upstream = board.start_of(item), board.upstream_of(item)
+            start = None if item.start is None else board.start_of(item)
+            upstream = board.upstream_of(item)
             state = self._hosted.run(item.node, start, item.as_of, upstream, item.picks)
             board.finish(item.node, state)
             if clock.monotonic() > until:
@@ -165,7 +173,7 @@ class InlineRun:
 
     def _take(self, event: StateChange | LineLogged) -> None:
         self._events.append(event)
-        if self.take_early is None or len(self._events) < EARLY_EVENTS:
+        if len(self._events) < EARLY_EVENTS or self.take_early is None:
             return
         # What a task reports from a thread of its own waits for this one.
         if threading.get_ident() == self._thread:

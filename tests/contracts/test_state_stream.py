@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from prefect_dask import Flow, context, task
-from prefect_dask.engine import clock, signals
-from prefect_dask.engine.state import STATES, Pending, State, is_lawful
+from prefect_dask.engine import clock, secrets, signals
+from prefect_dask.engine.state import STATES, Pending, Running, State, is_lawful
 from prefect_dask.executors import DaskExecutor, LocalDaskExecutor
 from tests.contracts.observed import logged_records
 from tests.contracts.places import INSIDE
@@ -103,7 +103,15 @@ def test_states_are_told_while_the_run_goes_on(executor, tmp_path):
     assert state.result[second].result == "heard"
 
 
-@pytest.mark.parametrize("settings", [{}, {"timeout": 60}], ids=["plain", "with a time limit"])
+def say_so(task, old, new):
+    return Running("on it") if new.is_running() else None
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"timeout": 60}, {"state_handlers": [say_so]}],
+    ids=["plain", "with a time limit", "with a Running of its own"],
+)
 def test_running_is_told_while_a_body_runs_once_and_with_its_time(executor, settings, tmp_path):
     """Each turn of the loop ends when the listener has heard that it runs."""
 
@@ -134,6 +142,29 @@ def test_running_is_told_while_a_body_runs_once_and_with_its_time(executor, sett
     assert [r.state for r in heard] == ["Running", "Looped"] * 2 + ["Running", "Success"]
     times = [before, *(r.timestamp for r in heard), clock.now()]
     assert times == sorted(times)
+
+
+@pytest.fixture
+def sesame():
+    """A secret that this process knows, for the length of a test."""
+    yield {"door": "open sesame"}
+    secrets.forget_all()
+
+
+def test_running_is_told_while_a_body_runs_also_where_secrets_are_known(executor, sesame, tmp_path):
+    @task(tags=["heard"])
+    def wait_to_be_heard():
+        return wait_for_file(tmp_path / "heard")
+
+    with Flow("heard") as flow:
+        waits = wait_to_be_heard()
+
+    def listen(records):
+        if any(record.state == "Running" for record in records):
+            (tmp_path / "heard").write_text("heard")
+
+    state = flow.run(executor=executor, on_state=listen, context={"secrets": sesame})
+    assert state.result[waits].result == "heard"
 
 
 def test_a_listener_that_raises_is_logged_and_dropped(executor):

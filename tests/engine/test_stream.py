@@ -84,7 +84,7 @@ def test_a_batch_tells_what_is_at_work_when_it_leaves():
     batcher = Batcher(lambda n, b: sent.append(b), lambda s, f: timers.append(f))
 
     batcher.begin((0, -1, 1), 1, 10.0)
-    batcher(change(0, Success(), is_over=True)._replace(began=batcher.end((0, -1, 1))))
+    batcher.tell(change(0, Success(), is_over=True)._replace(began=batcher.end((0, -1, 1))))
     batcher.begin((1, -1, 1), 1, 11.0)
     assert len(timers) == 1
     timers.pop()()
@@ -117,11 +117,11 @@ def test_batches_are_numbered_and_keep_the_order():
     sent, timers = [], []
     batcher = Batcher(lambda n, b: sent.append((n, b)), lambda s, f: timers.append(f))
 
-    batcher(change(0))
-    batcher(change(1))
+    batcher.tell(change(0))
+    batcher.tell(change(1))
     assert len(timers) == 1, "one timer serves all that comes before it fires"
     timers.pop()()
-    batcher(change(2))
+    batcher.tell(change(2))
     timers.pop()()
     batcher.flush()
 
@@ -134,7 +134,7 @@ def test_a_full_batch_does_not_wait():
     batcher = Batcher(lambda n, b: sent.append(b), lambda s, f: None)
 
     for i in range(FLUSH_RECORDS):
-        batcher(change(i))
+        batcher.tell(change(i))
 
     assert [len(decode_batch(batch, "")) for batch in sent] == [FLUSH_RECORDS]
 
@@ -147,7 +147,7 @@ def test_many_threads_lose_nothing_and_each_keeps_its_order():
     def report(thread: int) -> None:
         barrier.wait(10)
         for i in range(500):
-            batcher(StateChange((thread, i, 1), 1, Running(), False, ""))
+            batcher.tell(StateChange((thread, i, 1), 1, Running(), False, ""))
 
     threads = [threading.Thread(target=report, args=(n,)) for n in range(8)]
     for thread in threads:

@@ -30,7 +30,7 @@ LAYERS = (
     " engine.result engine.results engine.context engine.widths",
     "engine.graph engine.state engine.errors engine.clock engine.signals engine.failures version"
     " engine.beforehand engine.logs engine.prints engine.home engine.files engine.serializers engine.secrets"
-    " engine.fingerprint engine.retry engine.durations engine.worker_resources",
+    " engine.fingerprint engine.retry engine.durations engine.worker_resources engine.collector",
 )
 """A module may import from its own line and those below. A package stands for its modules."""
 

@@ -184,6 +184,25 @@ def numbers_and_shares_of_failures_are_counted():
     return Case(flow, wanted, outcome=Failed)
 
 
+@task
+def look_twice(one, other):
+    return one, other
+
+
+@flow_case
+def a_task_that_is_taken_twice_counts_once():
+    with Flow("twice") as flow:
+        broken = fail()
+        wanted = {
+            look_twice(broken, broken, task_args={"trigger": trigger}): state
+            for trigger, state in {
+                triggers.some_failed(at_least=2): TriggerFailed,
+                triggers.some_failed(at_most=1): Success,
+            }.items()
+        }
+    return Case(flow, wanted, outcome=Failed)
+
+
 @flow_case
 def constants_never_sway_a_trigger():
     with Flow("constants") as flow:
