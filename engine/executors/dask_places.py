@@ -18,6 +18,7 @@ NONE = -1
 
 #: A place as one number: that of the Dask node, and the position in its value.
 POSITION_BITS = 24
+POSITION_MASK = (1 << POSITION_BITS) - 1
 
 
 @dataclass(slots=True, eq=False)
@@ -84,7 +85,8 @@ class Places:
 
     def is_replaced(self, node: NodeId) -> bool:
         """Whether Dask has a later execution of the task run."""
-        return self.has_any(*node[:2]) and self._find(node)[0] is None
+        number = self._number(*node[:2])
+        return number != NONE and self._generation_at(number) > node[2]
 
     def holdings(self) -> Iterator[Holding]:
         """Those that somebody needs."""
@@ -152,11 +154,12 @@ class Places:
         number = self._number(task, map_index)
         if number == NONE:
             return None, NONE
-        holding, position = (
-            self._holdings[number >> POSITION_BITS],
-            number & (1 << POSITION_BITS) - 1,
-        )
-        return (holding if holding._nodes[3 * position + 2] == generation else None), position
+        is_it = self._generation_at(number) == generation
+        return self._holdings[number >> POSITION_BITS] if is_it else None, number & POSITION_MASK
+
+    def _generation_at(self, number: int) -> int:
+        nodes = self._holdings[number >> POSITION_BITS]._nodes
+        return nodes[3 * (number & POSITION_MASK) + 2]
 
     def _number(self, task: int, map_index: int) -> int:
         if map_index < 0:
