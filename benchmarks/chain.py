@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.core.graphs import in_threads, on_cluster
+from benchmarks.core.graphs import compare
 from benchmarks.core.options import Options, Questions
 from benchmarks.core.rows import Bar, Row
 from benchmarks.core.shapes import Shape, chain
@@ -14,12 +14,12 @@ def shape(options: Options) -> Shape:
 
 def threads(options: Options) -> list[Row]:
     """Two threads beside `dask.threaded.get`."""
-    return [in_threads("chain, 2 threads", shape(options), Bar(0.4), options)]
+    return [compare("chain, 2 threads", "threads", shape(options), Bar(0.4), options)]
 
 
 def fused(options: Options) -> list[Row]:
     """A cluster, where raw Dask pays a round trip a step."""
-    return [on_cluster("chain, cluster", shape(options), Bar(0.01), options)]
+    return [compare("chain, cluster", "cluster", shape(options), Bar(0.01), options)]
 
 
 QUESTIONS: Questions = {"chain-threads": threads, "chain-cluster": fused}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.core.graphs import in_threads, on_cluster
+from benchmarks.core.graphs import compare
 from benchmarks.core.options import Options, Questions
 from benchmarks.core.rows import Bar, Row
 from benchmarks.core.shapes import Shape, layered
@@ -14,12 +14,14 @@ def shape(options: Options) -> Shape:
 
 def threads(options: Options) -> list[Row]:
     """Two threads beside `dask.threaded.get`."""
-    return [in_threads("layered 20 × 100 × 3, 2 threads", shape(options), Bar(0.8), options)]
+    return [
+        compare("layered 20 × 100 × 3, 2 threads", "threads", shape(options), Bar(0.8), options)
+    ]
 
 
 def spread(options: Options) -> list[Row]:
     """A cluster."""
-    return [on_cluster("layered 20 × 100 × 3, cluster", shape(options), Bar(1.0), options)]
+    return [compare("layered 20 × 100 × 3, cluster", "cluster", shape(options), Bar(1.0), options)]
 
 
 QUESTIONS: Questions = {"layered-threads": threads, "layered-cluster": spread}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import statistics
 
+from benchmarks.core.bodies import one
 from benchmarks.core.options import Options, Questions
 from benchmarks.core.places import THREADS, WORKERS
 from benchmarks.core.rows import Row
 from benchmarks.core.running import run_flow
-from benchmarks.core.shapes import one
 from prefect_dask import Flow, Parameter, flatten, task
 from prefect_dask.executors import Executor, LocalDaskExecutor, LocalExecutor
 

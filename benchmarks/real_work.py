@@ -10,11 +10,11 @@ from functools import partial
 
 import distributed
 
+from benchmarks.core.bodies import total
 from benchmarks.core.options import Options, Questions
 from benchmarks.core.places import THREADS, WORKERS, cluster, settle
 from benchmarks.core.rows import Bar, Row
 from benchmarks.core.running import alternate, compared, run_flow
-from benchmarks.core.shapes import total
 from prefect_dask import Flow, task
 from prefect_dask.executors import DaskExecutor
 

@@ -10,18 +10,13 @@ from functools import partial
 
 import distributed
 
+from benchmarks.core.bodies import numbers, one
 from benchmarks.core.options import Options, Questions
 from benchmarks.core.places import cluster, settle
 from benchmarks.core.rows import Bar, Row
 from benchmarks.core.running import alternate, per_task, run_flow
-from benchmarks.core.shapes import one
 from prefect_dask import Flow, Parameter, task
 from prefect_dask.executors import DaskExecutor
-
-
-def numbers(count: int) -> list[int]:
-    """The list."""
-    return list(range(count))
 
 
 def map_flow(maps: int, *, batch: int | None = None) -> Flow:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.core.graphs import on_cluster
+from benchmarks.core.graphs import compare
 from benchmarks.core.options import Options, Questions
 from benchmarks.core.rows import Bar, Row
 from benchmarks.core.shapes import tree
@@ -11,7 +11,7 @@ from benchmarks.core.shapes import tree
 def spread(options: Options) -> list[Row]:
     """A cluster."""
     shape = tree(options.size(4_096))
-    return [on_cluster("tree of 4,096 leaves, cluster", shape, Bar(0.3), options)]
+    return [compare("tree of 4,096 leaves, cluster", "cluster", shape, Bar(0.3), options)]
 
 
 QUESTIONS: Questions = {"tree-cluster": spread}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.core.graphs import in_this_thread, in_threads, on_cluster
+from benchmarks.core.graphs import compare
 from benchmarks.core.options import Options, Questions
 from benchmarks.core.rows import Bar, Row
 from benchmarks.core.shapes import Shape, wide
@@ -14,25 +14,25 @@ def shape(options: Options) -> Shape:
 
 def this_thread(options: Options) -> list[Row]:
     """LocalExecutor beside `dask.get`."""
-    return [in_this_thread("wide + reduce, this thread", shape(options), Bar(0.5), options)]
+    return [compare("wide + reduce, this thread", "this thread", shape(options), Bar(0.5), options)]
 
 
 def threads(options: Options) -> list[Row]:
     """Two threads beside `dask.threaded.get`."""
-    return [in_threads("wide + reduce, 2 threads", shape(options), Bar(0.6), options)]
+    return [compare("wide + reduce, 2 threads", "threads", shape(options), Bar(0.6), options)]
 
 
 def single(options: Options) -> list[Row]:
     """A cluster, where each task is a node of its own."""
     work = "wide + reduce, cluster, batch=1"
-    return [on_cluster(work, shape(options), Bar(1.15), options, batch=1)]
+    return [compare(work, "cluster", shape(options), Bar(1.15), options, batch=1)]
 
 
 def saturated(options: Options) -> list[Row]:
     """The same where Dask sends a worker all it has."""
     work = "wide + reduce, cluster, batch=1, saturation inf"
     inf = float("inf")
-    return [on_cluster(work, shape(options), Bar(1.25), options, batch=1, saturation=inf)]
+    return [compare(work, "cluster", shape(options), Bar(1.25), options, batch=1, saturation=inf)]
 
 
 QUESTIONS: Questions = {

@@ -11,35 +11,11 @@ from dask._task_spec import List as DaskList
 from dask._task_spec import Task as DaskTask
 from dask._task_spec import TaskRef
 
+from benchmarks.core.bodies import add, one, start, three, total
 from prefect_dask import Flow, task
 
 DaskKey: TypeAlias = tuple[str, int]
 DaskGraph: TypeAlias = dict[DaskKey, DaskTask]
-
-
-def start(i: int) -> int:
-    """A task without upstream."""
-    return i
-
-
-def one(x: int) -> int:
-    """A task with one upstream."""
-    return x
-
-
-def add(x: int, y: int) -> int:
-    """A task with two."""
-    return x + y
-
-
-def three(x: int, y: int, z: int) -> int:
-    """A task with three."""
-    return x
-
-
-def total(xs: list[int]) -> int:
-    """The reduce: takes the results of many as a list."""
-    return sum(xs)
 
 
 class Step(NamedTuple):
