@@ -74,7 +74,9 @@ def fixed_flow() -> Flow:
 
 def here() -> Cost:
     """LocalExecutor; everything."""
-    return _count(LineCount(), LocalExecutor())
+    count = LineCount()
+    with count.in_new_threads():
+        return _count(count, LocalExecutor())
 
 
 def coordinating() -> Cost:
