@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -162,7 +163,7 @@ def complaint(place: Place, lines: float) -> str | None:
         return None
     return (
         f"{place}: a task run of the fixed flow executes {lines:g} lines of Python, {share:+.0%} of the recorded "
-        f"{recorded:g} (commit {record['commit']}, dask {record['dask']}; here {version('dask')}); "
+        f"{recorded:g} (Python {record['python']}, dask {record['dask']}; here dask {version('dask')}); "
         f"`python -m benchmarks.cost` shows in which files. If that is wanted: make record-cost"
     )
 
@@ -182,10 +183,8 @@ def main() -> int:
         counted = instructions()
         print("no valgrind here" if counted is None else f"{counted:,.0f} instructions a task run")
     if chosen.record:
-        from benchmarks.core.machine import commit
-
         figures: dict[str, Any] = {place: cost.lines for place, cost in costs.items()}
-        record = {**figures, "commit": commit(), "dask": version("dask")}
+        record = {**figures, "python": platform.python_version(), "dask": version("dask")}
         RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         return 0
     complaints = [c for place, cost in costs.items() if (c := complaint(place, cost.lines))]

@@ -13,7 +13,7 @@ import argparse
 import json
 import os
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,11 +57,13 @@ class Point(NamedTuple):
     cost: float
 
 
-def measure(names: list[str], options: Options) -> Iterator[Point]:
+def measure(
+    names: list[str], options: Options, *, everywhere: Sequence[Where] = WHERE
+) -> Iterator[Point]:
     """The points of all lines, one after the other."""
     for name in names:
         shape = SHAPES[name]
-        for where in WHERE:
+        for where in everywhere:
             with place(where, options) as at:
                 for full in shape.on_cluster if where == "cluster" else shape.sizes:
                     made = shape.make(options.size(full, least=3))

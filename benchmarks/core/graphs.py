@@ -37,7 +37,7 @@ class Place:
 
     executor: Executor
     compute: Callable[[DaskGraph], object]
-    between: Callable[[], object] = gc.collect
+    between: Callable[[], object] = lambda: None
 
 
 @contextmanager

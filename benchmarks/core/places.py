@@ -76,7 +76,6 @@ def settle(client: distributed.Client) -> None:
     while left := client.run_on_scheduler(_tasks):
         if time.monotonic() > until:
             raise WrongRun(f"{left} keys are left on the scheduler after {SETTLE_SECONDS:.0f} s")
-        gc.collect()
 
 
 def _tasks(dask_scheduler: Any) -> int:

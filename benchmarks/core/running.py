@@ -62,7 +62,7 @@ def run_flow(
 
 
 def alternate(
-    options: Options, ours: Timed, raw: Timed, between: Callable[[], object] = gc.collect
+    options: Options, ours: Timed, raw: Timed, between: Callable[[], object]
 ) -> tuple[list[float], list[float]]:
     """Seconds of ours and of raw Dask, in rounds of both, after one round that does not count.
 
