@@ -4,7 +4,10 @@ VENV ?= .venv
 RUN_ARGS ?=
 # Tests run side by side; PYTEST_ARGS="-n 0 -x -k retry" takes some of them one after the other.
 PYTEST_ARGS ?= -n auto
-BENCH_ARGS ?=
+# make bench ONLY=wide,chain-cluster SCALE=0.1 ROUNDS=3 measures less.
+ONLY ?=
+SCALE ?= 1
+ROUNDS ?= 5
 
 ifeq ($(OS),Windows_NT)
 BIN := $(VENV)/Scripts
@@ -13,13 +16,14 @@ BIN := $(VENV)/bin
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench clean
+.PHONY: help run test check bench bench-million bench-growth profile cost record-cost clean
 
 help:
 	@echo "make run    install into $(VENV) and take a census of the Python source on this machine"
 	@echo "make test   install into $(VENV) and run all tests"
 	@echo "make check  lint, types, direction of imports, examples in docstrings and README"
-	@echo "make bench  microseconds of overhead per task, beside raw Dask"
+	@echo "make bench  what a task costs beside raw Dask, as a table; ONLY=wide SCALE=0.1 ROUNDS=3 for less"
+	@echo "make bench-million, bench-growth, cost, record-cost, profile: see docs/benchmarks.md"
 	@echo "make clean  remove what the others made"
 	@echo "PYTHON=python3.12 chooses an interpreter (3.10 or newer) for a new $(VENV)"
 
@@ -35,8 +39,23 @@ check: $(VENV)/installed-dev
 	$(BIN)/python -m mypy
 	$(BIN)/python -m pytest -q tests/house README.md docs $(PYTEST_ARGS)
 
-bench: $(VENV)/installed
-	$(BIN)/python benchmarks/overhead.py $(BENCH_ARGS)
+bench: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks --only "$(ONLY)" --scale $(SCALE) --rounds $(ROUNDS)
+
+bench-million: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks --only million --scale $(SCALE) --json bench-million.json
+
+bench-growth: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks.growth --scale $(SCALE)
+
+profile: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks.hot_path --scale $(SCALE)
+
+cost: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks.cost --instructions
+
+record-cost: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks.cost --record
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,27 +1,24 @@
-"""What a turn of a loop costs, and what a long one holds.
-
-    python benchmarks/loop.py [--turns 100000] [--only local,threads,Dask]
-
-Prints µs of wall time a turn, and how much the process that runs the turns and the one that coordinates the run
-have grown between the first tenth of the turns and the last one, in MiB. Each turn passes 10 kB on.
-"""
+"""What does a turn of a loop cost, and does a long one hold on to anything? 100,000 turns that pass 10 kB on."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
 
 import psutil
 
-from prefect_dask import Flow, Task, context
+from benchmarks.core.memory import MIB
+from benchmarks.core.options import Options, Questions
+from benchmarks.core.places import cluster
+from benchmarks.core.rows import Row
+from benchmarks.core.running import WrongRun
+from prefect_dask import Flow, Parameter, Task, context
 from prefect_dask.engine.signals import LOOP
 from prefect_dask.engine.stream import StateRecord
 from prefect_dask.executors import DaskExecutor, Executor, LocalDaskExecutor, LocalExecutor
 
-MIB = 2**20
+#: A process has its usual size after so many turns, or after the first tenth of them.
+EARLY_TURNS = 2_000
 
 
 class Turn(Task):
@@ -30,7 +27,7 @@ class Turn(Task):
     def run(self, turns: int) -> int:
         count = context.task_loop_count
         _, early = context.task_loop_result or (b"", 0)
-        if count == turns // 10:
+        if count == max(1, turns // 10):
             early = psutil.Process().memory_info().rss
         if count < turns:
             raise LOOP(result=(os.urandom(10_000), early))
@@ -47,54 +44,36 @@ class Watch:
     def __call__(self, records: list[StateRecord]) -> None:
         self.count += sum(record.state == "Looped" for record in records)
         self.late = psutil.Process().memory_info().rss
-        if self.count <= max(self.turns // 10, 2_000):
+        if self.count <= max(self.turns // 10, EARLY_TURNS):
             self.early = self.late
 
-    @property
-    def grown(self) -> int:
-        return self.late - self.early
 
-
-def measure(executor: Executor, turns: int) -> tuple[float, int, int]:
-    """Seconds of a run, and the bytes by which worker and coordinating process grew."""
+def looped(work: str, executor: Executor, turns: int) -> Row:
+    """One long loop; what the process of the turns and the coordinating one grew by is in the notes, MiB."""
     with Flow("loop") as flow:
-        turn = Turn()(turns)
+        turn = Turn()(Parameter("turns"))
     watch = Watch(turns)
     begun = time.perf_counter()
-    state = flow.run(executor=executor, on_state=watch)
-    seconds = time.perf_counter() - begun
-    return seconds, state.result[turn].result, watch.grown
+    state = flow.run(turns=turns, executor=executor, on_state=watch)
+    cost = (time.perf_counter() - begun) / turns * 1e6
+    if not state.is_successful() or watch.count != turns - 1:
+        raise WrongRun(f"{work}: {watch.count} of {turns - 1} turns, {state}")
+    notes = {
+        "worker grew, MiB": round(state.result[turn].result / MIB, 1),
+        "coordinator grew, MiB": round((watch.late - watch.early) / MIB, 1),
+    }
+    return Row(work, "µs/task", cost, None, None, turns, notes=notes)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--turns", type=int, default=100_000)
-    parser.add_argument("--only", default="local,threads,Dask")
-    args = parser.parse_args()
-    with ExitStack() as stack:
-
-        def cluster() -> Executor:
-            from distributed import LocalCluster
-
-            made = stack.enter_context(
-                LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0")
-            )
-            return DaskExecutor(made.scheduler_address)
-
-        makers: dict[str, Callable[[], Executor]] = {
-            "local": LocalExecutor,
-            "threads": lambda: LocalDaskExecutor(num_workers=1),
-            "Dask": cluster,
-        }
-        print(f"{args.turns:,} turns of 10 kB each")
-        print(f"{'':>8} {'µs a turn':>10} {'worker grew':>14} {'coordinator grew':>18}")
-        for name in args.only.split(","):
-            seconds, worker, coordinator = measure(makers[name](), args.turns)
-            print(
-                f"{name:>8} {1e6 * seconds / args.turns:>10.0f} {worker / MIB:>10.1f} MiB "
-                f"{coordinator / MIB:>14.1f} MiB"
-            )
+def loops(options: Options) -> list[Row]:
+    """In this thread, in a thread, on a cluster."""
+    turns = options.size(100_000)
+    answer = [
+        looped("loop, this thread", LocalExecutor(), turns),
+        looped("loop, 1 thread", LocalDaskExecutor("threads", num_workers=1), turns),
+    ]
+    with cluster(options):
+        return [*answer, looped("loop, cluster", DaskExecutor(), turns)]
 
 
-if __name__ == "__main__":
-    main()
+QUESTIONS: Questions = {"loop": loops}
