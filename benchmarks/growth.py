@@ -83,7 +83,7 @@ def lines_of(points: list[Point]) -> dict[tuple[str, str, str], list[Point]]:
 
 def plot(points: list[Point], path: Path, title: str) -> None:
     """A page with a plot for each shape, both axes logarithmic; it needs no network."""
-    colours = dict(zip(WHERE, Category10[3], strict=True))
+    colours: dict[str, str] = dict(zip(WHERE, Category10[3], strict=True))
     plots = {}
     for (shape, where, whose), line in lines_of(points).items():
         if shape not in plots:

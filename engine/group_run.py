@@ -115,7 +115,7 @@ class GroupRun:
 
     def run(self) -> list[State]:
         """The states of the members; those that were handed back are Pending."""
-        until = self._began + CUT_SECONDS
+        until, cutting = self._began + CUT_SECONDS, self._run.cutting
         if len(self._ends) > 1:
             self._watch_after(SLOW_SECONDS)
         for position, member in enumerate(self._members):
@@ -134,8 +134,8 @@ class GroupRun:
                 if not self._states:
                     raise
                 break  # what is finished stays
-            if type(state._result) not in SMALL:
-                self._size += _size_of(state._result)
+            if cutting is not None and type(state._result) not in SMALL:
+                self._size += cutting.size_of(state._result)
         with self._guard:
             self._position = self._end = len(self._states)
         self._let_go()
@@ -194,9 +194,3 @@ class GroupRun:
             left = tuple(member.node for member in self._members[position : self._end])
             self._end = position
             self._run.cutting.tell(NotBegun(left, self._run.worker))
-
-
-def _size_of(value: object) -> int:
-    from dask.sizeof import sizeof
-
-    return int(sizeof(value))

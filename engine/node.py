@@ -72,10 +72,12 @@ class Cutting(NamedTuple):
     Attributes:
         tell: Takes the word of that.
         call_later: Calls a function once after so many seconds, in another thread than that of a node.
+        size_of: How large a result is, bytes.
     """
 
     tell: Callable[[NotBegun], None]
     call_later: Callable[[float, Callable[[], None]], None]
+    size_of: Callable[[object], int]
 
 
 class HostedRun:

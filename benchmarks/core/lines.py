@@ -48,7 +48,7 @@ class LineCount:
         try:
             yield
         finally:
-            threading.settrace(None)  # type: ignore[arg-type]  # as its documentation says
+            threading.settrace(None)
 
     @contextmanager
     def counting(self) -> Iterator[None]:

@@ -81,7 +81,7 @@ def as_dask(shape: Shape) -> DaskGraph:
     keys = [(f"{step.run.__name__}-{run}", i) for i, step in enumerate(shape)]
     graph: DaskGraph = {}
     for i, (key, step) in enumerate(zip(keys, shape, strict=True)):
-        above = [TaskRef(keys[j]) for j in step.upstream]
+        above: list[TaskRef | int] = [TaskRef(keys[j]) for j in step.upstream]
         if step.run is total:
             graph[key] = DaskTask(key, total, DaskList(*above))
         else:

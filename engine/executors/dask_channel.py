@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import distributed
+from dask.sizeof import sizeof
 from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
 
 from ..beforehand import Beforehand
@@ -167,7 +168,7 @@ class RunPlugin(WorkerPlugin):
             self.batcher,
             worker=worker.address,
             leaves_process=True,
-            cutting=Cutting(self.batcher.collect, call_later),
+            cutting=Cutting(self.batcher.collect, call_later, sizeof),
         )
         host(self.token, self.run)
 

@@ -75,8 +75,7 @@ def executor(place, request) -> Iterator[object]:
             yield DaskExecutor()
     elif place in (APART, TOGETHER):
         address = request.getfixturevalue("cluster").scheduler_address
-        grouping = "never" if place == APART else "always"
-        yield DaskExecutor(address=address, grouping=grouping)
+        yield DaskExecutor(address=address, grouping="never" if place == APART else "always")
     elif place == "processes":
         yield request.getfixturevalue("processes")
     else:
