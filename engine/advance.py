@@ -7,6 +7,8 @@ are all the same act: hand over what is unfinished and possible, from the states
 from __future__ import annotations
 
 import heapq
+import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 
@@ -28,6 +30,9 @@ from .state import (
 from .stream import NodeId
 from .task_runs import Flights, Slot, TaskRuns, chain_below
 from .widths import Pick, flat_pick
+
+#: No bound to how much is taken.
+EVERYTHING = sys.maxsize
 
 
 class Book:
@@ -57,6 +62,8 @@ class Book:
         self.given: dict[Slot, Given] = {}
         self._given_count = 0
         self._due: list[tuple[float, int, int, int]] = []
+        #: Task runs that were not looked at yet, for want of room.
+        self._rest: deque[Iterator[Slot]] = deque()
         #: Mapped tasks whose width became known since `take_grown`.
         self._grown: set[int] = set()
         #: Per mapped task with a limit, its children between their start and the end of the chain of maps below.
@@ -271,12 +278,27 @@ class Book:
 
     # ---- what goes out
 
-    def take_all(self, now: float) -> list[HandOver]:
-        """What can be handed over at the beginning of a run."""
+    def take_all(self, now: float, most: int = EVERYTHING) -> list[HandOver]:
+        """What can be handed over at the beginning of a run; `take_more` gives what is beyond `most`."""
         for index, place in self.given:
             self._plan(index, place)
         self._grown.clear()
-        return self._take_tasks(range(len(self.graph)), now)
+        return self._take_tasks(range(len(self.graph)), now, most)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether `take_more` may give something."""
+        return bool(self._rest)
+
+    def take_more(self, now: float, most: int = EVERYTHING) -> list[HandOver]:
+        """What can be handed over of that for which there was no room before."""
+        taken: list[HandOver] = []
+        while self._rest and len(taken) < most:
+            part = self._take(self._rest[0], now, most - len(taken))
+            taken += part
+            if len(taken) < most:
+                self._rest.popleft()
+        return taken
 
     def take_due(self, now: float) -> list[HandOver]:
         """What can be handed over because its time has come by `now`."""
@@ -286,10 +308,12 @@ class Book:
             due.add((index, place))
         return self._take_slots(due, now)
 
-    def take_grown(self, now: float) -> list[HandOver]:
-        """What can be handed over because the width of a map became known."""
+    def take_grown(self, now: float, most: int = EVERYTHING) -> list[HandOver]:
+        """What can be handed over because the width of a map became known; see `take_all`."""
         grown, self._grown = self._grown, set()
-        return self._take_tasks(sorted({*grown, *self.graph.below(grown)}), now) if grown else []
+        if not grown:
+            return []
+        return self._take_tasks(sorted({*grown, *self.graph.below(grown)}), now, most)
 
     def take_from(self, runs: Iterable[tuple[int, int]], now: float) -> list[HandOver]:
         """What can be handed over of these task runs (task, map index) and below them."""
@@ -306,8 +330,10 @@ class Book:
                         stack.append(slot)
         return self._take(sorted(candidates), now)
 
-    def _take_tasks(self, indices: Iterable[int], now: float) -> list[HandOver]:
-        return self._take(slots_in_order(self.graph, indices, self.runs.child_count), now)
+    def _take_tasks(self, indices: Iterable[int], now: float, most: int) -> list[HandOver]:
+        # What comes new stands nearer to its end than what waits for room.
+        self._rest.appendleft(slots_in_order(self.graph, indices, self.runs.child_count))
+        return self.take_more(now, most)
 
     def take_freed(self, now: float) -> list[HandOver]:
         """What can be handed over because others are out of flight."""
@@ -339,12 +365,14 @@ class Book:
                 ):
                     flights.places.discard(place)
 
-    def _take(self, slots: Iterable[Slot], now: float) -> list[HandOver]:
-        """Those of `slots`, in order, that can be handed over now."""
+    def _take(self, slots: Iterable[Slot], now: float, most: int = EVERYTHING) -> list[HandOver]:
+        """Those of `slots`, in order, that can be handed over now; `most` of an iterator leave the rest in it."""
         taken: list[HandOver] = []
         wholes: dict[int, Source | Whole | None] = {}
         runs, views = self.runs, self.graph.views
         for index, place in slots:
+            if place > runs.child_count[index]:
+                continue  # taken away meanwhile
             row = runs.row(index, place) if place else index
             if runs.is_out[row] or runs.is_done[row]:
                 continue
@@ -362,6 +390,8 @@ class Book:
             taken.append(
                 HandOver(node, start, now, sources, self._picks(index, place) if place else None)
             )
+            if len(taken) == most:
+                break
         return taken
 
     # ---- where a task run finds what it looks at

@@ -200,21 +200,24 @@ class FlowRunner:
             graph_run.take_early = partial(self._take_in, graph_run)
             self._announcer.watch(graph_run.look)
         with CollectorHeld():
-            plan = book.take_all(clock.now())
+            plan = book.take_all(clock.now(), graph_run.room())
         self._hand_over(graph_run, plan)
         while True:
             due = book.next_due()
             if due is not None and due <= clock.now():
                 self._hand_over(graph_run, book.take_due(clock.now()))
                 continue
-            if book.out_count == 0 and due is None and not self._resume_paused(graph_run):
+            if book.has_more and (room := graph_run.room()):
+                self._hand_over(graph_run, book.take_more(clock.now(), room))
+            is_idle = book.out_count == 0 and due is None and not book.has_more
+            if is_idle and not self._resume_paused(graph_run):
                 return
             if due is not None and book.out_count == 0 and clock.is_turned():
                 clock.wait_until(due)
                 continue
             timeout = WAIT_SECONDS if due is None else min(WAIT_SECONDS, due - clock.now())
             self._take_in(graph_run, graph_run.wait(max(0.0, timeout)))
-            self._hand_over(graph_run, book.take_grown(clock.now()))
+            self._hand_over(graph_run, book.take_grown(clock.now(), graph_run.room()))
             self._hand_over(graph_run, book.take_freed(clock.now()))
 
     def _resume_paused(self, graph_run: GraphRun) -> bool:

@@ -24,6 +24,10 @@ T = TypeVar("T")
 class GraphRun(Protocol):
     """One flow run on one executor. All methods are called by the coordinating thread."""
 
+    def room(self) -> int:
+        """How many more nodes it takes now; with 0, ask again after `wait`."""
+        ...
+
     def extend(self, plan: Sequence[HandOver]) -> None:
         """Take nodes to run; each runs as soon as what it needs is there. Returns at once."""
         ...

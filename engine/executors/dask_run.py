@@ -47,6 +47,9 @@ LOOK_SECONDS = 0.25
 #: 25 ms that records wait for company, and short beside what a person waits.
 RECORD_GRACE_SECONDS = 1.0
 
+#: How many hand-overs wait here for Dask: some 20 MB. What is beyond is not made before there is room.
+STAGED_AT_MOST = 20_000
+
 #: How soon Dask gets more, where it got as much as it takes at a time, seconds: its event loop breathes meanwhile.
 SUBMIT_SECONDS = 0.01
 
@@ -114,6 +117,9 @@ class DaskRun:
         self._threads = threads_of(client)
 
     # ---- the door
+
+    def room(self) -> int:
+        return max(0, STAGED_AT_MOST - len(self._stage))
 
     def extend(self, plan: Sequence[HandOver]) -> None:
         for item in plan:

@@ -7,6 +7,7 @@ do not (docs/decisions/0002-own-local-scheduler.md).
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -121,6 +122,10 @@ class Board:
                 self._unwanted.add(node)
 
 
+#: A board takes all that there is.
+ROOM = sys.maxsize
+
+
 class InlineRun:
     """A flow run whose nodes run in the thread that waits for them.
 
@@ -136,6 +141,9 @@ class InlineRun:
         self._hosted = HostedRun(package.runners, self._report)
         self._thread = threading.get_ident()
         self.take_early: Callable[[list[Event]], None] | None = None
+
+    def room(self) -> int:
+        return ROOM
 
     def extend(self, plan: Sequence[HandOver]) -> None:
         self._board.extend(plan)
@@ -265,6 +273,9 @@ class PooledRun:
         self._make_lane = make_lane
         self._num_workers = num_workers
         self._threads: list[threading.Thread] = []
+
+    def room(self) -> int:
+        return ROOM
 
     def extend(self, plan: Sequence[HandOver]) -> None:
         with self._lock:
