@@ -13,13 +13,14 @@ BIN := $(VENV)/bin
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench clean
+.PHONY: help run test check bench bench-peers clean
 
 help:
 	@echo "make run    install into $(VENV) and take a census of the Python source on this machine"
 	@echo "make test   install into $(VENV) and run all tests"
 	@echo "make check  lint, types, direction of imports, examples in docstrings and README"
 	@echo "make bench  microseconds of overhead per task, beside raw Dask"
+	@echo "make bench-peers  the same work in other workflow systems; installs them into .venv-peers"
 	@echo "make clean  remove what the others made"
 	@echo "PYTHON=python3.12 chooses an interpreter (3.10 or newer) for a new $(VENV)"
 
@@ -38,8 +39,11 @@ check: $(VENV)/installed-dev
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/overhead.py $(BENCH_ARGS)
 
+bench-peers: $(VENV)/installed
+	$(BIN)/python -m benchmarks.peers $(BENCH_ARGS)
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peers build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An install is repeated when what it was made from has changed.

@@ -44,7 +44,7 @@ PEERS = (
     Peer("prefect_dask", "ours", (THIS_THREAD, THREADS, CLUSTER), "prefect-dask"),
     Peer("Dask", "raw_dask", (THIS_THREAD, THREADS, CLUSTER), "dask"),
     Peer("Ray", "ray", ("2 processes",), "ray", ("ray==2.60.0",)),
-    Peer("Parsl", "parsl", (THREADS, "HTEX, 2 processes"), "parsl", ("parsl==2026.10.26",)),
+    Peer("Parsl", "parsl", (THREADS, "HTEX 2 processes"), "parsl", ("parsl==2026.10.26",)),
     Peer("Luigi", "luigi", ("1 worker",), "luigi", ("luigi==3.8.1",), most=2_000),
     Peer(
         "Prefect 1",
@@ -75,5 +75,12 @@ PEERS = (
         ("prefect==3.8.8", "prefect-dask==0.3.7", "fastapi==0.139.2"),
         most=100,
     ),
-    Peer("Airflow", "airflow", ("this process",), "apache-airflow", ("apache-airflow==3.3.2",), 50),
+    Peer(
+        "Airflow",
+        "airflow",
+        ("this process",),
+        "apache-airflow",
+        ("apache-airflow==3.3.2",),
+        most=50,
+    ),
 )

@@ -16,7 +16,7 @@ from ..shapes import Body, Shape, noop
 
 PLACES = {
     "2 threads": lambda: ThreadPoolExecutor(max_threads=2),
-    "HTEX, 2 processes": lambda: HighThroughputExecutor(
+    "HTEX 2 processes": lambda: HighThroughputExecutor(
         address="127.0.0.1",
         max_workers_per_node=2,
         cores_per_worker=1,

@@ -63,6 +63,7 @@ def started(place: str) -> Iterator[Prefect3]:
         return
     from distributed import LocalCluster
 
+    # Prefect's own package of that name, not ours: only it is installed here.
     from prefect_dask import DaskTaskRunner
 
     with LocalCluster(
