@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 from prefect_dask import Flow, Task, task
-from prefect_dask.executors import DaskExecutor, Executor, LocalDaskExecutor, LocalExecutor
 
 from ..shapes import Body, Shape, noop
 
-PLACES = {
-    "this thread": LocalExecutor,
-    "2 threads": lambda: LocalDaskExecutor("threads", num_workers=2),
-    "cluster 2 × 1": lambda: DaskExecutor(cluster_kwargs={"n_workers": 2, "threads_per_worker": 1}),
-}
+
+def executor_at(place: str):
+    """Imports what it needs and no more: a hello-world in this thread is not to wait for a cluster's library."""
+    from prefect_dask import executors
+
+    if place == "this thread":
+        return executors.LocalExecutor()
+    if place == "2 threads":
+        return executors.LocalDaskExecutor("threads", num_workers=2)
+    return executors.DaskExecutor(cluster_kwargs={"n_workers": 2, "threads_per_worker": 1})
 
 
 class Calling(Task):
@@ -39,7 +43,7 @@ def child(_: int) -> None:
 
 
 class Ours:
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor) -> None:
         self.executor = executor
 
     def graph(self, shape: Shape, root: Body):
@@ -64,7 +68,6 @@ class Ours:
 
 @contextmanager
 def started(place: str) -> Iterator[Ours]:
-    executor: Executor = PLACES[place]()
-    running: AbstractContextManager[object] = executor.start()
-    with running:
+    executor = executor_at(place)
+    with executor.start():
         yield Ours(executor)
