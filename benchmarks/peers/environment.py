@@ -21,6 +21,8 @@ QUIET = {
     "NO_COLOR": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    # Its own 20 s are too few where other programs run, and it takes no more of them than it needs.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_LOGGING_LEVEL": "ERROR",
     "PREFECT_LOGGING_TO_API_ENABLED": "false",
     "PREFECT__LOGGING__LEVEL": "ERROR",

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.futures import wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from ..shapes import Body, Shape, noop
@@ -49,11 +48,9 @@ class Prefect3:
 
 
 def finish(futures) -> None:
-    """Wait for all; raise where one did not complete."""
-    wait(list(futures))
-    wrong = [future.state for future in futures if not future.state.is_completed()]
-    if wrong:
-        raise RuntimeError(f"{len(wrong)} of {len(futures)} did not complete: {wrong[0]}")
+    """Wait for all; raises what a task raised."""
+    for future in futures:
+        future.result()
 
 
 @contextmanager
