@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-million bench-growth profile cost record-cost clean
+.PHONY: help run test check bench bench-million bench-growth bench-peers profile cost record-cost clean
 
 help:
 	@echo "make run    install into $(VENV) and take a census of the Python source on this machine"
@@ -24,6 +24,7 @@ help:
 	@echo "make check  lint, types, direction of imports, examples in docstrings and README"
 	@echo "make bench  what a task costs beside raw Dask, as a table; ONLY=wide SCALE=0.1 ROUNDS=3 for less"
 	@echo "make bench-million, bench-growth, cost, record-cost, profile: see docs/benchmarks.md"
+	@echo "make bench-peers  the same work in other workflow systems; installs them into .venv-peers"
 	@echo "make clean  remove what the others made"
 	@echo "PYTHON=python3.12 chooses an interpreter (3.10 or newer) for a new $(VENV)"
 
@@ -57,8 +58,11 @@ cost: $(VENV)/installed-dev
 record-cost: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.cost --record
 
+bench-peers: $(VENV)/installed
+	$(BIN)/python -m benchmarks.peers $(BENCH_ARGS)
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peers build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An install is repeated when what it was made from has changed.
