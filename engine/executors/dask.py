@@ -19,7 +19,7 @@ from ..grouping import Grouping
 from ..logs import get_logger
 from ..node import RunPackage
 from .base import Executor, GraphRun, call_in_context
-from .dask_checks import check_answer, check_versions, versions_on
+from .dask_checks import check_answer, check_fitness
 from .dask_cluster import make_cluster
 from .dask_report import performance_report
 from .dask_run import DaskRun
@@ -114,8 +114,14 @@ class DaskExecutor(Executor):
             WorkersUnfit: The scheduler or a worker lacks this package, or has another Python.
             TaskNotPicklable: A task cannot be sent to workers.
         """
-        check_versions(versions_on(self.client))
-        return DaskRun(self.client, package, owns_client=self._owns_client, grouping=self.grouping)
+        threads = check_fitness(self.client)
+        return DaskRun(
+            self.client,
+            package,
+            owns_client=self._owns_client,
+            grouping=self.grouping,
+            threads=threads,
+        )
 
     # ---- set-up
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pkgutil
 import sys
+import weakref
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -57,6 +58,32 @@ def check_answer(address: str, timeout_seconds: float, security: Any = None) -> 
         except (OSError, ValueError) as error:
             # ValueError: it cannot be an address.
             raise ClusterUnreachable(address, timeout_seconds, text_of(error)) from error
+
+
+#: The workers found fit, by client: each is asked once.
+_fit: weakref.WeakKeyDictionary[distributed.Client, set[str]] = weakref.WeakKeyDictionary()
+
+
+def check_fitness(client: distributed.Client) -> int:
+    """See that all parts of a cluster can run what this process sends them; of those seen before, that is known.
+
+    Returns:
+        As `threads_of`.
+
+    Raises:
+        WorkersUnfit: Naming each that cannot, and both versions.
+    """
+    threads: dict[str, int] = client.nthreads()
+    if client not in _fit or not threads.keys() <= _fit[client]:
+        check_versions(versions_on(client))
+        _fit[client] = set(threads)
+    return max(1, sum(threads.values()))
+
+
+def threads_of(client: distributed.Client) -> int:
+    """How many task runs a cluster can run at a time; at least 1, for one whose workers are still to come."""
+    threads: dict[str, int] = client.nthreads()
+    return max(1, sum(threads.values()))
 
 
 class Versions(NamedTuple):

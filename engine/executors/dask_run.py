@@ -37,6 +37,7 @@ from ..stream import (
     decode_batch,
 )
 from .dask_channel import Hub, RunPlugin, bare_state_of
+from .dask_checks import threads_of
 from .dask_places import Holding, Places
 from .dask_results import RemoteState, bring_home
 
@@ -72,7 +73,8 @@ class DaskRun:
         package: RunPackage,
         *,
         owns_client: bool,
-        grouping: Grouping = "auto",
+        grouping: Grouping,
+        threads: int,
     ) -> None:
         self._client, self._package, self._owns_client = client, package, owns_client
         self._keys = Keys(package.token, package.graph)
@@ -82,7 +84,7 @@ class DaskRun:
         self._last_look = clock.monotonic()
         self._kinds = Kinds(package.graph, grouping)
         self._stage = Stage(self._kinds, SEEN)
-        self._threads = 1
+        self._threads = threads
         #: Whether Dask got as much as it takes at a time, and there may be more.
         self._has_more = False
         #: Task runs that share a node with none: one of those with which they did ended a worker.
@@ -114,7 +116,6 @@ class DaskRun:
         self._hub = Hub.of(client)
         self._hub.listen(package.token, self._take_batch, self._take_loss)
         client.register_plugin(self._plugin, name=self._plugin.name)
-        self._threads = threads_of(client)
 
     # ---- the door
 
@@ -482,12 +483,6 @@ class DaskRun:
 
     def _name(self, node: NodeId) -> str:
         return self._package.graph.nodes[node[0]].label.run_name(node[1])
-
-
-def threads_of(client: distributed.Client) -> int:
-    """How many task runs a cluster can run at a time; at least 1, for one whose workers are still to come."""
-    threads: dict[str, int] = client.nthreads()
-    return max(1, sum(threads.values()))
 
 
 def _address_of(client: distributed.Client) -> str:

@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 from airflow.sdk import DAG, task
-
 from peers import shapes
 
 wanted = json.loads((Path(os.environ["AIRFLOW_HOME"]) / "wanted.json").read_text())
