@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
+from operator import is_
 from typing import Any, NamedTuple
 
 from . import failures
@@ -130,17 +131,16 @@ def _own_facts(model: TaskLike, task: TaskLike) -> dict[str, Any] | None:
     if type(task) is not type(model):
         return None
     theirs, own = vars(model), vars(task)
-    if theirs.keys() != own.keys():
+    if list(theirs) != list(own):
         return None
     different: dict[str, Any] = {}
-    for name, value in own.items():
-        other = theirs[name]
-        if value is other:
-            continue
-        is_empty = type(value) in (set, list, dict) and not value
-        if type(value) is not str and not is_empty:
-            return None
-        different[name] = value
+    for name, is_same in zip(own, map(is_, theirs.values(), own.values()), strict=True):
+        if not is_same:
+            value = own[name]
+            is_empty = type(value) in (set, list, dict) and not value
+            if type(value) is not str and not is_empty:
+                return None
+            different[name] = value
     return different
 
 
