@@ -65,10 +65,6 @@ class Place(NamedTuple):
 class KnownPlaces(Protocol):
     """Where the states of task runs lie that were handed over before."""
 
-    def has_any(self, task: int, map_index: int) -> bool:
-        """Whether an execution of a task run lies somewhere."""
-        ...
-
     def place(self, node: NodeId) -> Place:
         """Where an execution lies."""
         ...
@@ -113,15 +109,14 @@ def compile_groups(
         groups: The hand-overs, as they share Dask nodes; none needs a later one.
         keys: The keys of the run.
         places: Where the states of nodes handed over before lie.
-        numbers: A number not used in this run for each node that begins as another one did, or carries several.
+        numbers: A number not used in this run for each node.
         is_passed_on: Whether the result of a task is for another one alone, by their indices.
     """
     compiled = Compiled()
     for group in groups:
         items = [item for chain in group for item in chain.items]
-        first = items[0].node
-        is_first = len(items) == 1 and not places.has_any(*first[:2])
-        key = keys.of(first, 0 if is_first else next(numbers))
+        # Numbered: what a node handed back goes to Dask again as the same task run.
+        key = keys.of(items[0].node, next(numbers))
         node = _NodeCompiler(keys, compiled, places, {item.node: i for i, item in enumerate(items)})
         members = [
             Member(

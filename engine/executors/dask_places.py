@@ -69,10 +69,6 @@ class Places:
 
     # ---- questions
 
-    def has_any(self, task: int, map_index: int) -> bool:
-        """Whether an execution of a task run lies somewhere."""
-        return self._number(task, map_index) != NONE
-
     def place(self, node: NodeId) -> Place:
         """Where an execution lies; it must be the latest one that went to Dask."""
         holding, position = self._find(node)

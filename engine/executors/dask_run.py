@@ -91,9 +91,9 @@ class DaskRun:
         self._alone: set[tuple[int, int]] = set()
         #: What was handed over and is not over yet.
         self._out: dict[NodeId, HandOver] = {}
-        #: Those that came back undone, and since when: perhaps because a node above was cut, and the word of that
-        #: is still under way from another worker.
-        self._undone: dict[NodeId, tuple[StateChange, float]] = {}
+        #: Those that came back undone: perhaps because a node above was cut, and the word of that is still under
+        #: way from another worker.
+        self._undone: dict[NodeId, StateChange] = {}
         #: When those that are running began.
         self._began: dict[NodeId, float] = {}
         #: Finished futures whose last record is still missing: since when, and what will tell.
@@ -276,17 +276,14 @@ class DaskRun:
             if isinstance(told, StateChange):
                 node, state = told.node, told.state
                 if told.is_over and type(state) is Pending and node in self._out:
-                    self._undone[node] = (told, clock.monotonic())
+                    self._undone[node] = told
                     continue
                 if told.is_over:
                     self._end(told)
                 elif isinstance(state, Running):
                     self._began[node] = state._time
             events.append(told)
-        self._moved.update(dict.fromkeys(again, HERE))
-        if self._moved:
-            again += self._take_undone()
-        if again:
+        if again or (self._undone and self._moved):
             self._stage_again(again)
         return events
 
@@ -308,14 +305,25 @@ class DaskRun:
         return moved
 
     def _give_up_undone(self) -> list[Event]:
-        """The nodes that came back undone for another reason: who waits for something says when they run again."""
-        until = clock.monotonic() - RECORD_GRACE_SECONDS
-        late = [told for told, since in self._undone.values() if since < until]
-        for told in late:
+        """The nodes that came back undone for another reason: who waits for something says when they run again.
+
+        As long as one that they need is not told to be over, it may have been handed back itself.
+        """
+        known = [
+            told
+            for node, told in self._undone.items()
+            if not any(need in self._out for need in self._out[node].needs())
+        ]
+        for told in known:
             self._end(told)
-        return list(late)
+        return list(known)
 
     def _stage_again(self, nodes: Sequence[NodeId]) -> None:
+        """Stage nodes that were handed back, and those that came back undone because of that."""
+        self._moved.update(dict.fromkeys(nodes, HERE))
+        nodes = [*nodes, *self._take_undone()]
+        if not nodes:
+            return
         for node in nodes:
             self._stage.end(node)
             self._places.forget(node)

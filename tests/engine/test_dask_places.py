@@ -22,7 +22,6 @@ def test_a_task_run_lies_at_a_position_of_a_dask_node():
     assert places.place((0, -1, 1)) == (KEYS[0], 0)
     assert places.place((1, 5, 1)) == (KEYS[0], 1)
     assert places.nodes_of(KEYS[0]) == [(0, -1, 1), (1, 5, 1)]
-    assert places.has_any(1, 5) and not places.has_any(1, 4) and not places.has_any(2, -1)
     assert places.holding((1, 6, 1)) is None
 
 
