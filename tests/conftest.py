@@ -10,7 +10,7 @@ from tests.lasting import LASTING
 from tests.leftovers import Running, nothing_left
 
 # How long one example takes says more of the machine than of the product.
-settings.register_profile("prefect_dask")
+settings.register_profile("prefect_dask", deadline=None)
 settings.load_profile("prefect_dask")
 
 
