@@ -130,10 +130,13 @@ class Book:
         """The task runs in a kind of state: task, map index, state."""
         runs = self.runs
         for index in range(len(self.graph)):
-            for place in range(runs.child_count[index] + 1):
-                state = runs.states[runs.row(index, place)]
+            state = runs.states[index]
+            if isinstance(state, kind):
+                yield index, -1, state
+            for child in range(runs.child_count[index]):
+                state = runs.states[runs.first_child[index] + child]
                 if isinstance(state, kind):
-                    yield index, place - 1, state
+                    yield index, child, state
 
     def is_settled(self, node: NodeId) -> bool:
         """Whether a node's task run is done, by this execution or another."""

@@ -188,7 +188,7 @@ class FlowGraph:
         down: dict[int, list[int]] = {}
         for index in sorted(to):
             edges_to = self.edges_to[index] = tuple(to[index])
-            is_mapped = self.is_mapped[index] = any(edge.mapped for edge in edges_to)
+            is_mapped = self.is_mapped[index] = True in [edge.mapped for edge in edges_to]
             views = self.views[index] = views_of(edges_to, is_mapped=is_mapped)
             for upstream, _ in views:
                 if upstream not in down:

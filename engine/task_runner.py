@@ -93,10 +93,11 @@ class TaskRunner:
         #: Arguments whose values nobody else may see.
         self.secret_keys: tuple[str, ...] = ()
         if edges:
+            self.is_mapped = True in [edge.mapped for edge in edges]
             keyed = [(key, edge) for edge in edges if (key := edge.key) is not None]
-            self.takes_results = bool(keyed)
-            self.is_mapped = any(edge.mapped for edge in edges)
-            self.secret_keys = tuple([key for key, e in keyed if e.upstream_task.is_secret])
+            if keyed:
+                self.takes_results = True
+                self.secret_keys = tuple([key for key, e in keyed if e.upstream_task.is_secret])
         self.mapped_above = mapped_above
         label, task = node.label, node.task
         self.tags = tuple(sorted(label.tags)) if label.tags else ()
