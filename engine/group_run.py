@@ -139,6 +139,9 @@ class GroupRun:
         with self._guard:
             self._position = self._end = len(self._states)
         self._let_go()
+        if cutting is not None and len(self._states) >= PACK_FROM:
+            # Others of so many do not wait for company, and somebody may wait for these.
+            cutting.flush()
         left = len(self._members) - len(self._states)
         return self._states + [Pending()] * left
 

@@ -73,11 +73,13 @@ class Cutting(NamedTuple):
         tell: Takes the word of that.
         call_later: Calls a function once after so many seconds, in another thread than that of a node.
         size_of: How large a result is, bytes.
+        flush: Sends what was told at once.
     """
 
     tell: Callable[[NotBegun], None]
     call_later: Callable[[float, Callable[[], None]], None]
     size_of: Callable[[object], int]
+    flush: Callable[[], None]
 
 
 class HostedRun:

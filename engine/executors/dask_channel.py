@@ -168,7 +168,7 @@ class RunPlugin(WorkerPlugin):
             self.batcher,
             worker=worker.address,
             leaves_process=True,
-            cutting=Cutting(self.batcher.collect, call_later, sizeof),
+            cutting=Cutting(self.batcher.collect, call_later, sizeof, self.batcher.flush),
         )
         host(self.token, self.run)
 
