@@ -239,10 +239,11 @@ class FlowRunner:
     def _take_in(self, graph_run: GraphRun, events: Iterable[Event]) -> None:
         records: list[StateRecord] = []
         again: list[tuple[int, int]] = []
+        is_heard = self._announcer.is_wanted
         with CollectorHeld():
             for event in events:
                 if isinstance(event, StateChange):
-                    self._take_state(graph_run, event, records)
+                    self._take_state(graph_run, event, records, is_heard=is_heard)
                 elif isinstance(event, LineLogged):
                     self._replay(event)
                 elif isinstance(event, AttemptLost):
@@ -256,7 +257,12 @@ class FlowRunner:
             self._hand_over(graph_run, self.book.take_from(again, clock.now()))
 
     def _take_state(
-        self, graph_run: GraphRun, change: StateChange, records: list[StateRecord]
+        self,
+        graph_run: GraphRun,
+        change: StateChange,
+        records: list[StateRecord],
+        *,
+        is_heard: bool,
     ) -> None:
         node, attempt, state, is_over, worker, began = change
         index = node[0]
@@ -265,10 +271,11 @@ class FlowRunner:
             state = hidden(state)
         moves = self.book.accept(node, state, is_over=is_over, began=began)
         if moves:
-            state.tag(self._tags[index])
+            if type(state._context) is not tuple:
+                state.tag(self._tags[index])
             if attempt > 1:
                 self._attempts[node[:2]] = attempt
-            if self._announcer.is_wanted:
+            if is_heard:
                 if attempt == 1 and self._attempts:
                     attempt = self._attempts.get(node[:2], 1)
                 of = (self.info.flow_run_id, label.name, label.slug, index, node[1], attempt)

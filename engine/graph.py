@@ -162,7 +162,7 @@ class FlowGraph:
         self.name = name
         self.nodes = tuple(nodes)
         self.edges = tuple(edges)
-        if any(node.label.index != i for i, node in enumerate(self.nodes)):
+        if [node.label.index for node in self.nodes] != list(range(len(self.nodes))):
             raise ValueError(f"flow {name!r}: its nodes must be numbered 0, 1, … in order")
         to: dict[int, list[Edge]] = {}
         for edge in self.edges:

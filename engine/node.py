@@ -146,8 +146,11 @@ class HostedRun:
     ) -> State:
         """Run one node; see `TaskRunner.run`."""
         here = _here.set((self, node))
+        runner = self._runners[node[0]]
+        if not isinstance(runner, TaskRunner):
+            runner = self._open(node[0])
         try:
-            return self.runner(node[0]).run(
+            return runner.run(
                 node,
                 start,
                 as_of,

@@ -54,6 +54,10 @@ class StateChange(NamedTuple):
     began: float | None = None
 
 
+#: A change from its values in order, in half the time.
+change_of: Callable[[tuple[Any, ...]], StateChange] = partial(tuple.__new__, StateChange)
+
+
 class LineLogged(NamedTuple):
     """A task logged a line."""
 

@@ -42,7 +42,7 @@ from .state import (
     TriggerFailed,
     state_at,
 )
-from .stream import LOCATION, NodeId, Report, StateChange, without_result
+from .stream import LOCATION, NodeId, Report, StateChange, change_of, without_result
 from .timeouts import BodyStopped, BodyTimeout
 from .triggers import all_successful
 from .widths import Pick, flat_pick, has_result, width_of
@@ -121,8 +121,11 @@ class TaskRunner:
     def looks(self) -> tuple[tuple[Edge, int], ...]:
         """Each edge, and which of the views it looks through."""
         if self._looks is None:
-            numbers = {view: number for number, view in enumerate(self.views)}
-            self._looks = tuple([(edge, numbers[View.of(edge)]) for edge in self.edges])
+            if len(self.views) == len(self.edges):
+                self._looks = tuple(zip(self.edges, range(len(self.edges)), strict=True))
+            else:
+                numbers = {view: number for number, view in enumerate(self.views)}
+                self._looks = tuple([(edge, numbers[View.of(edge)]) for edge in self.edges])
         return self._looks
 
     def run(
@@ -178,7 +181,7 @@ class TaskRunner:
                 came_to = state_at(Success, clock.now(), SUCCEEDED, result, self.tags)
                 if not leaves_process or failures.is_plain(result):
                     began_untold = report.end(node_id)
-                    report.tell(StateChange(node_id, 1, came_to, True, worker, began_untold))
+                    report.tell(change_of((node_id, 1, came_to, True, worker, began_untold)))
                     return came_to
             attempt = Attempt(
                 self, node_id, start, as_of, upstream, picks, report, leaves_process, worker
@@ -213,7 +216,9 @@ class TaskRunner:
             picks: As for `run`.
         """
         inputs = dict(self.node.constants)
-        for edge, number in self.looks if self.takes_results else ():
+        if not self.takes_results:
+            return inputs
+        for edge, number in self.looks:
             if edge.key is not None:
                 state = upstream[number]
                 pick = picks[number] if picks is not None else None

@@ -315,7 +315,8 @@ class Flow(TaskGraph, DaskCollection):
     def __getstate__(self) -> dict[str, Any]:
         # A block being written belongs to this thread; what is copied or saved is not being
         # written.
-        return {**self.__dict__, "_loose": {}, "_blocks": [], "_collection": None}
+        saved = {**self.__dict__, "_loose": {}, "_blocks": []}
+        return {**saved, "_collection": None, "_described": None}
 
     # ---- running
 

@@ -82,7 +82,11 @@ class FlowRun:
         parameters = self._parameter_values(facts.pop("parameters", None) or {}, event)
         with CollectorHeld():
             graph = flow.describe()
-            index_of = {node.task: node.label.index for node in graph.nodes}
+        index_of = (
+            {node.task: node.label.index for node in graph.nodes}
+            if self.task_states or self.return_tasks
+            else {}
+        )
         ensure_handler(config.logging.level, config.logging.format, config.logging.datefmt)
         runner = (self.runner_cls or FlowRunner)(
             graph,

@@ -55,6 +55,8 @@ class TaskGraph:
         self._slugs_taken: set[str] = set()
         self._slugs_counted: dict[str, int] = {}
         self._reference_tasks: tuple[Task, ...] = ()
+        #: What `describe` answered, and what its answer was made from; None since tasks or edges were added.
+        self._described: tuple[list[Any], FlowGraph] | None = None
 
     # ---- building
 
@@ -84,6 +86,7 @@ class TaskGraph:
         return task
 
     def _take_in(self, task: Task, slug: str) -> None:
+        self._described = None
         self._slugs_taken.add(slug)
         self.slugs[task] = slug
         self._order.add(task)
@@ -137,6 +140,7 @@ class TaskGraph:
             self._order.link(upstream_task, downstream_task, check=validate is not False)
         except Cycle as exc:
             raise self._cycle(exc) from None
+        self._described = None
         self._edges[edge] = None
         self._edges_to[downstream_task][edge] = None
         self._edges_from[upstream_task][edge] = None
@@ -169,6 +173,7 @@ class TaskGraph:
         if key in self._keys_to[task]:
             raise ArgumentTaken(self.name, task.name, key)
         self._check_key(task, key)
+        self._described = None
         self.constants[task][key] = value
 
     def set_reference_tasks(self, tasks: Iterable[Task]) -> None:
@@ -180,6 +185,7 @@ class TaskGraph:
         tasks = tuple(tasks)
         for task in tasks:
             self._known(task)
+        self._described = None
         self._reference_tasks = tasks
 
     def replace(self, old: Task, new: Task, validate: bool | None = None) -> None:
@@ -245,6 +251,7 @@ class TaskGraph:
         new._keys_to = {task: set(keys) for task, keys in self._keys_to.items()}
         new._slugs_taken = set(self._slugs_taken)
         new._slugs_counted = dict(self._slugs_counted)
+        new._described = None
         return new
 
     # ---- questions
@@ -357,7 +364,29 @@ class TaskGraph:
         ]
 
     def describe(self) -> FlowGraph:
-        """The flow as the engine knows it: node i is task i of `sorted_tasks()`."""
+        """The flow as the engine knows it: node i is task i of `sorted_tasks()`.
+
+        The answer is the one before where nothing has changed since.
+        """
+        # Tasks and constants may be changed without asking the flow. The answer holds the constants, so that no
+        # other one can have the id of one of them.
+        facts: list[Any] = [self.name]
+        for task in self.slugs:
+            facts.append(task.name)
+            if task.tags:
+                facts.append(frozenset(task.tags))
+            facts.append((task.is_secret, task.echoes_inputs, task.runs_anew, task.decides_outcome))
+            constants = self.constants.get(task)
+            if constants:
+                facts += constants
+                facts += map(id, constants.values())
+            if isinstance(task, Constant):
+                facts.append(id(task.value))
+        if self._described is None or self._described[0] != facts:
+            self._described = (facts, self._describe())
+        return self._described[1]
+
+    def _describe(self) -> FlowGraph:
         tasks = self.sorted_tasks()
         reference_tasks = self.reference_tasks()
         secret: set[Task] = set()

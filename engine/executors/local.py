@@ -82,12 +82,17 @@ class Board:
         """The states that a ready node takes."""
         if not item.upstream:
             return []
+        values: dict[Any, State] = self.values
         return [
-            whole_state(self._value(s.parent), [self._value(child) for child in s.children])
-            if isinstance(s, Whole)
-            else self._value(s)
-            for s in item.upstream
+            values[source] if type(source) is tuple else self._state_of(source)
+            for source in item.upstream
         ]
+
+    def _state_of(self, source: Source | Whole) -> State:
+        if isinstance(source, Whole):
+            children = [self._value(child) for child in source.children]
+            return whole_state(self._value(source.parent), children)
+        return self._value(source)
 
     def start_of(self, item: HandOver) -> State | None:
         """The state from which a ready node goes on."""
