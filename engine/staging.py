@@ -16,7 +16,6 @@ from .durations import Durations
 from .grouping import (
     CHAIN_SECONDS,
     NODE_SECONDS,
-    NODES_PER_THREAD,
     RUN_SECONDS,
     Chain,
     Kinds,
@@ -44,8 +43,9 @@ PROBE_SECONDS = 0.1
 #: By then it is as many as may be under way anyway.
 MOST_DOUBLINGS = 16
 
-#: Nodes of a size other than one under way at most for each thread: enough that none waits for the next.
-GROUPS_PER_THREAD = NODES_PER_THREAD
+#: Nodes of several chains under way at most for each thread: one runs, one waits. The fewer, the more is known of
+#: how long chains take when the next one is put together, and the more evenly threads end.
+GROUPS_PER_THREAD = 2
 
 Group: TypeAlias = "list[Chain]"
 

@@ -276,17 +276,21 @@ class Batcher(Report):
     Args:
         send: Takes (number of the batch, counted from 0; its bytes). Called by one thread at a time.
         call_later: Calls a function once after so many seconds, in any thread.
+        quiet_seconds: What comes so long after the last batch does not wait for company.
     """
 
     def __init__(
         self,
         send: Callable[[int, bytes], None],
         call_later: Callable[[float, Callable[[], None]], None],
+        quiet_seconds: float = FLUSH_SECONDS,
     ) -> None:
         super().__init__(self.collect)
+        self._quiet_seconds = quiet_seconds
         self._send, self._call_later = send, call_later
         self._records: list[Told] = []
         self._number = 0
+        self._last_sent = 0.0
         self._is_flush_due = False
         self._lock = threading.Lock()
         # Held while a batch is numbered and sent, so that batches leave in the order of their numbers.
@@ -308,7 +312,10 @@ class Batcher(Report):
             self._records.append(record)
             must_schedule = not self._is_flush_due
             self._is_flush_due = True
-            is_full = len(self._records) >= FLUSH_RECORDS
+            count = len(self._records)
+            is_full = count >= FLUSH_RECORDS or (
+                count == 1 and clock.monotonic() - self._last_sent > self._quiet_seconds
+            )
         if is_full:
             self.flush()
         elif must_schedule:
@@ -325,6 +332,7 @@ class Batcher(Report):
             if records:
                 self._send(self._number, encode_batch(records))
                 self._number += 1
+                self._last_sent = clock.monotonic()
 
 
 # ---- to listeners

@@ -1,6 +1,7 @@
 """Records on their way: batches, their order, and listeners."""
 
 import logging
+import math
 import threading
 from datetime import datetime, timezone
 
@@ -81,7 +82,7 @@ def test_that_a_body_runs_is_told_by_whoever_looks_first():
 
 def test_a_batch_tells_what_is_at_work_when_it_leaves():
     sent, timers = [], []
-    batcher = Batcher(lambda n, b: sent.append(b), lambda s, f: timers.append(f))
+    batcher = Batcher(lambda n, b: sent.append(b), lambda s, f: timers.append(f), math.inf)
 
     batcher.begin((0, -1, 1), 1, 10.0)
     batcher.tell(change(0, Success(), is_over=True)._replace(began=batcher.end((0, -1, 1))))
@@ -115,7 +116,7 @@ def test_a_mapped_state_travels_without_its_children():
 
 def test_batches_are_numbered_and_keep_the_order():
     sent, timers = [], []
-    batcher = Batcher(lambda n, b: sent.append((n, b)), lambda s, f: timers.append(f))
+    batcher = Batcher(lambda n, b: sent.append((n, b)), lambda s, f: timers.append(f), math.inf)
 
     batcher.tell(change(0))
     batcher.tell(change(1))
@@ -129,9 +130,20 @@ def test_batches_are_numbered_and_keep_the_order():
     assert [c.node[0] for _, batch in sent for c in decode_batch(batch, "")] == [0, 1, 2]
 
 
+def test_after_a_quiet_time_a_record_does_not_wait_for_company():
+    sent, timers = [], []
+    batcher = Batcher(lambda n, b: sent.append(b), lambda s, f: timers.append(f), 0.0)
+
+    for i in range(3):
+        batcher.tell(change(i))
+
+    assert [len(decode_batch(batch, "")) for batch in sent] == [1, 1, 1]
+    assert timers == []
+
+
 def test_a_full_batch_does_not_wait():
     sent = []
-    batcher = Batcher(lambda n, b: sent.append(b), lambda s, f: None)
+    batcher = Batcher(lambda n, b: sent.append(b), lambda s, f: None, math.inf)
 
     for i in range(FLUSH_RECORDS):
         batcher.tell(change(i))
