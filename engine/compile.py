@@ -198,7 +198,7 @@ class NodesExpr(Expr):
         }
         for key, as_of, members, ends, arguments in rows:
             above = [TaskRef(argument) for argument in arguments]
-            dsk[key] = Task(key, run_group, token, as_of, members, ends, *above)
+            dsk[key] = Task(key, run_group, token, key[-1], as_of, members, ends, *above)
         return dsk
 
 

@@ -63,12 +63,18 @@ def packed(members: Sequence[Member]) -> Sequence[Member] | bytes:
 
 
 def run_group(
-    token: str, as_of: float, members: Sequence[Any] | bytes, ends: Sequence[int], *arguments: Any
+    token: str,
+    number: int,
+    as_of: float,
+    members: Sequence[Any] | bytes,
+    ends: Sequence[int],
+    *arguments: Any,
 ) -> list[State]:
     """The function of each node of a Dask graph; its value is the states of its task runs, with their results.
 
     Args:
         token: The run.
+        number: The number of the node in the run.
         as_of: The moment for which a scheduled start counts as reached, seconds since the epoch.
         members: The task runs, in order, as from `packed`.
         ends: Where each of its chains ends: in between, nothing depends on what came before.
@@ -86,7 +92,7 @@ def run_group(
     else:
         rows = members
     opened_members = [Member(*each) for each in rows]
-    group = GroupRun(run, as_of, opened_members, ends, arguments)
+    group = GroupRun(run, number, as_of, opened_members, ends, arguments)
     return run.stoppably(group.run)
 
 
@@ -96,12 +102,13 @@ class GroupRun:
     def __init__(
         self,
         run: HostedRun,
+        number: int,
         as_of: float,
         members: Sequence[Member],
         ends: Sequence[int],
         arguments: Sequence[Any],
     ) -> None:
-        self._run, self._as_of = run, as_of
+        self._run, self._number, self._as_of = run, number, as_of
         self._members, self._ends, self._arguments = members, ends, arguments
         self._states: list[State] = []
         #: States from outside the run, opened once, however many look at them.
@@ -196,4 +203,4 @@ class GroupRun:
         if position < self._end and self._run.cutting is not None:
             left = tuple(member.node for member in self._members[position : self._end])
             self._end = position
-            self._run.cutting.tell(NotBegun(left, self._run.worker))
+            self._run.cutting.tell(NotBegun(self._number, left, self._run.worker))

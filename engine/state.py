@@ -22,6 +22,8 @@ from .errors import Travelling, UnknownStateType
 class LazyResult:
     """Where a state's data lies when it is not here."""
 
+    __slots__ = ()
+
     def fetch_state(self) -> State:
         """The complete state, with its result.
 

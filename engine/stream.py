@@ -7,6 +7,7 @@ without the result; many of them make a batch, numbered so that a lost one is no
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -66,8 +67,12 @@ class LineLogged(NamedTuple):
 
 
 class NotBegun(NamedTuple):
-    """A node of the Dask graph was cut: these of its task runs have not begun, and another one has to run them."""
+    """A node of the Dask graph was cut: these of its task runs have not begun, and another one has to run them.
 
+    `number` is that of the Dask node.
+    """
+
+    number: int
     nodes: tuple[NodeId, ...]
     worker: str
 
@@ -191,7 +196,7 @@ def encode_batch(records: Iterable[Told]) -> bytes:
                 row.append(details)
             rows.append(row)
         elif isinstance(record, NotBegun):
-            rows.append([_NOT_BEGUN, record.nodes])
+            rows.append([_NOT_BEGUN, record.number, record.nodes])
         else:
             rows.append([_LINE, record.line.to_list()])
     data: bytes = msgpack.packb(rows, unicode_errors="surrogatepass")
@@ -212,7 +217,7 @@ def decode_batch(batch: bytes, worker: str) -> list[Told]:
             began = rest[1] if len(rest) > 1 else None
             records.append(StateChange(node, attempt, state, is_over, worker, began))
         elif row[0] == _NOT_BEGUN:
-            records.append(NotBegun(row[1], worker))
+            records.append(NotBegun(row[1], row[2], worker))
         else:
             records.append(LineLogged(LogLine.from_list(row[1]), worker))
     return records
@@ -252,7 +257,8 @@ def details_of(state: State) -> dict[str, Any]:
 
 
 def _bare_state(kind: str, message: str | None, time: float, details: dict[str, Any]) -> State:
-    state = state_at(STATES[kind], time, message)
+    # Most runs of a map have one message between them.
+    state = state_at(STATES[kind], time, message and sys.intern(message))
     if not state.fields and not details:
         return state
     for name in state.fields:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,19 +31,27 @@ class Holding:
         moves_before: How many moves of task runs that were handed back there had been when it went to Dask.
         wanted: How many of its task runs were not released.
         home: The value, once it was brought home; or why it could not be.
+        is_cut: Whether it handed back some of its task runs.
     """
 
     key: DaskKey
     future: distributed.Future[list[State]] | None
     moves_before: int
     wanted: int
+    _name_of: Callable[[NodeId], str]
     home: list[State] | Exception | None = None
+    is_cut: bool = False
     _nodes: array[int] = field(default_factory=lambda: array("i"))
 
     def nodes(self) -> Iterator[NodeId]:
         """The task runs that were in it."""
         numbers = iter(self._nodes)
         return zip(numbers, numbers, numbers, strict=True)
+
+    def name_at(self, position: int) -> str:
+        """What the task run at a position is called."""
+        task, map_index, generation = self._nodes[3 * position : 3 * position + 3]
+        return self._name_of((task, map_index, generation))
 
     @property
     def status(self) -> str:
@@ -56,9 +64,11 @@ class Places:
 
     Args:
         count: How many tasks the flow has.
+        name_of: What a task run is called.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, name_of: Callable[[NodeId], str] = str) -> None:
+        self._name_of = name_of
         self._own = array("q", [NONE]) * count
         self._own_over = bytearray(count)
         #: Per mapped task, by map index.
@@ -113,7 +123,7 @@ class Places:
         moves_before: int,
     ) -> None:
         """Note a Dask node, and the task runs in it; where they lay before is forgotten."""
-        holding = Holding(key, future, moves_before, len(nodes))
+        holding = Holding(key, future, moves_before, len(nodes), self._name_of)
         first = len(self._holdings) << POSITION_BITS
         self._holdings.append(holding)
         self._by_key[key] = holding

@@ -22,26 +22,25 @@ FETCH_AT_ONCE = 500
 class RemoteState(LazyResult):
     """A state whose result lies on a cluster; it stays there as long as this exists."""
 
-    __slots__ = ("_future", "holding", "position", "task")
+    __slots__ = ("holding", "position")
 
-    def __init__(self, holding: Holding, task: str, position: int) -> None:
-        self.holding, self.task, self.position = holding, task, position
-        self._future = holding.future
+    def __init__(self, holding: Holding, position: int) -> None:
+        self.holding, self.position = holding, position
 
     def fetch_states(self, others: Sequence[LazyResult]) -> list[State] | None:
         """The whole states of many nodes in one message; None where one of them must be asked for alone."""
         places = [other for other in others if isinstance(other, RemoteState)]
-        if len(places) < len(others) or self._future is None:
+        if len(places) < len(others) or self.holding.future is None:
             return None
         values: dict[int, Any] = {}
         away: dict[int, distributed.Future[list[State]]] = {}
         for place in places:
             if place.holding.home is not None:
                 values[id(place.holding)] = place.holding.home
-            elif place._future is not None:
-                away[id(place.holding)] = place._future
+            elif place.holding.future is not None:
+                away[id(place.holding)] = place.holding.future
         try:
-            found = self._future.client.gather(list(away.values())) if away else []
+            found = self.holding.future.client.gather(list(away.values())) if away else []
         except Exception:  # whichever it was: each is asked for when it is read, and says so itself
             return None
         values.update(zip(away, found, strict=True))
@@ -55,16 +54,19 @@ class RemoteState(LazyResult):
 
     def fetch_state(self) -> State:
         """The whole state; raises ResultLost when the cluster is gone."""
-        home = self.holding.home
+        home, future = self.holding.home, self.holding.future
+        if home is None:
+            try:
+                assert future is not None, (
+                    "what is told to be over lies somewhere until it is released"
+                )
+                home = future.result()
+            except (
+                Exception
+            ) as error:  # cancelled, closed, lost, or the user's object does not open here
+                home = error
         if isinstance(home, Exception):
-            raise ResultLost(self.task, _cause(home)) from home
-        try:
-            if home is None:
-                assert self._future is not None, "what is told to be over lies somewhere"
-                home = self._future.result()
-        except Exception as error:
-            # Cancelled, closed, lost, or the user's object does not open here.
-            raise ResultLost(self.task, _cause(error)) from error
+            raise ResultLost(self.holding.name_at(self.position), _cause(home)) from home
         return home[self.position]
 
 

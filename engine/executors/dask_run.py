@@ -8,13 +8,13 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import distributed
 from distributed.scheduler import KilledWorker
 
 from .. import clock
-from ..compile import Keys, as_expression, compile_groups
+from ..compile import DaskKey, Keys, as_expression, compile_groups
 from ..durations import SEEN
 from ..errors import ClusterLost, NodeFailed, WorkerDied
 from ..failures import text_of
@@ -64,6 +64,14 @@ UNDER_WAY = ("pending", "lost")
 FETCH_GRACE_SECONDS = 5.0
 
 
+class HoldingLost(NamedTuple):
+    """A worker is gone that ran a Dask node or alone had its value."""
+
+    key: DaskKey
+    worker: str
+    cause: str
+
+
 class DaskRun:
     """A flow run on a cluster, seen through one client."""
 
@@ -79,7 +87,7 @@ class DaskRun:
         self._client, self._package, self._owns_client = client, package, owns_client
         self._keys = Keys(package.token, package.graph)
         self._address = _address_of(client)
-        self._told: deque[Told | AttemptLost] = deque()
+        self._told: deque[Told | HoldingLost] = deque()
         self._arrived = threading.Condition()
         self._last_look = clock.monotonic()
         self._kinds = Kinds(package.graph, grouping)
@@ -99,7 +107,7 @@ class DaskRun:
         #: Finished futures whose last record is still missing: since when, and what will tell.
         self._missing_since: dict[NodeId, float] = {}
         self._repairs: dict[NodeId, distributed.Future[Any]] = {}
-        self._places = Places(len(package.graph))
+        self._places = Places(len(package.graph), self._name)
         #: Whether anything was handed over a second time, and what never went to Dask because of that.
         self._has_later = False
         self._unwanted: set[NodeId] = set()
@@ -273,6 +281,9 @@ class DaskRun:
             if isinstance(told, NotBegun):
                 again += self._take_cut(told)
                 continue
+            if isinstance(told, HoldingLost):
+                events += self._lose(told)
+                continue
             if isinstance(told, StateChange):
                 node, state = told.node, told.state
                 if told.is_over and type(state) is Pending and node in self._out:
@@ -290,7 +301,22 @@ class DaskRun:
     # ---- what nodes hand back
 
     def _take_cut(self, cut: NotBegun) -> list[NodeId]:
-        return [node for node in cut.nodes if node in self._out]
+        moved = []
+        for node in cut.nodes:
+            holding = self._places.holding(node)
+            # Dask may make a node anew that was cut before, and lost with its worker.
+            if node in self._out and holding is not None and holding.key[-1] == cut.number:
+                holding.is_cut = True
+                moved.append(node)
+        return moved
+
+    def _lose(self, lost: HoldingLost) -> list[Event]:
+        nodes = self._places.nodes_of(lost.key)
+        holding = self._places.holding(nodes[0]) if nodes else None
+        if holding is not None and holding.is_cut:
+            # Made anew by Dask, it would also run what it had handed back.
+            return self._hand_back(holding, lost.worker, lost.cause)
+        return [AttemptLost(node, lost.worker, lost.cause) for node in nodes]
 
     def _take_undone(self) -> list[NodeId]:
         """The nodes that came back undone because one that they need was handed back by its own."""
@@ -348,8 +374,7 @@ class DaskRun:
         )
         for key in keys:
             if self._keys.is_ours(key):
-                for node in self._places.nodes_of(tuple(key)):
-                    self._told.append(AttemptLost(node, worker, cause))
+                self._told.append(HoldingLost(tuple(key), worker, cause))
         with self._arrived:
             self._arrived.notify()
 
@@ -370,7 +395,7 @@ class DaskRun:
         holding = self._places.holding(node)
         if holding is not None:
             position = self._places.place(node).position
-            change.state._lazy = RemoteState(holding, self._name(node), position)
+            change.state._lazy = RemoteState(holding, position)
         self._places.set_over(node, is_over=True)
 
     def _look(self) -> list[Event]:
@@ -440,7 +465,9 @@ class DaskRun:
             self._drop_below(nodes, erred)
             return []
         if len(list(holding.nodes())) > 1:
-            return self._hand_back(holding, error)
+            worker = error.last_worker.address if isinstance(error, KilledWorker) else ""
+            why = text_of(error) if error is not None else "unknown"
+            return self._hand_back(holding, worker, f"its batch could not be run: {why}")
         (node,) = nodes
         del self._out[node]
         self._stage.end(node)
@@ -474,10 +501,8 @@ class DaskRun:
         if again:
             self._stage_again(again)
 
-    def _hand_back(self, holding: Holding, error: BaseException | None) -> list[Event]:
-        """A shared node that could not be run: nobody knows through whom, and what its runs came to is lost."""
-        worker = error.last_worker.address if isinstance(error, KilledWorker) else ""
-        cause = f"its batch could not be run: {text_of(error) if error is not None else 'unknown'}"
+    def _hand_back(self, holding: Holding, worker: str, cause: str) -> list[Event]:
+        """A shared node whose runs have to run alone: nobody knows through whom it died, and its value is lost."""
         events: list[Event] = []
         for node in self._places.nodes_of(holding.key):
             self._out.pop(node, None)

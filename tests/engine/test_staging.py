@@ -10,7 +10,12 @@ from prefect_dask.engine.durations import Durations
 from prefect_dask.engine.graph import Edge, FlowGraph, Node, TaskLabel
 from prefect_dask.engine.grouping import ALWAYS_SIZE, Kinds
 from prefect_dask.engine.hand_over import HandOver
-from prefect_dask.engine.staging import PROBES_PER_THREAD, SINGLES_UNDER_WAY, Stage
+from prefect_dask.engine.staging import (
+    GROUPS_PER_THREAD,
+    PROBES_PER_THREAD,
+    SINGLES_UNDER_WAY,
+    Stage,
+)
 
 THREADS = 2
 
@@ -93,7 +98,7 @@ def test_what_turns_out_short_shares_nodes():
 
     sizes = [len(group) for group in run.take()]
 
-    assert len(sizes) == 4 * THREADS and min(sizes) > 10
+    assert len(sizes) == GROUPS_PER_THREAD * THREADS and min(sizes) > 10
     assert sum(len(group) for group in run.take_all()) < 1000
 
 
