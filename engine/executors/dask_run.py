@@ -198,8 +198,9 @@ class DaskRun:
             )
         ):
             return True
-        if self._out.pop(item.node, None) is not None:
-            self._stage.end(item.node)
+        self._out.pop(item.node, None)
+        # The stage takes it for under way by now.
+        self._stage.end(item.node)
         self._unwanted.add(item.node)
         self._has_later = True
         return False
