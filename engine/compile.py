@@ -182,12 +182,14 @@ class _NodeCompiler:
 class NodesExpr(Expr):
     """A Dask graph of ours as the client sends it: a pickle that becomes tasks where the scheduler opens it."""
 
-    _parameters = ["nodes", "resources"]  # noqa: RUF012  # the form of dask._expr
+    _parameters = ["nodes", "resources", "workers"]  # noqa: RUF012  # the form of dask._expr
 
     def __dask_annotations__(self) -> dict[str, dict[DaskKey, Any]]:
         operand: Any = self.operand  # dask._expr has no types
         resources: dict[DaskKey, Any] = operand("resources")
-        return {"resources": resources} if resources else {}
+        workers: dict[DaskKey, Any] = operand("workers")
+        loose = dict.fromkeys(workers, True)
+        return {"resources": resources, "workers": workers, "allow_other_workers": loose}
 
     def _layer(self) -> dict[DaskKey, Task | DataNode]:
         operand: Any = self.operand
@@ -202,8 +204,17 @@ class NodesExpr(Expr):
         return dsk
 
 
-def as_expression(compiled: Compiled, token: str, graph: FlowGraph) -> NodesExpr:
-    """The nodes in the form that a Dask client takes, with what they ask of workers."""
+def as_expression(
+    compiled: Compiled, token: str, graph: FlowGraph, workers: Mapping[DaskKey, Sequence[str]]
+) -> NodesExpr:
+    """The nodes in the form that a Dask client takes, with what they ask of workers.
+
+    Args:
+        compiled: The nodes.
+        token: The run's.
+        graph: The flow.
+        workers: For some nodes, the addresses of the workers that should run them, where they are there.
+    """
     by_task: dict[int, dict[str, float]] = {}
     resources = {}
     for row in compiled.rows:
@@ -214,7 +225,7 @@ def as_expression(compiled: Compiled, token: str, graph: FlowGraph) -> NodesExpr
             resources[row.key] = by_task[task]
     nodes = pickle.dumps((token, [tuple(row) for row in compiled.rows], compiled.given))
     make: Any = NodesExpr  # dask._expr has no types
-    expression: NodesExpr = make(nodes, resources)
+    expression: NodesExpr = make(nodes, resources, dict(workers))
     return expression
 
 

@@ -129,7 +129,7 @@ class GroupRun:
             with self._guard:
                 now = clock.monotonic()
                 if now > until or self._size > CUT_BYTES:
-                    self._cut(self._end_of_chain(position - 1))
+                    self._cut(self._end_of_chain(position - 1), is_held=False)
                 if position >= self._end:
                     break
                 self._position, self._began = position, now
@@ -192,15 +192,15 @@ class GroupRun:
                 return
             if clock.monotonic() - self._began >= SLOW_SECONDS:
                 # What goes on from the slow one stays with it.
-                self._cut(self._end_of_chain(self._position))
+                self._cut(self._end_of_chain(self._position), is_held=True)
         self._watch_after(SLOW_SECONDS / 2)
 
     def _end_of_chain(self, position: int) -> int:
         return next(end for end in self._ends if end > position)
 
-    def _cut(self, position: int) -> None:
+    def _cut(self, position: int, *, is_held: bool) -> None:
         """Hand back the members from a position on; they have not begun, and do not begin here."""
         if position < self._end and self._run.cutting is not None:
             left = tuple(member.node for member in self._members[position : self._end])
             self._end = position
-            self._run.cutting.tell(NotBegun(self._number, left, self._run.worker))
+            self._run.cutting.tell(NotBegun(self._number, left, self._run.worker, is_held))

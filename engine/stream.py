@@ -69,12 +69,13 @@ class LineLogged(NamedTuple):
 class NotBegun(NamedTuple):
     """A node of the Dask graph was cut: these of its task runs have not begun, and another one has to run them.
 
-    `number` is that of the Dask node.
+    `number` is that of the Dask node; `is_held` says that a slow task run keeps its worker busy.
     """
 
     number: int
     nodes: tuple[NodeId, ...]
     worker: str
+    is_held: bool
 
 
 class AttemptLost(NamedTuple):
@@ -196,7 +197,7 @@ def encode_batch(records: Iterable[Told]) -> bytes:
                 row.append(details)
             rows.append(row)
         elif isinstance(record, NotBegun):
-            rows.append([_NOT_BEGUN, record.number, record.nodes])
+            rows.append([_NOT_BEGUN, record.number, record.nodes, record.is_held])
         else:
             rows.append([_LINE, record.line.to_list()])
     data: bytes = msgpack.packb(rows, unicode_errors="surrogatepass")
@@ -217,7 +218,7 @@ def decode_batch(batch: bytes, worker: str) -> list[Told]:
             began = rest[1] if len(rest) > 1 else None
             records.append(StateChange(node, attempt, state, is_over, worker, began))
         elif row[0] == _NOT_BEGUN:
-            records.append(NotBegun(row[1], row[2], worker))
+            records.append(NotBegun(row[1], row[2], worker, row[3]))
         else:
             records.append(LineLogged(LogLine.from_list(row[1]), worker))
     return records

@@ -115,6 +115,8 @@ class DaskRun:
         #: Task runs that a cut node handed back: at which move they went to Dask again, or `HERE`.
         self._moved: dict[NodeId, float] = {}
         self._moves = 0
+        #: On which workers those should run that were kept waiting on theirs.
+        self._rather: dict[NodeId, list[str]] = {}
         self._plugin = RunPlugin(
             package.token,
             pack(package.graph, package.info),
@@ -179,8 +181,13 @@ class DaskRun:
         compiled = compile_groups(
             groups, self._keys, self._places, self._numbers, self._package.is_passed_on
         )
-        expression = as_expression(compiled, self._keys.token, self._package.graph)
         keys = [row.key for row in compiled.rows]
+        workers = {
+            key: others
+            for key, group in zip(keys, groups, strict=True)
+            if self._rather and (others := self._rather.get(group[0].items[0].node))
+        }
+        expression = as_expression(compiled, self._keys.token, self._package.graph, workers)
         futures = self._client.get(expression, keys, sync=False)
         for group, key, future in zip(groups, keys, futures, strict=True):
             nodes = [item.node for chain in group for item in chain.items]
@@ -309,6 +316,10 @@ class DaskRun:
             if node in self._out and holding is not None and holding.key[-1] == cut.number:
                 holding.is_cut = True
                 moved.append(node)
+        if cut.is_held and moved:
+            # Dask takes what is short for not worth stealing, and leaves it behind what keeps its worker busy.
+            others = [worker for worker in self._client.nthreads() if worker != cut.worker]
+            self._rather.update(dict.fromkeys(moved, others))
         return moved
 
     def _lose(self, lost: HoldingLost) -> list[Event]:
