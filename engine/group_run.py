@@ -81,8 +81,7 @@ def run_group(
         arguments: What they look at: the values of other nodes; states from outside the run, as pickles.
 
     Raises:
-        RunNotHosted: The run was not brought to this process, or is over.
-        BodyStopped: The run was ended.
+        RunNotHosted: The run was not brought to this process, or is over, or was ended.
     """
     run = hosted(token)
     if run is None:
@@ -93,7 +92,11 @@ def run_group(
         rows = members
     opened_members = [Member(*each) for each in rows]
     group = GroupRun(run, number, as_of, opened_members, ends, arguments)
-    return run.stoppably(group.run)
+    try:
+        return run.stoppably(group.run)
+    except BodyStopped:
+        # Dask knows no such end, and whoever reads the value should not be stopped by it.
+        raise RunNotHosted(token) from None
 
 
 class GroupRun:

@@ -237,6 +237,8 @@ class DaskRun:
             if is_cancelled:
                 events += self._take_finished()
                 self._cancel()
+            else:
+                self._wait_for(self._places.holdings())
             if self._owns_client:
                 limit = FETCH_GRACE_SECONDS if is_cancelled else None
                 bring_home(self._client, self._with_something_over(), limit_seconds=limit)
@@ -255,10 +257,16 @@ class DaskRun:
         self._client.unregister_worker_plugin(self._plugin.name)
         shared = [each.future for each in over if each.status in UNDER_WAY]
         if shared:
-            with self._client.as_current(), suppress(distributed.TimeoutError):
-                distributed.wait(shared, timeout=FETCH_GRACE_SECONDS)
+            self._wait_for(over)
             under_way = [future for future in shared if future is not None and not future.done()]
             self._client.cancel(under_way, force=True)
+
+    def _wait_for(self, holdings: Iterable[Holding]) -> None:
+        """Let nodes end whose last word came before their value; to stop one there would lose it."""
+        under_way = [each.future for each in holdings if each.status in UNDER_WAY]
+        if under_way:
+            with self._client.as_current(), suppress(distributed.TimeoutError):
+                distributed.wait(under_way, timeout=FETCH_GRACE_SECONDS)
 
     def _with_something_over(self) -> list[Holding]:
         return [
