@@ -3,6 +3,8 @@
 import os
 import time
 
+from distributed import LocalCluster
+
 from prefect_dask import Flow, task, unmapped
 from prefect_dask.executors import DaskExecutor
 from tests.waiting import wait_until
@@ -41,8 +43,7 @@ def wait_for_the_others(i, folder, count):
     return time.monotonic() - began
 
 
-def test_nobody_waits_behind_a_slow_one_for_longer_than_a_second(cluster, tmp_path):
-    executor = DaskExecutor(address=cluster.scheduler_address)
+def test_nobody_waits_behind_a_slow_one_for_longer_than_a_second(tmp_path):
     count = 400
     with Flow("a slow one") as flow:
         waited = wait_for_the_others.map(
@@ -50,7 +51,10 @@ def test_nobody_waits_behind_a_slow_one_for_longer_than_a_second(cluster, tmp_pa
         )
     records = []
 
-    state = flow.run(executor=executor, on_state=records.extend)
+    # A cluster of its own, of which both workers are free: the slow one is given up by nobody but its batch.
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as own:
+        executor = DaskExecutor(address=own.scheduler_address)
+        state = flow.run(executor=executor, on_state=records.extend)
 
     assert state.is_successful(), state.message
     assert len(state.result[waited].result) == count
