@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import accumulate
-from typing import Any, NoReturn
+from typing import Any
 
 from . import clock, failures, secrets, signals
 from .body import Body, remember_secrets
@@ -19,7 +19,7 @@ from .context import RunInfo, TaskFacts, TaskFrame, context
 from .errors import NotMappable, ProcessDied, TaskTimeout
 from .graph import Edge, Node, View, views_of
 from .keeping import Keeper, Kept, clash_in, copy_of_cached, is_still_good, names_of
-from .logs import get_logger
+from .moves import Moves, Stop
 from .result import Facts, StoreFailed, TargetsClash, fill
 from .retry import retry_delay_seconds
 from .signals import ENDRUN, PrefectStateSignal
@@ -42,7 +42,7 @@ from .state import (
     TriggerFailed,
     state_at,
 )
-from .stream import LOCATION, NodeId, Report, StateChange, change_of, without_result
+from .stream import LOCATION, NodeId, Report, change_of
 from .timeouts import BodyStopped, BodyTimeout
 from .triggers import all_successful
 from .widths import Pick, flat_pick, has_result, width_of
@@ -238,26 +238,16 @@ class TaskRunner:
         return state.result[outer][inner]
 
 
-class Attempt:
+class Attempt(Moves):
     """One execution of a task run: what the checks know and change."""
 
     __slots__ = (
-        "_held",
-        "_is_at_work",
         "as_of",
-        "frame",
         "inputs",
         "kept",
-        "leaves_process",
-        "node_id",
         "picks",
-        "report",
-        "run_count",
         "runner",
-        "state",
-        "task",
         "upstream",
-        "worker",
     )
 
     def __init__(
@@ -272,17 +262,21 @@ class Attempt:
         leaves_process: bool,
         worker: str,
     ) -> None:
-        self.runner, self.task = runner, runner.node.task
-        self.node_id, self.as_of, self.worker = node_id, as_of, worker
-        self.report, self.leaves_process = report, leaves_process
-        self.state: State = start if start is not None else Pending()
+        frame = TaskFrame(runner.run_info, runner.node, node_id[1])
+        super().__init__(
+            runner.node.task,
+            runner.tags,
+            node_id,
+            start,
+            frame,
+            report,
+            leaves_process=leaves_process,
+            worker=worker,
+        )
+        self.runner, self.as_of = runner, as_of
         self.upstream, self.picks = upstream, picks
-        self.run_count = 1
         self.inputs: dict[str, Any] = {}
-        self.frame = TaskFrame(runner.run_info, runner.node, node_id[1])
         self.kept: Kept | None = None
-        self._held: StateChange | None = None
-        self._is_at_work = False
 
     # ---- the column
 
@@ -307,24 +301,24 @@ class Attempt:
             came_to: What it raised, or the state that its end means.
         """
         self.frame, self.inputs = frame, inputs
-        self.state, self._is_at_work = state_at(Running, began, tags=self.runner.tags), True
+        self.begin_at(began)
         return self._take(partial(self.column_below_body, came_to))
 
     def _take(self, column: Callable[[], None]) -> State:
         try:
             column()
-        except _Stop:
+        except Stop:
             pass
         except ENDRUN as end:
-            self._move_unasked(end.state)
+            self.move_unasked(end.state)
         finally:
             if self.kept is not None:
                 self.kept.close()
-            self._send_held(is_over=True)
+            self.send_held(is_over=True)
         return self.state
 
     def column(self) -> None:
-        """All that is to be seen to, from top to bottom; a check that ends the run raises _Stop."""
+        """All that is to be seen to, from top to bottom; a check that ends the run raises Stop."""
         self.unwrap_meta_state()
         self.check_own_state()
         self.check_start_time()
@@ -365,7 +359,7 @@ class Attempt:
     def check_own_state(self) -> None:
         """Only what is Pending, Mapped or Cached is taken up."""
         if not isinstance(self.state, (Pending, Mapped, Cached)):
-            raise _Stop
+            raise Stop
 
     def check_start_time(self) -> None:
         """What is not due yet waits, and holds nothing while it does."""
@@ -377,14 +371,14 @@ class Attempt:
             and not isinstance(self.state, Resume)
             and clock.to_seconds(self.state.start_time) > self.as_of
         ):
-            raise _Stop
+            raise Stop
 
     def check_upstream_finished(self) -> None:
         """Nothing is decided, not even by the trigger, before all upstream states are final."""
         is_parent = self.runner.is_mapped and self.node_id[1] < 0
         for state in self.upstream:
             if not state.is_finished() or state.is_looped():
-                raise _Stop
+                raise Stop
             if (
                 isinstance(state, Mapped)
                 and not is_parent
@@ -392,7 +386,7 @@ class Attempt:
                     child.is_finished() and not child.is_looped() for child in state.map_states
                 )
             ):
-                raise _Stop
+                raise Stop
 
     def check_upstream_skipped(self) -> None:
         """A skip passes down, unless the task says otherwise."""
@@ -407,7 +401,7 @@ class Attempt:
                     "all the same"
                 )
             )
-            raise _Stop
+            raise Stop
 
     def expand_if_mapped(self) -> None:
         """A mapped task becomes Mapped, with as many children as its shortest mapped input has items."""
@@ -438,7 +432,7 @@ class Attempt:
         state = Mapped("Preparing children.")
         state.width, state.lengths = width, lengths
         self.move(state)
-        raise _Stop
+        raise Stop
 
     def check_targets_differ(self, width: int, lengths: Mapping[int, Sequence[int]]) -> None:
         """Two children must not have one target: each would take the other's result for its own.
@@ -513,11 +507,11 @@ class Attempt:
                 )
         except PrefectStateSignal as signal:
             self.move(signal.state)
-            raise _Stop from None
+            raise Stop from None
         except Exception as error:  # the user's trigger
             why = f"its trigger failed: {failures.text_of(error)}"
-            self.move(TriggerFailed(why, result=self._portable(error)))
-            raise _Stop from None
+            self.move(TriggerFailed(why, result=self.portable(error)))
+            raise Stop from None
 
     def use_kept_result(self) -> None:
         """Take an earlier result instead of running the body: a given one, the target's, the cache's.
@@ -548,12 +542,12 @@ class Attempt:
                 found = self.kept.find()
         except StoreFailed as error:
             self._fail_and_plan_retry(error)
-            raise _Stop from None
+            raise Stop from None
         except Exception as error:  # the user's location or validator
             self.fail_for_good(error, failures.text_of(error))
         if found is not None:
             self.move(found)
-            raise _Stop
+            raise Stop
 
     def keep_result(self) -> None:
         """Write the result where it belongs, and into the cache."""
@@ -563,7 +557,7 @@ class Attempt:
             location = self.kept.write(self.state.result)
         except Exception as error:  # the store, or the user's serializer
             self._fail_and_plan_retry(error)
-            raise _Stop from None
+            raise Stop from None
         if location is not None:
             self.state.context[LOCATION] = location
         cached = self.kept.remember(self.state)
@@ -573,7 +567,7 @@ class Attempt:
     def _fail_and_plan_retry(self, error: Exception) -> None:
         text = failures.text_of(error)
         context.logger.error("task %r failed: %s", self.frame.full_name, text)
-        self.move(Failed(text, result=self._portable(error)))
+        self.move(Failed(text, result=self.portable(error)))
         self.plan_retry()
 
     def run_body_until_done(self) -> None:
@@ -581,7 +575,7 @@ class Attempt:
         while True:
             self.move(Running())
             if not isinstance(self.state, Running):
-                raise _Stop  # a handler decided otherwise
+                raise Stop  # a handler decided otherwise
             self.take_end_of_body(self.call_body())
             if not isinstance(self.state, Looped):
                 return
@@ -615,7 +609,7 @@ class Attempt:
     def state_after(self, error: BaseException) -> State:
         """The state that an exception from the body means; raises it where it is not the task's."""
         if isinstance(error, PrefectStateSignal):
-            return self._state_of_signal(error)
+            return self.state_of_signal(error)
         if isinstance(error, (BodyTimeout, ChildTimeout)):
             late = TaskTimeout(self.frame.full_name, self.task.timeout_seconds or 0)
             context.logger.error("%s", late)
@@ -639,21 +633,9 @@ class Attempt:
         )
         return Failed(text, result=error)
 
-    def check_result_can_travel(self, new: State) -> State:
-        """A result or exception that cannot leave this process, where it has to, becomes one that tells so."""
-        result = new._result
-        if isinstance(result, BaseException) and isinstance(new, Failed):
-            result = new.result = self._without_secrets(result)
-        if not self.leaves_process:
-            return new
-        if isinstance(result, BaseException):
-            new.result = failures.portable_exception(result)
-            return new
-        try:
-            failures.check_portable(result, self.frame.full_name)
-        except TypeError as error:
-            return Failed(str(error), result=error)
-        return new
+    def _is_in_callers_hands(self) -> bool:
+        """Whether Ctrl-C means the whole run: it reaches the main thread of the coordinating process."""
+        return not self.leaves_process and threading.current_thread() is threading.main_thread()
 
     def plan_retry(self) -> None:
         """A failed attempt is followed by another one where the task's retry rule says so."""
@@ -679,131 +661,3 @@ class Attempt:
                 run_count=self.run_count,
             )
         )
-
-    # ---- moves
-
-    def move(self, new: State) -> None:
-        """Come to state `new`, or to the one that the state handlers make of it."""
-        old = self.state
-        task = self.task
-        if task.state_handlers or task.on_failure is not None:
-            new = self._ask_handlers(old, new)
-        self._move_unasked(new)
-
-    def fail_for_good(self, error: BaseException, message: str) -> NoReturn:
-        """Failed, without a retry.
-
-        Raises:
-            _Stop: Always.
-        """
-        self.move(Failed(message, result=self._portable(error)))
-        raise _Stop
-
-    def _move_unasked(self, new: State) -> None:
-        new.tag(self.runner.tags)
-        is_bare = type(new) is Running and not new.message and new._context is self.runner.tags
-        if secrets.are_known() and not is_bare:
-            new.message = new.message and secrets.masked(new.message)
-            new.context = secrets.without(new.context)
-        self.state = new
-        began = self._end_work()
-        self._send_held(is_over=False)
-        if is_bare:
-            self._begin_work(new._time)
-            return
-        # Of a turn of a loop nobody needs the result but the next one: told with it, each would be kept.
-        told = without_result(new) if isinstance(new, Looped) else new
-        change = StateChange(self.node_id, self.run_count, told, False, self.worker, began)
-        if isinstance(new, (Running, Looped)):
-            self.report.tell(change)
-            if isinstance(new, Running):
-                self._begin_work(None)
-        else:
-            # Whether it is the last one is known when the next comes, or none.
-            self._held = change
-
-    def _begin_work(self, untold_since: float | None) -> None:
-        self.report.begin(self.node_id, self.run_count, untold_since)
-        self._is_at_work = True
-
-    def _end_work(self) -> float | None:
-        """Since when the body ran, where that was not told by itself."""
-        was_at_work, self._is_at_work = self._is_at_work, False
-        return self.report.end(self.node_id) if was_at_work else None
-
-    def _send_held(self, *, is_over: bool) -> None:
-        held, self._held = self._held, None
-        if held is not None:
-            self.report.tell(held._replace(is_over=True) if is_over else held)
-        elif is_over:
-            # Nothing could be done (or the last state was reported as it came): say that the node is over.
-            self._end_work()
-            self.report.tell(
-                StateChange(self.node_id, self.run_count, self.state, True, self.worker)
-            )
-
-    def _ask_handlers(self, old: State, new: State) -> State:
-        task = self.task
-        try:
-            for handler in task.state_handlers:
-                answer = handler(task, old, new)
-                if answer is None:
-                    continue
-                if not isinstance(answer, State):
-                    raise TypeError(
-                        f"the state handler {name_of(handler)!r} of task {task.name!r} returned a "
-                        f"{type(answer).__name__}; return a State or None"
-                    )
-                new = self.check_result_can_travel(answer)
-            if (
-                task.on_failure is not None
-                and isinstance(new, Failed)
-                and not isinstance(old, Failed)
-            ):
-                task.on_failure(task, new)
-        except PrefectStateSignal as signal:
-            return self._state_of_signal(signal)
-        except ENDRUN:
-            raise
-        except Exception as error:  # the user's handler
-            get_logger(task.name).exception(
-                "a state handler of task %r failed", self.frame.full_name
-            )
-            raise ENDRUN(
-                Failed(
-                    f"a state handler failed: {failures.text_of(error)}",
-                    result=self._portable(error),
-                )
-            ) from error
-        return new
-
-    def _portable(self, error: BaseException) -> BaseException:
-        error = self._without_secrets(error)
-        return failures.portable_exception(error) if self.leaves_process else error
-
-    def _without_secrets(self, error: BaseException) -> BaseException:
-        if isinstance(error, PrefectStateSignal):  # what it asks for stays as it was asked
-            error.args = secrets.without(error.args)
-            return error
-        return failures.without_secrets(error)
-
-    def _state_of_signal(self, signal: PrefectStateSignal) -> State:
-        state = signal.state
-        if isinstance(state, Looped):
-            state.loop_count = self.frame["task_loop_count"]
-        elif isinstance(state, Retrying):
-            state.run_count = self.run_count
-        return state
-
-    def _is_in_callers_hands(self) -> bool:
-        """Whether Ctrl-C means the whole run: it reaches the main thread of the coordinating process."""
-        return not self.leaves_process and threading.current_thread() is threading.main_thread()
-
-
-def name_of(function: Any) -> str:
-    """A function's name; its repr has an address in it, which differs from process to process."""
-    return str(getattr(function, "__qualname__", type(function).__qualname__))
-
-
-class _Stop(Exception):
-    """The run can go no further now; its state says why."""

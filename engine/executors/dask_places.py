@@ -16,6 +16,9 @@ from ..stream import NodeId
 #: Nowhere.
 NONE = -1
 
+#: Stands for all task runs that are no children.
+OWN = -1
+
 #: A place as one number: that of the Dask node, and the position in its value.
 POSITION_BITS = 24
 POSITION_MASK = (1 << POSITION_BITS) - 1
@@ -69,11 +72,9 @@ class Places:
 
     def __init__(self, count: int, name_of: Callable[[NodeId], str] = str) -> None:
         self._name_of = name_of
-        self._own = array("q", [NONE]) * count
-        self._own_over = bytearray(count)
-        #: Per mapped task, by map index.
-        self._children: dict[int, array[int]] = {}
-        self._children_over: dict[int, bytearray] = {}
+        #: By map index per mapped task, and under `OWN` by task: the place as a number, and whether it is over.
+        self._numbers: dict[int, array[int]] = {OWN: array("q", [NONE]) * count}
+        self._over: dict[int, bytearray] = {OWN: bytearray(count)}
         self._holdings: list[Holding] = []
         self._by_key: dict[DaskKey, Holding] = {}
 
@@ -91,7 +92,7 @@ class Places:
 
     def is_replaced(self, node: NodeId) -> bool:
         """Whether Dask has a later execution of the task run."""
-        number = self._number(*node[:2])
+        number = self._number(node)
         return number != NONE and self._generation_at(number) > node[2]
 
     def holdings(self) -> Iterator[Holding]:
@@ -107,11 +108,9 @@ class Places:
 
     def is_over(self, node: NodeId) -> bool:
         """Whether a task run came to an end there."""
-        task, map_index, _ = node
-        if map_index < 0:
-            return bool(self._own_over[task])
-        over = self._children_over.get(task, b"")
-        return map_index < len(over) and bool(over[map_index])
+        column, row = _slot(node)
+        over = self._over.get(column, b"")
+        return row < len(over) and bool(over[row])
 
     # ---- changes
 
@@ -134,16 +133,13 @@ class Places:
 
     def set_over(self, node: NodeId, *, is_over: bool) -> None:
         """Note whether a task run is over."""
-        task, map_index, _ = node
-        if map_index < 0:
-            self._own_over[task] = is_over
-        else:
-            self._make_room(task, map_index)
-            self._children_over[task][map_index] = is_over
+        column, row = _slot(node)
+        self._make_room(column, row)
+        self._over[column][row] = is_over
 
     def forget(self, node: NodeId) -> None:
         """Let go of what a task run came to, whichever execution, and of where it lies."""
-        number = self._number(*node[:2])
+        number = self._number(node)
         if number == NONE:
             return
         holding = self._holdings[number >> POSITION_BITS]
@@ -156,35 +152,35 @@ class Places:
     # ---- inside
 
     def _find(self, node: NodeId) -> tuple[Holding | None, int]:
-        task, map_index, generation = node
-        number = self._number(task, map_index)
+        number = self._number(node)
         if number == NONE:
             return None, NONE
-        is_it = self._generation_at(number) == generation
+        is_it = self._generation_at(number) == node[2]
         return self._holdings[number >> POSITION_BITS] if is_it else None, number & POSITION_MASK
 
     def _generation_at(self, number: int) -> int:
         nodes = self._holdings[number >> POSITION_BITS]._nodes
         return nodes[3 * (number & POSITION_MASK) + 2]
 
-    def _number(self, task: int, map_index: int) -> int:
-        if map_index < 0:
-            return self._own[task]
-        children = self._children.get(task)
-        return NONE if children is None or map_index >= len(children) else children[map_index]
+    def _number(self, node: NodeId) -> int:
+        column, row = _slot(node)
+        numbers = self._numbers.get(column, ())
+        return numbers[row] if row < len(numbers) else NONE
 
     def _set_number(self, node: NodeId, number: int) -> None:
-        task, map_index, _ = node
-        if map_index < 0:
-            self._own[task] = number
-        else:
-            self._make_room(task, map_index)
-            self._children[task][map_index] = number
+        column, row = _slot(node)
+        self._make_room(column, row)
+        self._numbers[column][row] = number
 
-    def _make_room(self, task: int, map_index: int) -> None:
-        over = self._children_over.setdefault(task, bytearray())
-        if map_index >= len(over):
+    def _make_room(self, column: int, row: int) -> None:
+        over = self._over.setdefault(column, bytearray())
+        if row >= len(over):
             # Half as much again at a time, or each child would move all those before it.
-            more = max(map_index + 1, len(over) * 3 // 2) - len(over)
+            more = max(row + 1, len(over) * 3 // 2) - len(over)
             over.extend(bytes(more))
-            self._children.setdefault(task, array("q")).extend([NONE] * more)
+            self._numbers.setdefault(column, array("q")).extend([NONE] * more)
+
+
+def _slot(node: NodeId) -> tuple[int, int]:
+    task, map_index, _ = node
+    return (OWN, task) if map_index < 0 else (task, map_index)

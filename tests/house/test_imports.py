@@ -24,7 +24,7 @@ LAYERS = (
     " engine.staging engine.compile engine.executors",
     "engine.advance engine.outcome engine.hand_over engine.task_runs engine.columns",
     "engine.ledger engine.stream engine.child engine.child_main engine.child_process"
-    " engine.timeouts",
+    " engine.timeouts engine.moves",
     "engine.keeping",
     "engine.triggers engine.cache engine.cache_store engine.cache_validators engine.claims"
     " engine.result engine.results engine.context engine.widths",
