@@ -14,11 +14,14 @@ from itertools import accumulate
 
 from . import clock
 from .columns import slots_in_order
+from .folded import ResultOf
 from .graph import FlowGraph, Take
 from .hand_over import Given, HandOver, Source, Whole
 from .state import (
     NEVER,
     Cached,
+    Failed,
+    LazyResult,
     Mapped,
     Pending,
     Resume,
@@ -87,7 +90,7 @@ class Book:
 
     def state(self, index: int, map_index: int = -1) -> State:
         """The state of a task run."""
-        return self.runs.state(self.runs.row(index, map_index + 1))
+        return self.runs.state(index, map_index)
 
     def task_states(self) -> list[State]:
         """The state of each task; those of mapped ones hold the children's."""
@@ -121,6 +124,10 @@ class Book:
     def is_done(self, index: int, map_index: int = -1) -> bool:
         """Whether a task run needs no further execution."""
         return bool(self.runs.is_done[self.runs.row(index, map_index + 1)])
+
+    def is_failed(self, index: int, map_index: int) -> bool:
+        """Whether a task run failed."""
+        return isinstance(self.runs.states[self.runs.row(index, map_index + 1)], Failed)
 
     def is_wholly_done(self, index: int) -> bool:
         """Whether a task and all its children need no further execution."""
@@ -177,7 +184,25 @@ class Book:
                 return False
         return True
 
+    def let_go(self, index: int, map_index: int, instead: LazyResult) -> None:
+        """Have the result of a task run, which is not kept, told by `instead`."""
+        self.runs.let_go(self.runs.row(index, map_index + 1), instead)
+
     # ---- what comes in
+
+    def fold_with(self, result_of: ResultOf) -> None:
+        """Hold the states of children that are done in columns.
+
+        Args:
+            result_of: Finds the result of an execution that is done, at any time later.
+        """
+        self.runs.folded.result_of = result_of
+
+    def fold(self, node: NodeId, state: State) -> None:
+        """Hold the state of a child, just accepted, in columns, where it is done and one of those that can be."""
+        row = self.runs.row(node[0], node[1] + 1)
+        if self.runs.is_done[row] and self.runs.states[row] is state:
+            self.runs.fold(row, state)
 
     def accept(
         self, node: NodeId, state: State, *, is_over: bool, began: float | None = None
@@ -493,7 +518,8 @@ class Book:
         elif any(type(child) is not Pending for child in children):
             # A run that ended in the middle: children whose number was known beforehand may be ahead of the
             # parent.
-            return Mapped("Some children have begun.", map_states=children, context=state.context)
+            state = Mapped("Some children have begun.", context=state.context)
+            state.map_states, state.width = children, len(children)
         return state
 
     def _grow(self, index: int, width: int, lengths: Mapping[int, list[int]] | None = None) -> None:

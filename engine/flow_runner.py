@@ -16,7 +16,7 @@ from .errors import (
     ResultNotKept,
     RunInterrupted,
 )
-from .executors.base import Executor, GraphRun, RunsHere
+from .executors.base import Executor, GraphRun, HoldsResults, RunsHere
 from .graph import FlowGraph
 from .hand_over import HandOver
 from .logs import get_logger, replay
@@ -121,6 +121,8 @@ class FlowRunner:
         self._tags = [tuple(sorted(tags)) if (tags := n.label.tags) else () for n in graph.nodes]
         #: Of the task runs that are not at their first attempt, at which.
         self._attempts: dict[tuple[int, int], int] = {}
+        #: Per task, what stands for its results once nobody needs them.
+        self._stand_ins: dict[int, LazyResult] = {}
 
     def run(self, state: State | None = None) -> State:
         """Run the flow until nothing more can be done.
@@ -199,6 +201,8 @@ class FlowRunner:
         if isinstance(graph_run, RunsHere):
             graph_run.take_early = partial(self._take_in, graph_run)
             self._announcer.watch(graph_run.look)
+        if isinstance(graph_run, HoldsResults):
+            book.fold_with(graph_run.result_of)
         with CollectorHeld():
             plan = book.take_all(clock.now(), graph_run.room())
         self._hand_over(graph_run, plan)
@@ -284,6 +288,8 @@ class FlowRunner:
                 kind, details = type(state).__name__, details_of(state)
                 told = (*of, kind, state.message, state._time, worker, details)
                 records.append(record_of(told))
+            if state._lazy is not None and node[1] >= 0:
+                self.book.fold(node, state)
         if is_over and self._keep is not None and self.book.is_settled(node):
             self._settle(graph_run, node)
 
@@ -327,13 +333,18 @@ class FlowRunner:
             return
         released = []
         for index, map_index in self.book.needless_after(node[0], node[1]):
-            state = self.book.state(index, map_index)
             # Why a task failed is worth its bytes.
-            if index not in self._keep and not state.is_failed():
-                state._lazy = _NotKept(self.graph.nodes[index].label.name)
-                state._result = None
+            if index not in self._keep and not self.book.is_failed(index, map_index):
+                self.book.let_go(index, map_index, self._not_kept(index))
                 released.append(self.book.node_id(index, map_index))
         graph_run.release(released)
+
+    def _not_kept(self, index: int) -> LazyResult:
+        """Stands for all results of a task that nobody asked to keep."""
+        found = self._stand_ins.get(index)
+        if found is None:
+            found = self._stand_ins[index] = _NotKept(self.graph.nodes[index].label.name)
+        return found
 
     # ---- telling
 

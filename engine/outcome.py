@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from .folded import noteworthy
 from .graph import FlowGraph
 from .secrets import HIDDEN
 from .state import Failed, Mapped, Paused, Pending, Scheduled, Skipped, State, Success
@@ -25,7 +26,7 @@ def flow_outcome(graph: FlowGraph, states: Sequence[State]) -> State:
     for node, state in zip(graph.nodes, states, strict=True):
         if type(state) is Success:
             continue
-        for name, each in runs_of(node.label.name, state):
+        for name, each in _noteworthy(node.label.name, state):
             if isinstance(each, Scheduled):
                 waiting.append(name)
             if not each.is_finished() or each.is_looped():
@@ -59,11 +60,11 @@ def hidden(state: State) -> State:
     return state
 
 
-def runs_of(name: str, state: State) -> Iterator[tuple[str, State]]:
-    """The runs of a task, by name: its own, and those of its children where it is mapped."""
+def _noteworthy(name: str, state: State) -> Iterator[tuple[str, State]]:
+    """The runs of a task, by name, that may be no plain successes: its own, and those of its children."""
     yield name, state
     if isinstance(state, Mapped):
-        for index, child in enumerate(state.map_states):
+        for index, child in noteworthy(state.map_states):
             yield f"{name}[{index}]", child
 
 

@@ -516,7 +516,7 @@ class Mapped(Success):
         cached_inputs: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message, result, context, cached_inputs)
-        self.map_states: list[State] = list(map_states or [])
+        self.map_states: Sequence[State] = list(map_states or [])
         #: How many children there are, also where their states are not at hand.
         self.width = len(self.map_states)
         #: Per input that is flattened: the length of each list in it.
@@ -666,7 +666,7 @@ def _field_to_json(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, State):
         return value.serialize()
-    if isinstance(value, list):
+    if isinstance(value, Sequence) and not isinstance(value, str):
         return [_field_to_json(item) for item in value]
     return value
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias
 
 from . import clock
+from .folded import ChildStates, Folded
 from .graph import FlowGraph, Take
-from .state import Finished, Looped, Pending, State, Success, state_at
+from .state import Finished, LazyResult, Looped, Pending, State, Success, state_at
 
 #: A task run: index of the task, and its place among the task's runs (0: the task itself or the mapped
 #: parent, i + 1: child i).
@@ -31,6 +34,7 @@ class TaskRuns:
         "_task_count",
         "child_count",
         "first_child",
+        "folded",
         "generation",
         "is_done",
         "is_out",
@@ -44,8 +48,9 @@ class TaskRuns:
 
     def __init__(self, count: int) -> None:
         self._task_count, self._began = count, clock.now()
-        #: The state; None where nothing has happened yet. `state` is for who wants to see one.
+        #: The state; None where nothing has happened yet, and where it is folded. `state` is for who looks.
         self.states: list[State | None] = [None] * count
+        self.folded = Folded(count)
         #: How often each was handed over.
         self.generation = array("l", bytes(count * array("l").itemsize))
         #: Whether an execution is under way whose outcome counts.
@@ -76,17 +81,40 @@ class TaskRuns:
             return index
         return self.first_child[index] + map_index if map_index < self.child_count[index] else None
 
-    def state(self, row: int) -> State:
+    def state(self, index: int, map_index: int = -1) -> State:
         """The state of a task run."""
+        row = self.row(index, map_index + 1)
         state = self.states[row]
         if state is None:
-            state = self.states[row] = state_at(Pending, self._began)
+            if self.folded.has(row):
+                state = self.folded.unfold(row, (index, map_index, self.generation[row]))
+            else:
+                state = state_at(Pending, self._began)
+            self.states[row] = state
         return state
 
-    def children(self, index: int) -> list[State]:
+    def children(self, index: int) -> ChildStates:
         """The states of the children of a task."""
+        return ChildStates(
+            self.child_count[index], partial(self.state, index), partial(self._not_folded, index)
+        )
+
+    def _not_folded(self, index: int) -> Iterator[int]:
         first = self.first_child[index]
-        return [self.state(row) for row in range(first, first + self.child_count[index])]
+        return (i for i in range(self.child_count[index]) if not self.folded.has(first + i))
+
+    def fold(self, row: int, state: State) -> None:
+        """Hold the state of a child that is done in columns, where it is one of those that can be."""
+        if self.folded.fold(row, state):
+            self.states[row] = None
+
+    def let_go(self, row: int, instead: LazyResult) -> None:
+        """Have the result of a task run, which is not kept, told by `instead`."""
+        state = self.states[row]
+        if state is not None:
+            state._lazy, state._result = instead, None
+        elif self.folded.has(row):
+            self.folded.let_go(row, instead)
 
     def grow(self, index: int, count: int) -> None:
         """Give a task so many children."""
@@ -94,6 +122,7 @@ class TaskRuns:
         self.undone[index] = self.missing[index] = count
         self.width[index] = count
         self.states += [None] * count
+        self.folded.grow(count)
         self.generation.frombytes(bytes(count * self.generation.itemsize))
         self.is_out += bytes(count)
         self.is_done += bytes(count)
@@ -102,6 +131,7 @@ class TaskRuns:
         """Take the children of a task away; none of them is under way."""
         first, count = self.first_child[index], self.child_count[index]
         self.states[first : first + count] = [None] * count
+        self.folded.forget(first, count)
         self.child_count[index] = self.undone[index] = self.missing[index] = 0
         self.width.pop(index, None)
         self.lengths.pop(index, None)
@@ -116,6 +146,8 @@ class TaskRuns:
             is_good: Whether it may be taken for the last one where it is final.
         """
         self.states[row] = state
+        if self.is_done[row]:
+            self.folded.forget(row)
         is_done = is_good and is_final(state)
         if is_done != self.is_done[row]:
             self.is_done[row] = is_done

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 from prefect_dask.engine.context import context
+from prefect_dask.engine.folded import noteworthy
 from prefect_dask.engine.state import Mapped, State, TriggerFailed
 
 
@@ -51,8 +51,7 @@ def raise_first_failure(final: State) -> None:
 
 def first_exception(state: State) -> BaseException | None:
     """What a task raised, or the first of its children that did; None where nothing ran and failed."""
-    children: list[Any] = (state.map_states or []) if isinstance(state, Mapped) else []
-    for child in children:
+    for _, child in noteworthy(state.map_states if isinstance(state, Mapped) else ()):
         error = first_exception(child)
         if error is not None:
             return error

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 from ..context import context
 from ..hand_over import HandOver
 from ..node import RunPackage
+from ..state import LazyResult
 from ..stream import Event, NodeId
 
 T = TypeVar("T")
@@ -68,6 +69,17 @@ class RunsHere(Protocol):
     def look(self) -> None:
         """Hand to `take_early` what there is, where the thread of `wait` is in a body now. For another thread."""
         ...
+
+
+@runtime_checkable
+class HoldsResults(Protocol):
+    """A graph run whose results lie elsewhere.
+
+    Attributes:
+        result_of: Finds that of an execution which is over, also after the run; None where it is gone.
+    """
+
+    result_of: Callable[[NodeId], LazyResult | None]
 
 
 class Executor(ABC):

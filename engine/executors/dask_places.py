@@ -82,13 +82,21 @@ class Places:
 
     def place(self, node: NodeId) -> Place:
         """Where an execution lies; it must be the latest one that went to Dask."""
-        holding, position = self._find(node)
+        holding, position = self.find(node)
         assert holding is not None, "what needs an execution that was replaced does not go to Dask"
         return Place(holding.key, position)
 
     def holding(self, node: NodeId) -> Holding | None:
         """The Dask node in which an execution is, or was; None where Dask does not have it, or has a later one."""
-        return self._find(node)[0]
+        return self.find(node)[0]
+
+    def find(self, node: NodeId) -> tuple[Holding | None, int]:
+        """The Dask node of an execution as for `holding`, and the position in its value."""
+        number = self._number(node)
+        if number == NONE:
+            return None, NONE
+        is_it = self._generation_at(number) == node[2]
+        return self._holdings[number >> POSITION_BITS] if is_it else None, number & POSITION_MASK
 
     def is_replaced(self, node: NodeId) -> bool:
         """Whether Dask has a later execution of the task run."""
@@ -150,13 +158,6 @@ class Places:
             self._by_key.pop(holding.key, None)
 
     # ---- inside
-
-    def _find(self, node: NodeId) -> tuple[Holding | None, int]:
-        number = self._number(node)
-        if number == NONE:
-            return None, NONE
-        is_it = self._generation_at(number) == node[2]
-        return self._holdings[number >> POSITION_BITS] if is_it else None, number & POSITION_MASK
 
     def _generation_at(self, number: int) -> int:
         nodes = self._holdings[number >> POSITION_BITS]._nodes

@@ -13,7 +13,8 @@ from .. import clock
 from ..errors import ResultLost
 from ..failures import text_of
 from ..state import LazyResult, State
-from .dask_places import Holding
+from ..stream import NodeId
+from .dask_places import Holding, Places
 
 #: How many results are fetched at a time.
 FETCH_AT_ONCE = 500
@@ -68,6 +69,12 @@ class RemoteState(LazyResult):
         if isinstance(home, Exception):
             raise ResultLost(self.holding.name_at(self.position), _cause(home)) from home
         return home[self.position]
+
+
+def remote_state(places: Places, node: NodeId) -> RemoteState | None:
+    """Where the state of an execution lies; None where nobody needs it any more."""
+    holding, position = places.find(node)
+    return None if holding is None else RemoteState(holding, position)
 
 
 def bring_home(

@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -39,7 +40,7 @@ from ..stream import (
 from .dask_channel import Hub, RunPlugin, bare_state_of
 from .dask_checks import threads_of
 from .dask_places import Holding, Places
-from .dask_results import RemoteState, bring_home
+from .dask_results import bring_home, remote_state
 
 #: How often the futures are looked at while no records come, seconds.
 LOOK_SECONDS = 0.25
@@ -108,6 +109,7 @@ class DaskRun:
         self._missing_since: dict[NodeId, float] = {}
         self._repairs: dict[NodeId, distributed.Future[Any]] = {}
         self._places = Places(len(package.graph), self._name)
+        self.result_of = partial(remote_state, self._places)
         #: Whether anything was handed over a second time, and what never went to Dask because of that.
         self._has_later = False
         self._unwanted: set[NodeId] = set()
@@ -412,10 +414,9 @@ class DaskRun:
             SEEN.note(kind, change.state._time - began)
         self._missing_since.pop(node, None)
         self._repairs.pop(node, None)
-        holding = self._places.holding(node)
-        if holding is not None:
-            position = self._places.place(node).position
-            change.state._lazy = RemoteState(holding, position)
+        lazy = self.result_of(node)
+        if lazy is not None:
+            change.state._lazy = lazy
         self._places.set_over(node, is_over=True)
 
     def _look(self) -> list[Event]:

@@ -22,7 +22,7 @@ LAYERS = (
     "engine.flow_runner",
     "engine.task_runner engine.body engine.node engine.parcels engine.group_run engine.grouping"
     " engine.staging engine.compile engine.executors",
-    "engine.advance engine.outcome engine.hand_over engine.task_runs engine.columns",
+    "engine.advance engine.outcome engine.hand_over engine.task_runs engine.folded engine.columns",
     "engine.ledger engine.stream engine.child engine.child_main engine.child_process"
     " engine.timeouts engine.moves",
     "engine.keeping",
