@@ -28,6 +28,7 @@ from .state import (
     Running,
     Scheduled,
     State,
+    Success,
     is_lawful,
 )
 from .stream import NodeId
@@ -234,18 +235,28 @@ class Book:
         if moves:
             if self.given:
                 self.given.pop((index, map_index + 1), None)
+            if is_over and type(state) is Success:
+                runs.finish(index, row, state)
+                if self.graph.is_mapped[index]:
+                    self._have_ended(index, map_index)
+                return moves
             runs.set_state(index, row, state)
         if is_over:
             runs.set_out(index, row, is_out=False)
-            if not runs.is_done[row]:
+            if runs.is_done[row]:
+                self._have_ended(index, map_index)
+            else:
                 self._hold_below(index, map_index + 1)
                 self._plan(index, map_index + 1)
-            elif map_index >= 0:
-                if self._flights:
-                    self._land(index, map_index + 1)
-            elif self.graph.is_mapped[index]:
-                self._settle_parent(index)
         return moves
+
+    def _have_ended(self, index: int, map_index: int) -> None:
+        """What follows where a task run is done."""
+        if map_index >= 0:
+            if self._flights:
+                self._land(index, map_index + 1)
+        elif self.graph.is_mapped[index]:
+            self._settle_parent(index)
 
     def lose(self, node: NodeId, message: str) -> State | None:
         """Note that the worker of an execution died and another one takes it up.
@@ -289,10 +300,7 @@ class Book:
         self._give(index, place, state)
         self.runs.set_out(index, self.runs.row(index, place), is_out=False)
         self._hold_below(index, place)
-        if place:
-            self._land(index, place)
-        elif self.graph.is_mapped[index]:
-            self._settle_parent(index)
+        self._have_ended(index, place - 1)
         return True
 
     def cancel(self, index: int, map_index: int, state: State) -> None:

@@ -55,6 +55,9 @@ from .widths import known_widths
 #: systems where waiting for a lock cannot be interrupted.
 WAIT_SECONDS = 0.5
 
+#: How long it waits where there is more to be handed over, seconds: so long that other threads get their turn.
+BREATH_SECONDS = 0.002
+
 FlowStateHandler = Callable[[State, State], State | None]
 
 
@@ -148,7 +151,7 @@ class FlowRunner:
                 with CollectorHeld():
                     run_id = self.info.flow_run_id[:12]
                     package = RunPackage(run_id, self.graph, self.info, self._keep)
-                graph_run = self.executor.open(package)
+                    graph_run = self.executor.open(package)
                 state = self._move(state, Running("Running flow."))
                 if state.is_running():
                     state = self._move(state, self._advance_to_the_end(graph_run))
@@ -219,7 +222,8 @@ class FlowRunner:
             if due is not None and book.out_count == 0 and clock.is_turned():
                 clock.wait_until(due)
                 continue
-            timeout = WAIT_SECONDS if due is None else min(WAIT_SECONDS, due - clock.now())
+            longest = BREATH_SECONDS if book.has_more and graph_run.room() else WAIT_SECONDS
+            timeout = longest if due is None else min(longest, due - clock.now())
             self._take_in(graph_run, graph_run.wait(max(0.0, timeout)))
             self._hand_over(graph_run, book.take_grown(clock.now(), graph_run.room()))
             self._hand_over(graph_run, book.take_freed(clock.now()))

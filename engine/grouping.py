@@ -28,6 +28,10 @@ ALWAYS_SIZE = 3
 #: (5.8 ms a link of a chain).
 NODE_SECONDS = 0.05
 
+#: What a node of several chains aims at, seconds: Dask and its worker take 2 ms between two nodes, and a cluster's
+#: threads are idle for that long.
+BATCH_SECONDS = 0.1
+
 #: Into how many nodes a thread's share is cut at least, so that threads end together.
 NODES_PER_THREAD = 4
 
@@ -109,7 +113,10 @@ class Kinds:
         Returns:
             Each hand-over in one chain; chains in the order of their first ones.
         """
-        needs = [[node for node in item.needs() if not is_done(node)] for item in plan]
+        needs = [
+            [node for node in nodes if not is_done(node)] if (nodes := item.needs()) else nodes
+            for item in plan
+        ]
         users = Counter(node for nodes in needs for node in set(nodes)) if self.fuses else None
         last: dict[NodeId, Chain] = {}
         chains: list[Chain] = []
@@ -181,22 +188,32 @@ class Kinds:
         return 1 if self.grouping == "never" else ALWAYS_SIZE
 
 
-def batch_size(seconds: float, count: int, threads: int) -> int:
+def batch_size(seconds: float, count: int, left: int, threads: int) -> int:
     """How many chains share a node.
 
     Args:
         seconds: What one takes, > 0.
-        count: How many there are to be handed over.
+        count: How many there were to be handed over.
+        left: How many of these still are.
         threads: How many can run at a time, >= 1.
 
     Returns:
-        So many that a node takes `NODE_SECONDS`, yet leaves each thread `NODES_PER_THREAD` nodes; 1 where one
-        chain takes that long by itself.
+        So many that a node takes `BATCH_SECONDS`, and towards the end, so that threads end together, less, down to
+        `NODE_SECONDS`; yet so few that each thread gets `NODES_PER_THREAD` nodes; 1 where one chain takes
+        `NODE_SECONDS` by itself.
 
-    >>> batch_size(0.0001, 10_000, threads=2), batch_size(0.0001, 800, threads=2), batch_size(60, 100, threads=2)
-    (500, 100, 1)
+    >>> [batch_size(0.0001, 10_000, left, threads=2) for left in (10_000, 6_000, 2_000)]
+    [1000, 750, 500]
+    >>> batch_size(0.0001, 800, 800, threads=2), batch_size(60, 100, 100, threads=2)
+    (100, 1)
     """
-    return max(1, min(ceil(NODE_SECONDS / seconds), ceil(count / (NODES_PER_THREAD * threads))))
+    if seconds >= NODE_SECONDS:
+        return 1
+    share = NODES_PER_THREAD * threads
+    wanted = min(
+        ceil(BATCH_SECONDS / seconds), max(ceil(NODE_SECONDS / seconds), ceil(left / share))
+    )
+    return max(1, min(wanted, ceil(count / share)))
 
 
 def _ranks(graph: FlowGraph) -> list[int]:

@@ -12,7 +12,7 @@ import threading
 import uuid
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple, TypeVar
 
 from . import clock
@@ -29,7 +29,7 @@ from .widths import Pick, what_child_sees
 
 
 class RunPackage:
-    """A flow run as its nodes need it: the facts of the run, and a runner for each task.
+    """A flow run as its nodes need it: its flow, and the facts of the run.
 
     Args:
         token: Names the run in keys and in each process; hexadecimal, at least 8 characters, so that Dask's
@@ -43,13 +43,18 @@ class RunPackage:
         self, token: str, graph: FlowGraph, info: RunInfo, keep: frozenset[int] | None = None
     ) -> None:
         self.token, self.graph, self.info, self.keep = token, graph, info, keep
+
+    @cached_property
+    def runners(self) -> list[TaskRunner]:
+        """A runner a task, for nodes that run in this process."""
+        graph = self.graph
         nothing: frozenset[int] = frozenset()
         has_maps = any(graph.is_mapped)
-        self.runners = [
+        return [
             TaskRunner(
                 node,
                 edges,
-                info,
+                self.info,
                 frozenset([v.upstream for v in views if graph.is_mapped[v.upstream]])
                 if has_maps
                 else nothing,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
-from operator import is_
+from itertools import compress
+from operator import eq, is_not
 from typing import Any, NamedTuple
 
 from . import failures
@@ -99,15 +100,7 @@ def _dumps(graph: FlowGraph, indices: Sequence[int], labels: Sequence[tuple[Any,
         mapped_above = tuple(
             [view.upstream for view in graph.views[index] if graph.is_mapped[view.upstream]]
         )
-        row = _Row(
-            len(models) - 1,
-            own,
-            labels[index],
-            node.constants,
-            edges,
-            mapped_above,
-        )
-        rows.append(tuple(row))
+        rows.append((len(models) - 1, own, labels[index], node.constants, edges, mapped_above))
     try:
         return _pickled((models, rows), graph.nodes[indices[0]].label.name)
     except TaskNotPicklable:
@@ -131,16 +124,15 @@ def _own_facts(model: TaskLike, task: TaskLike) -> dict[str, Any] | None:
     if type(task) is not type(model):
         return None
     theirs, own = vars(model), vars(task)
-    if list(theirs) != list(own):
+    if len(theirs) != len(own) or not all(map(eq, theirs, own)):
         return None
     different: dict[str, Any] = {}
-    for name, is_same in zip(own, map(is_, theirs.values(), own.values()), strict=True):
-        if not is_same:
-            value = own[name]
-            is_empty = type(value) in (set, list, dict) and not value
-            if type(value) is not str and not is_empty:
-                return None
-            different[name] = value
+    for name in compress(own, map(is_not, theirs.values(), own.values())):
+        value = own[name]
+        is_empty = type(value) in (set, list, dict) and not value
+        if type(value) is not str and not is_empty:
+            return None
+        different[name] = value
     return different
 
 

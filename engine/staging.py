@@ -202,7 +202,7 @@ class Stage:
             if seconds is None:
                 return 1 if is_free else 0
             seconds += RUN_SECONDS * len(queue.kind)
-            size = batch_size(seconds, queue.total, threads)
+            size = batch_size(seconds, queue.total, there + queue.expected, threads)
             if size > 1:
                 is_free = queue.under_way < GROUPS_PER_THREAD * threads
         # Others that come soon fill the node, as long as there is something that they come from.

@@ -157,6 +157,15 @@ class TaskRuns:
                 if not self.is_out[row]:
                     self.missing[index] += change
 
+    def finish(self, index: int, row: int, state: Success) -> None:
+        """Note that an execution under way that counts came to plain success: most do, so it is one call."""
+        self.states[row] = state
+        self.is_out[row] = 0
+        self.out_count -= 1
+        self.is_done[row] = 1
+        if row >= self._task_count:
+            self.undone[index] -= 1
+
     def set_out(self, index: int, row: int, *, is_out: bool) -> None:
         """Note whether an execution of a task run is under way that counts."""
         if is_out != self.is_out[row]:

@@ -95,8 +95,9 @@ class Places:
         number = self._number(node)
         if number == NONE:
             return None, NONE
-        is_it = self._generation_at(number) == node[2]
-        return self._holdings[number >> POSITION_BITS] if is_it else None, number & POSITION_MASK
+        holding, position = self._holdings[number >> POSITION_BITS], number & POSITION_MASK
+        is_it = holding._nodes[3 * position + 2] == node[2]
+        return holding if is_it else None, position
 
     def is_replaced(self, node: NodeId) -> bool:
         """Whether Dask has a later execution of the task run."""
@@ -142,7 +143,9 @@ class Places:
     def set_over(self, node: NodeId, *, is_over: bool) -> None:
         """Note whether a task run is over."""
         column, row = _slot(node)
-        self._make_room(column, row)
+        over = self._over.get(column, b"")
+        if row >= len(over):
+            self._make_room(column, row)
         self._over[column][row] = is_over
 
     def forget(self, node: NodeId) -> None:
@@ -170,7 +173,9 @@ class Places:
 
     def _set_number(self, node: NodeId, number: int) -> None:
         column, row = _slot(node)
-        self._make_room(column, row)
+        numbers = self._numbers.get(column, ())
+        if row >= len(numbers):
+            self._make_room(column, row)
         self._numbers[column][row] = number
 
     def _make_room(self, column: int, row: int) -> None:

@@ -52,6 +52,10 @@ RECORD_GRACE_SECONDS = 1.0
 #: How many hand-overs wait here for Dask: some 20 MB. What is beyond is not made before there is room.
 STAGED_AT_MOST = 20_000
 
+#: How many are taken at a time: workers begin with these while others are made, and the client's event loop, which
+#: may be a scheduler's, too, breathes in between.
+TAKEN_AT_ONCE = 1_000
+
 #: How soon Dask gets more, where it got as much as it takes at a time, seconds: its event loop breathes meanwhile.
 SUBMIT_SECONDS = 0.01
 
@@ -132,7 +136,7 @@ class DaskRun:
     # ---- the door
 
     def room(self) -> int:
-        return max(0, STAGED_AT_MOST - len(self._stage))
+        return max(0, min(TAKEN_AT_ONCE, STAGED_AT_MOST - len(self._stage)))
 
     def extend(self, plan: Sequence[HandOver]) -> None:
         for item in plan:

@@ -120,12 +120,16 @@ def test_the_smallest_batch_that_was_asked_for_counts():
     assert Kinds(graph).fixed_size(chain) == 2
 
 
-@given(st.floats(1e-6, 100), st.integers(1, 10**6), st.integers(1, 1000))
-def test_a_batch_is_worth_it_and_leaves_work_for_all(seconds, count, threads):
-    size = batch_size(seconds, count, threads)
+@given(st.floats(1e-6, 100), st.integers(1, 10**6), st.data(), st.integers(1, 1000))
+def test_a_batch_is_worth_it_and_leaves_work_for_all(seconds, count, data, threads):
+    left = data.draw(st.integers(1, count))
+
+    size = batch_size(seconds, count, left, threads)
 
     assert 1 <= size <= count
-    assert size == 1 or (size - 1) * seconds < 0.05
+    assert size == 1 or (size - 1) * seconds < 0.1
+    assert size == 1 or seconds < 0.05
+    assert (size + 1) * seconds > 0.05 or size >= count / (4 * threads)
     assert size == 1 or (size - 1) * 4 * threads < count
 
 

@@ -136,7 +136,8 @@ def test_what_was_learned_before_counts_from_the_start():
     run = Run(ONE_MAP, t1=0.001)
     run.add(children(1, 1000))
 
-    assert {len(group) for group in run.take()} == {49}  # 50 ms at 1.03 ms each
+    sizes = [len(group) for group in run.take()]
+    assert sizes[0] == 98 and min(sizes) >= 49  # 100 ms at 1.03 ms each, 50 ms towards the end
 
 
 def test_where_grouping_is_settled_nothing_is_tried():
