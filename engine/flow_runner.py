@@ -38,12 +38,14 @@ from .stream import (
     NO_DETAILS,
     Announcer,
     AttemptLost,
+    ClusterChanged,
     Event,
     HandedBack,
     LineLogged,
     Listener,
     NodeCrashed,
     NodeId,
+    Observer,
     StateChange,
     StateRecord,
     details_of,
@@ -77,6 +79,7 @@ class FlowRunner:
         ask_to_resume: Asked with (task name, state) whether a paused task may go on, when nothing else can
             be done; without it the run ends in Paused.
         results: Where and when results are written.
+        observer: Sees all that happens in the run, and keeps it.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class FlowRunner:
         log_level: int = 20,
         ask_to_resume: Callable[[str, State], bool] | None = None,
         results: ResultRules | None = None,
+        observer: Observer | None = None,
     ) -> None:
         secrets.remember((context or {}).get("secrets"))
         self.graph, self.executor = graph, executor
@@ -116,7 +120,8 @@ class FlowRunner:
         )
         self._keep = keep
         self._ask_to_resume = ask_to_resume
-        self._announcer = Announcer(listeners, self.logger)
+        self._observer = observer or Observer()
+        self._announcer = Announcer(listeners, self.logger, observer)
         self._is_closing = False
         self._tags = [tuple(sorted(tags)) if (tags := n.label.tags) else () for n in graph.nodes]
         #: Of the task runs that are not at their first attempt, at which.
@@ -147,13 +152,15 @@ class FlowRunner:
                     run_id = self.info.flow_run_id[:12]
                     package = RunPackage(run_id, self.graph, self.info, self._keep)
                 graph_run = self.executor.open(package)
+                self._observer.begin(self.info, self.graph)
                 state = self._move(state, Running("Running flow."))
                 if state.is_running():
                     state = self._move(state, self._advance_to_the_end(graph_run))
                 else:
                     graph_run.close(is_cancelled=True)
+            state = self._kept(state)
         except KeyboardInterrupt as interrupt:
-            raise RunInterrupted(self._cancelled()) from interrupt
+            raise RunInterrupted(self._kept(self._cancelled())) from interrupt
         finally:
             self._announcer.close()
         self.logger.info(
@@ -219,6 +226,7 @@ class FlowRunner:
             self._take_in(graph_run, graph_run.wait(max(0.0, timeout)))
             self._hand_over(graph_run, book.take_grown(clock.now(), graph_run.room()))
             self._hand_over(graph_run, book.take_freed(clock.now()))
+            self._observer.check()
 
     def _resume_paused(self, graph_run: GraphRun) -> bool:
         """Ask for each paused task whether it may go on; whether any may."""
@@ -250,6 +258,8 @@ class FlowRunner:
                     self._take_loss(event, records)
                 elif isinstance(event, HandedBack):
                     again += self._take_back(event, records)
+                elif isinstance(event, ClusterChanged):
+                    self._observer.take_cluster_event(event)
                 else:
                     again += self._take_crash(graph_run, event, records)
         self._announcer.announce(records)
@@ -404,10 +414,24 @@ class FlowRunner:
         return state
 
     def _cancelled(self) -> State:
+        records: list[StateRecord] = []
         for index, map_index, state in list(self.book.waiting(Running)):
             cancelled = Cancelled("interrupted", context=state.context)
             self.book.cancel(index, map_index, cancelled)
-        return Cancelled("interrupted from the keyboard", result=self._task_states())
+            self._record_state(self.book.node_id(index, map_index), cancelled, "", records)
+        self._announcer.announce(records)
+        state = Cancelled("interrupted from the keyboard", result=self._task_states())
+        self._observer.take_flow_state(state)
+        return state
+
+    def _kept(self, state: State) -> State:
+        """The flow's final state, once it is kept; Failed where it cannot be."""
+        try:
+            self._observer.end()
+        except Exception as error:
+            self.logger.exception("flow run %r failed", self.info.flow_run_name)
+            return self._failed(error)
+        return state
 
     def _task_states(self) -> dict[Any, State]:
         return {
@@ -426,6 +450,7 @@ class FlowRunner:
         except Exception as error:  # the user's handler
             self.logger.exception("a state handler of flow %r failed", self.graph.name)
             new = self._failed(error)
+        self._observer.take_flow_state(new)
         return new
 
 
