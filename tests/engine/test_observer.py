@@ -86,7 +86,7 @@ def test_a_run_that_cannot_be_kept_is_failed_and_says_so(until_the_end):
     state = FlowRunner(one_task().describe(), executor=LocalExecutor(), observer=observer).run()
 
     assert state.is_failed()
-    assert "disk is full" in state.message
+    assert "disk is full" in str(state.message)
 
 
 def test_small_results_and_places_of_large_ones_travel_with_their_state():

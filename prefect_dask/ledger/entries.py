@@ -1,0 +1,109 @@
+"""What is written of a run, on its way to the ledger: plain values, so that a journal can hold it too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple, TypeAlias
+
+
+class Begun(NamedTuple):
+    """A flow run began; `flow_digest` tells a flow with the same graph and code."""
+
+    run_id: str
+    fence: int = 0
+    flow_digest: str = ""
+    flow_name: str = "unknown"
+    code: str = ""
+    graph: str = "{}"
+    run_name: str = ""
+    parameters: str = "{}"
+    scheduled: float = 0.0
+    begun: float = 0.0
+    coordinator: str = ""
+    version: str = ""
+
+
+class Moved(NamedTuple):
+    """A flow run came to a state."""
+
+    run_id: str
+    fence: int
+    number: int
+    state: str
+    message: str | None
+    at: float
+    is_finished: bool
+
+
+class Rows(NamedTuple):
+    """Rows of one table, without its first columns: the key of the run, and numbers that count on from `first`."""
+
+    run_id: str
+    fence: int
+    table: str
+    first: int
+    rows: list[tuple[Any, ...]]
+
+
+Entry: TypeAlias = Begun | Moved | Rows
+
+_KINDS: tuple[type[Begun] | type[Moved] | type[Rows], ...] = (Begun, Moved, Rows)
+
+
+def pack(entries: Iterable[Entry]) -> bytes:
+    """Entries as one msgpack list."""
+    import msgpack
+
+    rows = [(_KINDS.index(type(entry)), *entry) for entry in entries]
+    data: bytes = msgpack.packb(rows, unicode_errors="surrogatepass")
+    return data
+
+
+def unpack(data: bytes) -> list[Entry]:
+    """What `pack` made.
+
+    >>> unpack(pack([Moved("a", 0, 1, "Running", None, 1.5, False)]))[0].state
+    'Running'
+    """
+    import msgpack
+
+    rows = msgpack.unpackb(data, use_list=False, unicode_errors="surrogatepass")
+    return [_KINDS[kind](*values) for kind, *values in rows]
+
+
+def joined(entries: Iterable[Entry]) -> list[Entry]:
+    """The same entries, with rows of the same run and table whose numbers follow each other made one.
+
+    >>> joined([Rows("a", 0, "states", 1, [(1,)]), Rows("a", 0, "states", 2, [(2,)])])
+    [Rows(run_id='a', fence=0, table='states', first=1, rows=[(1,), (2,)])]
+    """
+    result: list[Entry] = []
+    next_number = -1
+    for entry in entries:
+        last = result[-1] if result else None
+        if not isinstance(entry, Rows):
+            result.append(entry)
+        elif isinstance(last, Rows) and (*entry[:3], entry.first) == (*last[:3], next_number):
+            last.rows.extend(entry.rows)
+            next_number += len(entry.rows)
+        else:
+            # A list of its own, because others may follow.
+            result.append(entry._replace(rows=list(entry.rows)))
+            next_number = entry.first + len(entry.rows)
+    return result
+
+
+def cleaned(entries: Iterable[Entry]) -> list[Entry]:
+    """The same entries, without what no database takes in text: lone surrogates and NUL."""
+    return [
+        entry._replace(rows=[tuple(map(_cleaned, row)) for row in entry.rows])
+        if isinstance(entry, Rows)
+        else type(entry)(*map(_cleaned, entry))
+        for entry in entries
+    ]
+
+
+def _cleaned(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return value.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
