@@ -127,7 +127,7 @@ class RecordedAttempt:
     Attributes:
         attempt: Which try of the task run; a try that died with its worker is made again under the same number.
         worker: Where it ran.
-        begun: When it came to Running.
+        begun: When it came to Running; None where that died with the worker.
         ended: When it came to its next state; None before.
         state: That state; "" before.
         cause_of_death: Why it ended without a word of its own: what became of its worker; None otherwise.
@@ -135,7 +135,7 @@ class RecordedAttempt:
 
     attempt: int
     worker: str
-    begun: datetime
+    begun: datetime | None
     ended: datetime | None
     state: str
     cause_of_death: str | None
@@ -185,14 +185,14 @@ def attempts_in(states: Iterable[RecordedState]) -> list[RecordedAttempt]:
     attempts: list[RecordedAttempt] = []
     running: RecordedState | None = None
     for state in states:
-        if running is not None:
-            # Running is followed by Pending only where the worker died (engine/state.py).
-            died = state.state in ("Pending", "Crashed")
+        # Only a worker that died brings a task run back to Pending; its word that it had begun may be lost with it.
+        died = state.state in ("Pending", "Crashed")
+        if running is not None or died:
             attempts.append(
                 RecordedAttempt(
-                    running.attempt,
-                    running.worker,
-                    running.time,
+                    state.attempt if running is None else running.attempt,
+                    state.worker if running is None else running.worker,
+                    None if running is None else running.time,
                     state.time,
                     state.state,
                     state.message if died else None,

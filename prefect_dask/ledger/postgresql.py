@@ -101,7 +101,11 @@ class PostgresStore(Store):
             self.execute("UPDATE ledger_version SET version = %s", (latest_version(),))
 
     def _version(self) -> int:
-        [(there,)] = self.execute("SELECT to_regclass(%s)", (f"{SCHEMA}.ledger_version",))
+        # Not `to_regclass`: it may answer as of before the upgrade lock was waited for.
+        there = self.execute(
+            "SELECT 1 FROM pg_tables WHERE schemaname = %s AND tablename = 'ledger_version'",
+            (SCHEMA,),
+        )
         version = self.execute("SELECT version FROM ledger_version")[0][0] if there else 0
         if version > latest_version():
             raise LedgerTooNew(str(self.place), version, latest_version())

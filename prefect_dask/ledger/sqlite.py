@@ -29,6 +29,9 @@ APPLICATION_ID = 0x5064_4C67
 #: How long one waits for another process's transaction, seconds; then the journal is written instead.
 BUSY_SECONDS = 10.0
 
+#: How long SQLite itself waits at a time, in steps of 1 to 5 ms.
+LOOK_MILLISECONDS = 20
+
 #: Values of one statement: SQLite's limit before 3.32. A statement with many rows holds the interpreter a third
 #: as long as `executemany`, and lets it go once, not once a row (benchmarks/recording.py).
 MOST_VALUES = 999
@@ -72,6 +75,8 @@ class SqliteStore(Store):
                 check_same_thread=False,
             )
             self._check_tables(connection)
+            # SQLite would look ever less often, down to ten times a second, and let others go first each time.
+            connection.execute(f"PRAGMA busy_timeout = {LOOK_MILLISECONDS}")
             # A power cut may take the last moments, never the file.
             connection.execute("PRAGMA synchronous = NORMAL")
         except BaseException as error:
@@ -150,7 +155,7 @@ class SqliteStore(Store):
     def transaction(self) -> Iterator[None]:
         with self._lock:
             assert self._connection is not None
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._begin_transaction(self._connection)
             try:
                 yield
                 self._connection.execute("COMMIT")
@@ -159,6 +164,16 @@ class SqliteStore(Store):
                     if self._connection.in_transaction:
                         self._connection.execute("ROLLBACK")
                 raise
+
+    def _begin_transaction(self, connection: sqlite3.Connection) -> None:
+        until = clock.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or clock.monotonic() > until:
+                    raise
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self._lock:
