@@ -68,7 +68,8 @@ def unpack(data: bytes) -> list[Entry]:
     import msgpack
 
     rows = msgpack.unpackb(data, use_list=False, unicode_errors="surrogatepass")
-    return [_KINDS[kind](*values) for kind, *values in rows]
+    entries = [_KINDS[kind](*values) for kind, *values in rows]
+    return [e._replace(rows=list(e.rows)) if isinstance(e, Rows) else e for e in entries]
 
 
 def joined(entries: Iterable[Entry]) -> list[Entry]:

@@ -16,7 +16,7 @@ import pytest
 
 from prefect_dask import Flow, task, unmapped
 from prefect_dask.ledger import Ledger
-from prefect_dask.ledger.entries import Begun, Moved, Rows
+from prefect_dask.ledger.entries import Begun, Entry, Moved, Rows
 from prefect_dask.ledger.journal import Journal, read
 from prefect_dask.ledger.places import Place
 from prefect_dask.ledger.writer import writer_for
@@ -36,7 +36,7 @@ def states(first: int, count: int) -> Rows:
     return Rows(RUN, 0, "states", first, rows)
 
 
-ENTRIES = [Begun(RUN), states(0, 3), Moved(RUN, 0, 3, "Success", None, 2.0, True)]
+ENTRIES: list[Entry] = [Begun(RUN), states(0, 3), Moved(RUN, 0, 3, "Success", None, 2.0, True)]
 
 
 # ---- the journal
@@ -57,10 +57,7 @@ def file_of(journals: Path) -> Path:
 def test_what_is_put_in_comes_out(journal):
     journal.append(ENTRIES)
     journal.append([states(4, 1)])
-    assert list(journal.batches()) == [
-        [ENTRIES[0], ENTRIES[1]._replace(rows=tuple(ENTRIES[1].rows)), ENTRIES[2]],
-        [states(4, 1)._replace(rows=tuple(states(4, 1).rows))],
-    ]
+    assert list(journal.batches()) == [ENTRIES, [states(4, 1)]]
 
 
 @pytest.mark.parametrize("kept", [0, 3, 8, 20])

@@ -115,7 +115,7 @@ def test_a_process_that_died_is_told_as_the_cause(tmp_path):
     ledger = Ledger(tmp_path / "its.sqlite")
     run_id = ledger.flow_runs()[0].run_id
     died, survived = ledger.attempts(run_id, 0)
-    assert "exit code 7" in died.cause_of_death
+    assert "exit code 7" in str(died.cause_of_death)
     assert (survived.state, survived.cause_of_death) == ("Success", None)
 
 

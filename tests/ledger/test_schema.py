@@ -12,7 +12,7 @@ from prefect_dask.ledger import Ledger, migrations
 from prefect_dask.ledger.entries import Begun, Moved, Rows
 from prefect_dask.ledger.errors import DatabaseTooOld, LedgerTooNew, NotALedger
 from prefect_dask.ledger.migrations import all_steps, latest_version
-from prefect_dask.ledger.places import place_of
+from prefect_dask.ledger.places import Place
 from prefect_dask.ledger.schema import TABLES, VIEWS
 from prefect_dask.ledger.sqlite import APPLICATION_ID
 from prefect_dask.ledger.store import Store
@@ -290,8 +290,7 @@ def test_a_batch_is_written_whole_or_not_at_all(store):
 
 
 def test_a_deleted_file_is_made_anew(tmp_path):
-    place = place_of(str(tmp_path / "its.sqlite"), tmp_path)
-    store = open_store(place)
+    store = open_store(Place("sqlite", str(tmp_path / "its.sqlite")))
     store.write([Begun(RUN), states(0, 2)])
     for file in tmp_path.glob("its.sqlite*"):
         file.unlink()
