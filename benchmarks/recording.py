@@ -34,8 +34,8 @@ from prefect_dask.ledger.writer import close_writers, open_store
 BATCH = 2_000
 
 #: A record's values, as a task that succeeds has them.
-RUNNING = (1, "Running", None, 1.7e9, "tcp://127.0.0.1:40000", None)
-SUCCESS = (1, "Success", "Task run succeeded.", 1.7e9, "tcp://127.0.0.1:40000", None)
+RUNNING = (1, "Running", None, 1.7e9, "tcp://127.0.0.1:40000", None, None)
+SUCCESS = (1, "Success", "Task run succeeded.", 1.7e9, "tcp://127.0.0.1:40000", None, None)
 
 
 class Noop(Task):
@@ -129,11 +129,10 @@ def cost_of_recording(
 
 def entries(batch: int, start: int) -> Entry:
     """A batch of a map that runs: of each child Running, then Success."""
-    rows = []
-    for number in range(start, start + batch, 2):
-        rows.append((0, number // 2, *RUNNING))
-        rows.append((0, number // 2, *SUCCESS))
-    return Rows("a" * 32, 0, "states", start, rows)
+    values: list[object] = []
+    for child in range(start // 2, (start + batch) // 2):
+        values += (0, child, *RUNNING, 0, child, *SUCCESS)
+    return Rows("a" * 32, 0, "states", start, values)
 
 
 def changes_a_second(url: str, count: int) -> float:

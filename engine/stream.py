@@ -409,8 +409,8 @@ Listener: TypeAlias = Callable[[Sequence[StateRecord]], None]
 class Observer:
     """Sees a whole flow run, in its order, to keep it; this one does nothing.
 
-    Unlike a listener it is asked for nothing but speed: who calls it waits. That is the coordinating thread, and for
-    what nobody else has the time to announce another one, never both at once.
+    Unlike a listener it is asked for nothing but speed: who calls it waits. That is the coordinating thread, and
+    another one for what that has no time to announce; never both at once.
     """
 
     def begin(self, info: RunInfo, graph: FlowGraph) -> None:

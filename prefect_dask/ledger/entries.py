@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeAlias
 
+from prefect_dask.ledger.schema import TABLES
+
 
 class Begun(NamedTuple):
     """A flow run began; `flow_digest` tells a flow with the same graph and code."""
@@ -36,13 +38,32 @@ class Moved(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Rows of one table, without its first columns: the key of the run, and numbers that count on from `first`."""
+    """Rows of one table, each with the run's key and a number before these values.
+
+    Attributes:
+        run_id: The run.
+        fence: As in `Begun`.
+        table: The table.
+        first: The number of the first row; the others count on.
+        values: The values of all rows, one after the other: one list holds the garbage collector up less than as
+            many tuples as a run has states.
+    """
 
     run_id: str
     fence: int
     table: str
     first: int
-    rows: list[tuple[Any, ...]]
+    values: list[Any]
+
+    @property
+    def width(self) -> int:
+        """How many values a row has here."""
+        return len(TABLES[self.table].columns) - 2
+
+    @property
+    def row_count(self) -> int:
+        """How many rows there are."""
+        return len(self.values) // self.width
 
 
 Entry: TypeAlias = Begun | Moved | Rows
@@ -69,14 +90,15 @@ def unpack(data: bytes) -> list[Entry]:
 
     rows = msgpack.unpackb(data, use_list=False, unicode_errors="surrogatepass")
     entries = [_KINDS[kind](*values) for kind, *values in rows]
-    return [e._replace(rows=list(e.rows)) if isinstance(e, Rows) else e for e in entries]
+    return [e._replace(values=list(e.values)) if isinstance(e, Rows) else e for e in entries]
 
 
 def joined(entries: Iterable[Entry]) -> list[Entry]:
     """The same entries, with rows of the same run and table whose numbers follow each other made one.
 
-    >>> joined([Rows("a", 0, "states", 1, [(1,)]), Rows("a", 0, "states", 2, [(2,)])])
-    [Rows(run_id='a', fence=0, table='states', first=1, rows=[(1,), (2,)])]
+    >>> event = ["joined", "w", 1.5, None]
+    >>> joined([Rows("a", 0, "cluster_events", 1, event), Rows("a", 0, "cluster_events", 2, event)])[0].row_count
+    2
     """
     result: list[Entry] = []
     next_number = -1
@@ -84,20 +106,20 @@ def joined(entries: Iterable[Entry]) -> list[Entry]:
         last = result[-1] if result else None
         if not isinstance(entry, Rows):
             result.append(entry)
-        elif isinstance(last, Rows) and (*entry[:3], entry.first) == (*last[:3], next_number):
-            last.rows.extend(entry.rows)
-            next_number += len(entry.rows)
+            continue
+        if isinstance(last, Rows) and (*entry[:3], entry.first) == (*last[:3], next_number):
+            last.values.extend(entry.values)
         else:
             # A list of its own, because others may follow.
-            result.append(entry._replace(rows=list(entry.rows)))
-            next_number = entry.first + len(entry.rows)
+            result.append(entry._replace(values=list(entry.values)))
+        next_number = entry.first + entry.row_count
     return result
 
 
 def cleaned(entries: Iterable[Entry]) -> list[Entry]:
     """The same entries, without what no database takes in text: lone surrogates and NUL."""
     return [
-        entry._replace(rows=[tuple(map(_cleaned, row)) for row in entry.rows])
+        entry._replace(values=list(map(_cleaned, entry.values)))
         if isinstance(entry, Rows)
         else type(entry)(*map(_cleaned, entry))
         for entry in entries

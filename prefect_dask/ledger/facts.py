@@ -81,7 +81,8 @@ class RecordedState:
     """A change of state.
 
     Attributes:
-        number: Its place in what happened in the run; log lines and cluster events are counted with it.
+        number: Its place in what happened in the run; log lines and cluster events are counted with it. A Running
+            that was told together with what it came to has the number of that.
         task: The task's place in the flow; -1 for the flow's own state.
         task_name: Its name; "" for the flow.
         map_index: Which child of a mapped task; -1 otherwise.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -136,7 +136,7 @@ class Ledger:
                 _time(at),
                 worker,
             )
-            for _, task, map_index, attempt, state, message, at, worker, _ in rows
+            for _, task, map_index, attempt, state, message, at, worker, *_ in rows
         ]
 
     def states(
@@ -155,21 +155,7 @@ class Ledger:
             rows = self._ask("states", (self._key(run_id), after))
         else:
             rows = self._ask("states_of_task_run", (self._key(run_id), task, map_index))
-        return [
-            RecordedState(
-                number,
-                its_task,
-                tasks[its_task].name,
-                index,
-                attempt,
-                state,
-                message,
-                _time(at),
-                worker,
-                _details(details),
-            )
-            for number, its_task, index, attempt, state, message, at, worker, details in rows
-        ]
+        return [state for row in rows for state in _states_in(row, tasks)]
 
     def attempts(self, run_id: str, task: int, map_index: int = -1) -> list[RecordedAttempt]:
         """The executions of a task run, in order, and what killed those that died."""
@@ -281,6 +267,15 @@ def _flow_run(row: tuple[Any, ...]) -> RecordedFlowRun:
         json.loads(parameters),
         *rest,
     )
+
+
+def _states_in(row: tuple[Any, ...], tasks: _Tasks) -> Iterator[RecordedState]:
+    """The states that a row tells of: one, or Running and what it came to."""
+    number, task, map_index, attempt, state, message, at, worker, began, details = row
+    its = (number, task, tasks[task].name, map_index, attempt)
+    if began is not None:
+        yield RecordedState(*its, "Running", None, _time(began), worker, {})
+    yield RecordedState(*its, state, message, _time(at), worker, _details(details))
 
 
 def _time(seconds: float) -> datetime:

@@ -128,9 +128,10 @@ class PostgresStore(Store):
         assert self._connection is not None
         names = TABLES[rows.table].names
         columns = ", ".join(names)
-        whole = ((run, number, *row) for number, row in enumerate(rows.rows, rows.first))
+        each = zip(*[iter(rows.values)] * rows.width, strict=True)
+        whole = ((run, number, *row) for number, row in enumerate(each, rows.first))
         with self._connection.cursor() as cursor:
-            if len(rows.rows) < COPY_ROWS or again:
+            if rows.row_count < COPY_ROWS or again:
                 marks = ", ".join(["%s"] * len(names))
                 statement = (
                     f"INSERT INTO {rows.table} ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING"

@@ -19,15 +19,15 @@ SELECT f.digest, f.name, f.code, f.graph, f.first_seen
 FROM flow_runs r JOIN flows f ON f.id = r.flow WHERE r.id = ?;
 
 -- states: each change of state of a run, in order
-SELECT number, task, map_index, attempt, state, message, at, worker, details
+SELECT number, task, map_index, attempt, state, message, at, worker, began, details
 FROM states WHERE run = ? AND number > ? ORDER BY number;
 
 -- states_of_task_run: each change of state of one task run, in order
-SELECT number, task, map_index, attempt, state, message, at, worker, details
+SELECT number, task, map_index, attempt, state, message, at, worker, began, details
 FROM states WHERE run = ? AND task = ? AND map_index = ? ORDER BY number;
 
 -- task_runs: the latest state of each task run
-SELECT s.number, s.task, s.map_index, s.attempt, s.state, s.message, s.at, s.worker, s.details
+SELECT s.number, s.task, s.map_index, s.attempt, s.state, s.message, s.at, s.worker, s.began, s.details
 FROM states s
 JOIN (SELECT max(number) AS number FROM states WHERE run = ? AND task >= 0 GROUP BY task, map_index) latest
   ON s.run = ? AND s.number = latest.number

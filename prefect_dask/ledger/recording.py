@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from logging import LogRecord
-from operator import attrgetter
 from typing import Any
 
 from prefect_dask.engine import clock
@@ -78,7 +77,7 @@ class Recording(Observer):
 
     def take_records(self, records: Sequence[StateRecord]) -> None:
         # The list is emptied by who made it.
-        self._writer.put(partial(self._states, tuple(records)))
+        self._writer.put(partial(self._states, tuple(records)), len(records))
 
     def take_cluster_event(self, event: ClusterChanged) -> None:
         self._writer.put(partial(self._cluster_event, event))
@@ -91,8 +90,8 @@ class Recording(Observer):
         task, map_index = getattr(record, "task_index", -1), getattr(record, "map_index", -1)
         line = line_of(record, task, map_index)
         worker = getattr(record, "worker", "")
-        row = (task, map_index, line.level, line.logger, line.message, line.exception)
-        self._writer.put(partial(self._line, (*row, line.created, worker)))
+        values = [task, map_index, line.level, line.logger, line.message, line.exception]
+        self._writer.put(partial(self._line, [*values, line.created, worker]))
 
     def check(self) -> None:
         """Raises what keeps the run from being recorded: NotRecorded, Superseded."""
@@ -127,44 +126,53 @@ class Recording(Observer):
     def _moved(
         self, state: str, message: str | None, at: float, is_finished: bool
     ) -> Iterator[Entry]:
-        yield Moved(self._run_id, self._fence, self._count_on(1), state, message, at, is_finished)
+        number, self._number = self._number, self._number + 1
+        yield Moved(self._run_id, self._fence, number, state, message, at, is_finished)
 
     def _states(self, records: Sequence[StateRecord]) -> Iterator[Entry]:
-        results: list[tuple[Any, ...]] = []
-        rows = [
-            (*_values(record), _details(record, results) if record.details else None)
-            for record in records
-        ]
-        yield self._rows("states", rows)
+        # In slices, which take a third of the time of names: 3:6 says whose record it is (`task_index` to
+        # `attempt`), 3:10 is what a row of states holds of it (`task_index` to `worker`).
+        values: list[Any] = []
+        results: list[Any] = []
+        running: StateRecord | None = None
+        for record in records:
+            began = None
+            if running is not None:
+                if running[3:6] == record[3:6] and running.worker == record.worker:
+                    began = running.timestamp
+                else:
+                    values.extend((*running[3:10], None, None))
+                running = None
+            if record.state == "Running":
+                # Most bodies are over in a blink: one row tells of both states, and costs half as much.
+                running = record
+                continue
+            details = _details(record, results) if record.details else None
+            values.extend((*record[3:10], began, details))
+        if running is not None:
+            values.extend((*running[3:10], None, None))
+        yield self._rows("states", values)
         if results:
             yield self._rows("results", results)
 
-    def _line(self, row: tuple[Any, ...]) -> Iterator[Entry]:
-        yield self._rows("log_lines", [row])
+    def _line(self, values: list[Any]) -> Iterator[Entry]:
+        yield self._rows("log_lines", values)
 
     def _cluster_event(self, event: ClusterChanged) -> Iterator[Entry]:
         details = json.dumps(event.details) if event.details else None
-        yield self._rows("cluster_events", [(event.kind, event.worker, event.time, details)])
+        yield self._rows("cluster_events", [event.kind, event.worker, event.time, details])
 
-    def _rows(self, table: str, rows: list[tuple[Any, ...]]) -> Entry:
-        return Rows(self._run_id, self._fence, table, self._count_on(len(rows)), rows)
-
-    def _count_on(self, count: int) -> int:
-        first, self._number = self._number, self._number + count
-        return first
+    def _rows(self, table: str, values: list[Any]) -> Entry:
+        rows = Rows(self._run_id, self._fence, table, self._number, values)
+        self._number += rows.row_count
+        return rows
 
 
-#: Of a record, what a row of states holds, in the order of the columns.
-_values = attrgetter(
-    "task_index", "map_index", "attempt", "state", "message", "timestamp", "worker"
-)
-
-
-def _details(record: StateRecord, results: list[tuple[Any, ...]]) -> str | None:
+def _details(record: StateRecord, results: list[Any]) -> str | None:
     """The plain facts of a state as JSON; a result among them goes to a table of its own."""
     details = dict(record.details)
     value, location = details.pop(INLINE, None), details.pop(LOCATION, None)
     if value is not None or location is not None:
         size_bytes = None if value is None else len(value)
-        results.append((record.task_index, record.map_index, location, value, size_bytes))
+        results += (record.task_index, record.map_index, location, value, size_bytes)
     return json.dumps(details) if details else None

@@ -71,11 +71,11 @@ TABLES: dict[str, Table] = {
         ),
         Table(
             "states",
-            "each change of state of the flow run and its task runs",
+            "each change of state of flow run and task runs; `began`: Running came before, and when",
             ("run", "number"),
             _columns(
                 "run integer, number integer, task integer, map_index integer, attempt integer, state text,"
-                "message text?, at real, worker text, details text?"
+                "message text?, at real, worker text, began real?, details text?"
             ),
         ),
         Table(

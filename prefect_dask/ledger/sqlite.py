@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
-from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -182,11 +181,11 @@ class SqliteStore(Store):
 
     def insert(self, run: int, rows: Rows, *, again: bool) -> None:
         assert self._connection is not None
-        most = (MOST_VALUES - 2) // (len(TABLES[rows.table].columns) - 2)
-        for start in range(0, len(rows.rows), most):
-            part = rows.rows[start : start + most]
-            values = chain((run, rows.first + start), chain.from_iterable(part))
-            self._connection.execute(_insert(rows.table, len(part)), list(values))
+        most = (MOST_VALUES - 2) // rows.width
+        for start in range(0, rows.row_count, most):
+            values = rows.values[start * rows.width : (start + most) * rows.width]
+            statement = _insert(rows.table, len(values) // rows.width)
+            self._connection.execute(statement, [run, rows.first + start, *values])
 
     def is_away(self, error: Exception) -> bool:
         # Of DatabaseError itself: the file is damaged.

@@ -152,8 +152,8 @@ class Store(ABC):
             f" state_number = {self.mark} WHERE id = {self.mark} AND state_number < {self.mark}",
             (moved.state, moved.message, ended, moved.number, key, moved.number),
         )
-        row = (-1, -1, 0, moved.state, moved.message, moved.at, "", None)
-        rows = Rows(moved.run_id, moved.fence, "states", moved.number, [row])
+        values = [-1, -1, 0, moved.state, moved.message, moved.at, "", None, None]
+        rows = Rows(moved.run_id, moved.fence, "states", moved.number, values)
         self.insert(key, rows, again=again)
 
     def _marks(self, count: int) -> str:

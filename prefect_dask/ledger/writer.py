@@ -22,6 +22,9 @@ from prefect_dask.ledger.store import Store
 #: are nothing to a disk that several processes share.
 COMPANY_SECONDS = 0.1
 
+#: So many rows wait for no company: they are written while the run goes on, and not at its end.
+ENOUGH_ROWS = 1_000
+
 #: How often a ledger that is away is asked again, seconds.
 RETRY_SECONDS = 1.0
 
@@ -51,6 +54,7 @@ class Writer:
         self.superseded: set[str] = set()
         self._journal = journal
         self._queue: list[MakesEntries] = []
+        self._weight = 0
         self._put_count = self._done_count = 0
         self._changed = threading.Condition()
         self._is_hurried = self._is_closing = False
@@ -74,17 +78,23 @@ class Writer:
             with suppress(LedgerAway):  # the journal will do until it is there
                 self.store.open()
 
-    def put(self, make: MakesEntries) -> None:
-        """Write entries soon; returns at once."""
+    def put(self, make: MakesEntries, weight: int = 1) -> None:
+        """Write entries soon; returns at once.
+
+        Args:
+            make: Makes them.
+            weight: About how many rows they are.
+        """
         with self._changed:
             self._queue.append(make)
+            self._weight += weight
             self._put_count += 1
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="prefect-dask-ledger", daemon=True
                 )
                 self._thread.start()
-            elif len(self._queue) == 1:
+            elif len(self._queue) == 1 or self._weight >= ENOUGH_ROWS:
                 self._changed.notify_all()
 
     def flush(self, timeout_seconds: float | None = None) -> bool:
@@ -115,7 +125,7 @@ class Writer:
                     self._leave()
                     return
                 makes, self._queue = self._queue, []
-                self._is_hurried = False
+                self._is_hurried, self._weight = False, 0
             try:
                 self._settle(joined(entry for make in makes for entry in make()))
             except Exception:
@@ -144,7 +154,10 @@ class Writer:
             return waits
         if self._is_closing:
             return bool(self._queue)
-        self._changed.wait_for(lambda: self._is_hurried or self._is_closing, COMPANY_SECONDS)
+        self._changed.wait_for(
+            lambda: self._is_hurried or self._is_closing or self._weight >= ENOUGH_ROWS,
+            COMPANY_SECONDS,
+        )
         return True
 
     def _settle(self, entries: list[Entry]) -> None:

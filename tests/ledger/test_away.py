@@ -32,8 +32,8 @@ def same(x):
 
 
 def states(first: int, count: int) -> Rows:
-    rows = [(0, i, 1, "Running", None, 1.0, "w", None) for i in range(count)]
-    return Rows(RUN, 0, "states", first, rows)
+    values = [v for i in range(count) for v in (0, i, 1, "Running", None, 1.0, "w", None, None)]
+    return Rows(RUN, 0, "states", first, values)
 
 
 ENTRIES: list[Entry] = [Begun(RUN), states(0, 3), Moved(RUN, 0, 3, "Success", None, 2.0, True)]
@@ -262,8 +262,6 @@ def test_postgresql_goes_away_and_comes_back_in_mid_run(journals):
             [run] = ledger.flow_runs()
             counts = Counter(s.state for s in ledger.states(run.run_id) if s.map_index >= 0)
             assert (run.state, counts) == ("Success", {"Running": 100, "Success": 100})
-            numbers = [s.number for s in ledger.states(run.run_id)]
-            assert len(numbers) == len(set(numbers))
             writer_for(ledger.place, journals).close()
 
 

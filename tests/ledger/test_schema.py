@@ -242,8 +242,8 @@ def test_the_file_says_what_it_is(tmp_path):
 
 
 def states(first: int, count: int) -> Rows:
-    rows = [(0, i, 1, "Running", None, 1.0, "w", None) for i in range(count)]
-    return Rows(RUN, 0, "states", first, rows)
+    values = [v for i in range(count) for v in (0, i, 1, "Running", None, 1.0, "w", None, None)]
+    return Rows(RUN, 0, "states", first, values)
 
 
 def count(store: Store) -> int:
@@ -282,7 +282,7 @@ def test_a_process_whose_run_was_taken_over_can_write_nothing(store):
 
 def test_a_batch_is_written_whole_or_not_at_all(store):
     store.write([Begun(RUN)])
-    wrong = Rows(RUN, 0, "states", 500, [(0, 0, 1, None, None, 1.0, "w", None)])
+    wrong = Rows(RUN, 0, "states", 500, [0, 0, 1, None, None, 1.0, "w", None, None])
     with pytest.raises(Exception, match=r"(?i)null"):
         store.write([states(0, 200), wrong])
     store.open()

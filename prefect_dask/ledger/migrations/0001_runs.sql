@@ -37,6 +37,7 @@ CREATE TABLE states (
     message TEXT,
     at $real NOT NULL,
     worker TEXT NOT NULL,
+    began $real,
     details TEXT,
     PRIMARY KEY (run, number)
 ) $clustered;
