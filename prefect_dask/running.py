@@ -78,7 +78,7 @@ class FlowRun:
             event: The event of the schedule that asked for the run; its parameters win.
         """
         # Here, because every worker imports this module and none records a run.
-        from prefect_dask.ledger import recording
+        from prefect_dask.ledger import record_run
 
         flow = self.flow
         writing = the_context.get("flow")
@@ -94,7 +94,7 @@ class FlowRun:
             else {}
         )
         ensure_handler(config.logging.level, config.logging.format, config.logging.datefmt)
-        with recording(self.ledger) as observer:
+        with record_run(self.ledger) as observer:
             final = self._run(graph, index_of, parameters, facts, event, observer, state)
         raise_first_failure(final)
         return final

@@ -1,6 +1,6 @@
 """What happened, kept: each flow run is recorded here, with its task runs, states, log lines and results.
 
-The way in is `recording`, which `flow.run` uses; the way out is `Ledger`.
+The way in is `record_run`, which `flow.run` uses; the way out is `Ledger`.
 """
 
 from __future__ import annotations
@@ -9,23 +9,22 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from prefect_dask.engine.logs import get_logger
-from prefect_dask.ledger.ledger import Ledger, configured_place, journal_folder
+from prefect_dask.ledger.configured import configured_place, home_of_ledgers, journal_folder
 from prefect_dask.ledger.places import Place, place_of
-from prefect_dask.ledger.recording import Recording
-from prefect_dask.ledger.writer import writer_for
 from prefect_dask.settings import NoHomeFolder
 
-__all__ = ["GivenLedger", "Ledger", "recording"]
+if TYPE_CHECKING:
+    from prefect_dask.ledger.ledger import Ledger
+    from prefect_dask.ledger.recording import Recording
 
-#: What a user may give as a ledger.
-GivenLedger: TypeAlias = Ledger | str | os.PathLike[str] | None
+__all__ = ["Ledger", "record_run"]
 
 
 @contextmanager
-def recording(given: GivenLedger = None) -> Iterator[Recording | None]:
+def record_run(given: Ledger | str | os.PathLike[str] | None = None) -> Iterator[Recording | None]:
     """What records one flow run within the block; None where it is not to be recorded.
 
     Args:
@@ -38,6 +37,9 @@ def recording(given: GivenLedger = None) -> Iterator[Recording | None]:
     if place is None:
         yield None
         return
+    from prefect_dask.ledger.recording import Recording
+    from prefect_dask.ledger.writer import writer_for
+
     writer = writer_for(place, journal_folder())
     writer.check()
     observer = Recording(writer)
@@ -45,11 +47,11 @@ def recording(given: GivenLedger = None) -> Iterator[Recording | None]:
         yield observer
 
 
-def _place(given: GivenLedger) -> Place | None:
-    if isinstance(given, Ledger):
-        return given.place
+def _place(given: Ledger | str | os.PathLike[str] | None) -> Place | None:
+    if isinstance(given, str | os.PathLike):
+        return place_of(given, home_of_ledgers())
     if given is not None:
-        return place_of(given, journal_folder().parent)
+        return given.place
     try:
         place = configured_place()
     except NoHomeFolder as error:
@@ -74,3 +76,12 @@ def _tell_unrecorded(cause: str) -> None:
         "this run is not recorded: %s; set PREFECT_HOME or PREFECT_LEDGER_URL, or run with ledger='none'",
         cause,
     )
+
+
+def __getattr__(name: str) -> Any:
+    # Most processes record runs and read none.
+    if name == "Ledger":
+        from prefect_dask.ledger.ledger import Ledger
+
+        return Ledger
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from prefect_dask.engine.fingerprint import CodeOf, NoFingerprint
 from prefect_dask.engine.graph import FlowGraph
 from prefect_dask.engine.secrets import masked, without
-from prefect_dask.ledger.facts import RecordedTask
 
 
 class FlowFacts(NamedTuple):
@@ -24,6 +21,9 @@ class FlowFacts(NamedTuple):
 
 def flow_facts(graph: FlowGraph) -> FlowFacts:
     """What the ledger keeps of a flow."""
+    import hashlib
+    import json
+
     codes = _codes_of(graph)
     distinct = list(dict.fromkeys(codes))
     number_of = {code: number for number, code in enumerate(distinct)}
@@ -47,24 +47,6 @@ def flow_facts(graph: FlowGraph) -> FlowFacts:
     code = hashlib.sha256("\n".join(codes).encode()).hexdigest()[:40]
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:40]
     return FlowFacts(digest, graph.name, code, text)
-
-
-def tasks_in(document: Mapping[str, Any]) -> list[RecordedTask]:
-    """The tasks of a flow, as `flow_facts` wrote them."""
-    mapped = set(document.get("mapped", ()))
-    tags = document.get("tags", {})
-    columns = (document.get(column, ()) for column in ("names", "slugs", "code_of"))
-    return [
-        RecordedTask(
-            index,
-            name,
-            slug,
-            document["codes"][code],
-            tuple(tags.get(str(index), ())),
-            index in mapped,
-        )
-        for index, (name, slug, code) in enumerate(zip(*columns, strict=True))
-    ]
 
 
 def _codes_of(graph: FlowGraph) -> list[str]:
@@ -102,6 +84,8 @@ def _code_of(task: Any) -> str:
 
 def as_json(values: Mapping[str, Any]) -> str:
     """Values as JSON text, without secrets; what JSON cannot say is told by its repr, cut short."""
+    import json
+
     return json.dumps(without(dict(values)), default=_told, ensure_ascii=False)
 
 

@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from prefect_dask.engine import clock
+from prefect_dask.ledger.configured import configured_place, home_of_ledgers, journal_folder
 from prefect_dask.ledger.errors import LedgerRefused, UnknownRun
 from prefect_dask.ledger.facts import (
     RecordedAttempt,
@@ -24,10 +24,8 @@ from prefect_dask.ledger.facts import (
     RecordedTaskRun,
     attempts_in,
 )
-from prefect_dask.ledger.flows import tasks_in
-from prefect_dask.ledger.places import Place, place_of
+from prefect_dask.ledger.places import place_of
 from prefect_dask.ledger.writer import adopt_journals, known_writer, open_store, writer_for
-from prefect_dask.settings import NoHomeFolder, config, home_folder
 
 #: What comes behind every hexadecimal digit.
 _AFTER_ALL = "g"
@@ -60,7 +58,7 @@ class Ledger:
     """
 
     def __init__(self, place: str | os.PathLike[str] | None = None) -> None:
-        found = configured_place() if place is None else place_of(place, _home())
+        found = configured_place() if place is None else place_of(place, home_of_ledgers())
         if found is None:
             raise LedgerRefused("there is no ledger: 'none' is configured; name one")
         self.place = found
@@ -111,7 +109,7 @@ class Ledger:
             digest,
             name,
             code,
-            tuple(tasks_in(document)),
+            tuple(_tasks_in(document)),
             tuple((up, down, key, m, f) for up, down, key, m, f in document.get("edges", ())),
             tuple(document.get("references", ())),
             _time(first_seen),
@@ -227,30 +225,22 @@ class _Tasks(dict[int, RecordedTask]):
         return RecordedTask(task, "", "", "", (), False)
 
 
-def configured_place() -> Place | None:
-    """The ledger that the configuration names; None for "none".
-
-    Raises:
-        NoLedgerThere: It names no place.
-        NoHomeFolder: It is the one in the home folder, and the system knows no home for this user.
-    """
-    url = config.ledger.url
-    return place_of(url, _home() if url else home_folder())
-
-
-def journal_folder() -> Path:
-    """Where entries wait while a ledger is away."""
-    told = config.ledger.journal
-    return Path(told).expanduser().absolute() if told else _home() / "journals"
-
-
-def _home() -> Path:
-    try:
-        return home_folder()
-    except NoHomeFolder:
-        import tempfile
-
-        return Path(tempfile.gettempdir()) / "prefect_dask"
+def _tasks_in(document: Mapping[str, Any]) -> list[RecordedTask]:
+    """The tasks of a flow, as `flows.flow_facts` wrote them."""
+    mapped = set(document.get("mapped", ()))
+    tags = document.get("tags", {})
+    columns = (document.get(column, ()) for column in ("names", "slugs", "code_of"))
+    return [
+        RecordedTask(
+            index,
+            name,
+            slug,
+            document["codes"][code],
+            tuple(tags.get(str(index), ())),
+            index in mapped,
+        )
+        for index, (name, slug, code) in enumerate(zip(*columns, strict=True))
+    ]
 
 
 def _flow_run(row: tuple[Any, ...]) -> RecordedFlowRun:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -110,6 +108,8 @@ class Recording(Observer):
     def _begun(
         self, info: RunInfo, graph: FlowGraph, parameters: str, now: float
     ) -> Iterator[Entry]:
+        import socket
+
         facts = flow_facts(graph)
         yield Begun(
             info.flow_run_id,
@@ -159,7 +159,7 @@ class Recording(Observer):
         yield self._rows("log_lines", values)
 
     def _cluster_event(self, event: ClusterChanged) -> Iterator[Entry]:
-        details = json.dumps(event.details) if event.details else None
+        details = _json_of(event.details)
         yield self._rows("cluster_events", [event.kind, event.worker, event.time, details])
 
     def _rows(self, table: str, values: list[Any]) -> Entry:
@@ -175,4 +175,10 @@ def _details(record: StateRecord, results: list[Any]) -> str | None:
     if value is not None or location is not None:
         size_bytes = None if value is None else len(value)
         results += (record.task_index, record.map_index, location, value, size_bytes)
+    return _json_of(details)
+
+
+def _json_of(details: dict[str, Any]) -> str | None:
+    import json
+
     return json.dumps(details) if details else None

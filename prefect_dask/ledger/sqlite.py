@@ -58,9 +58,12 @@ class SqliteStore(Store):
     # ---- connecting
 
     def open(self) -> None:
-        if self._connection is not None and self._is_still():
-            return
-        self.close()
+        with self._lock:
+            if self._connection is None or not self._is_still():
+                self.close()
+                self._open()
+
+    def _open(self) -> None:
         if sqlite3.sqlite_version_info < OLDEST:
             needed = ".".join(map(str, OLDEST))
             raise DatabaseTooOld("SQLite", sqlite3.sqlite_version, needed)
@@ -99,12 +102,11 @@ class SqliteStore(Store):
     def _make_file(self) -> None:
         path = Path(self.place.target)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Log lines and parameters are nobody else's business.
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            self._file = os.fstat(file)
-        finally:
-            os.close(file)
+        # Log lines and parameters are nobody else's business. One that is there is not opened here: closing it
+        # would let go of all locks that this process has on it (POSIX).
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        self._file = os.stat(path)
 
     def _is_still(self) -> bool:
         """Whether the open file is the one that has the name: what is written to a deleted one is lost."""
