@@ -418,7 +418,7 @@ class FlowRunner:
         for index, map_index, state in list(self.book.waiting(Running)):
             cancelled = Cancelled("interrupted", context=state.context)
             self.book.cancel(index, map_index, cancelled)
-            self._record_state(self.book.node_id(index, map_index), cancelled, "", records)
+            self._record(self.book.node_id(index, map_index), cancelled, "", records)
         self._announcer.announce(records)
         state = Cancelled("interrupted from the keyboard", result=self._task_states())
         self._observer.take_flow_state(state)
