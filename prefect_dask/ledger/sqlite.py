@@ -129,9 +129,16 @@ class SqliteStore(Store):
             connection.execute(f"PRAGMA user_version = {latest_version()}")
 
     def _version(self, connection: sqlite3.Connection) -> int:
+        is_alone = not connection.in_transaction
+        if is_alone:
+            connection.execute(
+                "BEGIN"
+            )  # all three as of one moment: another process may make the tables now
         [(version,)] = connection.execute("PRAGMA user_version")
         [(application,)] = connection.execute("PRAGMA application_id")
         [(tables,)] = connection.execute("SELECT count(*) FROM sqlite_master")
+        if is_alone:
+            connection.execute("COMMIT")
         if application != APPLICATION_ID and (version or tables):
             raise NotALedger(str(self.place), "it is an SQLite database of another kind")
         if version > latest_version():

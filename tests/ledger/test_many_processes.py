@@ -72,6 +72,7 @@ def run_at_once(place: str) -> list[float]:
     took = []
     for process in processes:
         said, errors = process.communicate(timeout=50)
+        assert process.returncode == 0, errors
         is_successful, seconds = json.loads(said)
         assert is_successful, errors
         assert "locked" not in errors and "cannot be reached" not in errors

@@ -199,7 +199,7 @@ def test_processes_that_upgrade_at_once_do_not_collide(url, store):
             stderr=subprocess.PIPE,
             text=True,
         )
-        for _ in range(4)
+        for _ in range(8)
     ]
     for process in processes:
         assert process.stdout.readline() == "ready\n"
@@ -210,6 +210,42 @@ def test_processes_that_upgrade_at_once_do_not_collide(url, store):
         _, errors = process.communicate(timeout=40)
         assert process.returncode == 0, errors
     assert set(tables_of(store)) == set(TABLES)
+
+
+OPENS_EACH = """
+import sys
+from pathlib import Path
+from prefect_dask.ledger.places import place_of
+from prefect_dask.ledger.writer import open_store
+for line in sys.stdin:
+    store = open_store(place_of(line.strip(), Path()))
+    store.open()
+    store.close()
+    print("made", flush=True)
+"""
+
+
+def test_processes_that_make_one_file_at_once_never_take_it_for_another(tmp_path):
+    """Each time one makes the tables while the others look whether they are there."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", OPENS_EACH],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(8)
+    ]
+    try:
+        for number in range(50):
+            for process in processes:
+                process.stdin.write(f"{tmp_path / str(number)}.sqlite\n")
+                process.stdin.flush()
+            for process in processes:
+                assert process.stdout.readline() == "made\n"
+    finally:
+        for process in processes:
+            process.communicate(timeout=30)
 
 
 def test_another_database_is_not_taken_for_a_ledger(tmp_path):
