@@ -419,8 +419,11 @@ class Observer:
     def take_flow_state(self, state: State) -> None:
         """The flow run came to a state."""
 
-    def take_records(self, records: Sequence[StateRecord]) -> None:
-        """Task runs came to states."""
+    def take_changes(self, changes: Sequence[StateChange]) -> None:
+        """Task runs came to states; of each change `began` and `attempt` are as they count.
+
+        Called with a list that is nobody else's, and often: what is done with it is done elsewhere.
+        """
 
     def take_cluster_event(self, event: ClusterChanged) -> None:
         """Something happened to the cluster on which the run is."""
@@ -446,14 +449,8 @@ class Announcer:
     While a listener is busy, records collect into its next batch. A listener that raises is logged and dropped.
     """
 
-    def __init__(
-        self,
-        listeners: Sequence[Listener],
-        logger: logging.Logger,
-        observer: Observer | None = None,
-    ) -> None:
+    def __init__(self, listeners: Sequence[Listener], logger: logging.Logger) -> None:
         self._listeners = list(listeners)
-        self._observer = observer
         self._logger = logger
         self._records: list[StateRecord] = []
         self._changed = threading.Condition()
@@ -464,23 +461,20 @@ class Announcer:
     @property
     def is_wanted(self) -> bool:
         """Whether anybody listens; records need not be made when not."""
-        return bool(self._listeners) or self._observer is not None
+        return bool(self._listeners)
 
     def watch(self, look: Callable[[], None]) -> None:
-        """Call a function several times a second until `close`, where anybody wants to know.
+        """Call a function several times a second until `close`.
 
         Args:
             look: Announces what nobody else has the time to announce. Called in the listeners' thread.
         """
-        if self.is_wanted:
-            with self._changed:
-                self._look = look
-                self._start()
+        with self._changed:
+            self._look = look
+            self._start()
 
     def announce(self, records: Sequence[StateRecord]) -> None:
         """Pass records on soon; returns at once."""
-        if records and self._observer is not None:
-            self._observer.take_records(records)
         if not records or not self._listeners:
             return
         with self._changed:

@@ -46,7 +46,7 @@ class Rows(NamedTuple):
         table: The table.
         first: The number of the first row; the others count on.
         values: The values of all rows, one after the other: one list holds the garbage collector up less than as
-            many tuples as a run has states.
+            many tuples as there are rows.
     """
 
     run_id: str
@@ -93,40 +93,18 @@ def unpack(data: bytes) -> list[Entry]:
     return [e._replace(values=list(e.values)) if isinstance(e, Rows) else e for e in entries]
 
 
-def joined(entries: Iterable[Entry]) -> list[Entry]:
-    """The same entries, with rows of the same run and table whose numbers follow each other made one.
-
-    >>> event = ["joined", "w", 1.5, None]
-    >>> joined([Rows("a", 0, "cluster_events", 1, event), Rows("a", 0, "cluster_events", 2, event)])[0].row_count
-    2
-    """
-    result: list[Entry] = []
-    next_number = -1
-    for entry in entries:
-        last = result[-1] if result else None
-        if not isinstance(entry, Rows):
-            result.append(entry)
-            continue
-        if isinstance(last, Rows) and (*entry[:3], entry.first) == (*last[:3], next_number):
-            last.values.extend(entry.values)
-        else:
-            # A list of its own, because others may follow.
-            result.append(entry._replace(values=list(entry.values)))
-        next_number = entry.first + entry.row_count
-    return result
-
-
 def cleaned(entries: Iterable[Entry]) -> list[Entry]:
     """The same entries, without what no database takes in text: lone surrogates and NUL."""
     return [
-        entry._replace(values=list(map(_cleaned, entry.values)))
+        entry._replace(values=list(map(cleaned_text, entry.values)))
         if isinstance(entry, Rows)
-        else type(entry)(*map(_cleaned, entry))
+        else type(entry)(*map(cleaned_text, entry))
         for entry in entries
     ]
 
 
-def _cleaned(value: Any) -> Any:
+def cleaned_text(value: Any) -> Any:
+    """A value without what no database takes in text."""
     if not isinstance(value, str):
         return value
     return value.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()

@@ -20,6 +20,20 @@ class NoLedgerThere(LedgerRefused, ValueError):
         self.given, self.reason = given, reason
 
 
+class NothingRecorded(PrefectDaskError, LookupError):
+    """Who only reads found no ledger in its place."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(
+            f"there is no ledger {place}: nothing was recorded there; look at its name, or record a run with "
+            f"flow.run(ledger=…)"
+        )
+        self.place = place
+
+    def __reduce__(self) -> tuple[type[NothingRecorded], tuple[str]]:
+        return type(self), (self.place,)
+
+
 class LedgerTooNew(LedgerRefused):
     """The tables were made by a later version of this package."""
 

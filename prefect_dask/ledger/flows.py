@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+import types
+import weakref
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from prefect_dask.engine.fingerprint import CodeOf, NoFingerprint
@@ -19,12 +22,78 @@ class FlowFacts(NamedTuple):
     graph: str
 
 
+class _Known(NamedTuple):
+    """What was found out about a flow, and of which objects each distinct piece of its code consisted then."""
+
+    facts: FlowFacts
+    pieces: list[tuple[Any, list[object]]]
+
+    def holds(self) -> bool:
+        """Whether the code consists of the same objects still: in a notebook functions are written anew."""
+        return all(
+            len(now := list(_objects_of(task))) == len(before)
+            and all(a is b for a, b in zip(now, before, strict=True))
+            for task, before in self.pieces
+        )
+
+
+_known: weakref.WeakKeyDictionary[FlowGraph, _Known] = weakref.WeakKeyDictionary()
+
+
 def flow_facts(graph: FlowGraph) -> FlowFacts:
-    """What the ledger keeps of a flow."""
+    """What the ledger keeps of a flow.
+
+    Once for each flow as it is: asked again, it only looks whether the names that its code mentions lead to the
+    same functions and values. Data that a module holds and changes in place is not seen then.
+    """
+    known = _known.get(graph)
+    if known is None or not known.holds():
+        codes, tasks = _codes_of(graph)
+        pieces = [(task, list(_objects_of(task))) for task in tasks]
+        known = _known[graph] = _Known(_facts(graph, codes), pieces)
+    return known.facts
+
+
+def _objects_of(task: Any) -> Iterator[object]:
+    """What a task's code consists of, and what the functions of the same module that it mentions do."""
+    function = inspect.unwrap(getattr(task.run, "__func__", task.run))
+    yield from task.own_facts().values()
+    yield function
+    seen = {id(function)}
+    stack = [function]
+    while stack:
+        function = stack.pop()
+        if not isinstance(function, types.FunctionType):
+            continue
+        yield from (function.__code__, function.__defaults__, function.__kwdefaults__)
+        mentioned = [cell.cell_contents for cell in function.__closure__ or () if _is_full(cell)]
+        mentioned += [function.__globals__.get(name) for name in _names_in(function.__code__)]
+        for value in mentioned:
+            yield value
+            value = getattr(value, "__wrapped__", value)
+            if id(value) not in seen and getattr(value, "__globals__", 0) is function.__globals__:
+                seen.add(id(value))
+                stack.append(value)
+
+
+def _names_in(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names_in(constant)
+
+
+def _is_full(cell: types.CellType) -> bool:
+    try:
+        return cell.cell_contents is not cell
+    except ValueError:
+        return False
+
+
+def _facts(graph: FlowGraph, codes: list[str]) -> FlowFacts:
     import hashlib
     import json
 
-    codes = _codes_of(graph)
     distinct = list(dict.fromkeys(codes))
     number_of = {code: number for number, code in enumerate(distinct)}
     labels = [node.label for node in graph.nodes]
@@ -49,24 +118,23 @@ def flow_facts(graph: FlowGraph) -> FlowFacts:
     return FlowFacts(digest, graph.name, code, text)
 
 
-def _codes_of(graph: FlowGraph) -> list[str]:
-    """The fingerprint of each task's code; "" where it cannot be told from others.
+def _codes_of(graph: FlowGraph) -> tuple[list[str], list[Any]]:
+    """The fingerprint of each task's code, "" where it cannot be told from others; a task for each that there is.
 
     Tasks that share a function and hold nothing of their own are asked once: flows of 10,000 tasks have few
     functions.
     """
     known: dict[tuple[Any, ...], str] = {}
-    codes = []
+    codes, tasks = [], []
     for node in graph.nodes:
         function = getattr(node.task.run, "__func__", node.task.run)
-        try:
-            key = (id(function), *_own_of(node.task.own_facts(), function))
-            if key not in known:
-                known[key] = CodeOf(node.task).fingerprint
-            codes.append(known[key])
-        except (NoFingerprint, TypeError):
-            codes.append(_code_of(node.task))
-    return codes
+        key = (id(function), *_own_of(node.task.own_facts(), function))
+        code = known.get(key)
+        if code is None:
+            code = known[key] = _code_of(node.task)
+            tasks.append(node.task)
+        codes.append(code)
+    return codes, tasks
 
 
 def _own_of(facts: Mapping[str, Any], function: Any) -> tuple[Any, ...]:
@@ -78,7 +146,7 @@ def _own_of(facts: Mapping[str, Any], function: Any) -> tuple[Any, ...]:
 def _code_of(task: Any) -> str:
     try:
         return CodeOf(task).fingerprint
-    except NoFingerprint:
+    except (NoFingerprint, TypeError):
         return ""
 
 

@@ -121,7 +121,7 @@ class Ledger:
         """The task runs of a flow run that came to a state, by place in the flow and map index."""
         key = self._key(run_id)
         tasks = self._tasks(run_id)
-        rows = self._ask("task_runs", (key, key))
+        rows = self._ask("task_runs", (key, key), unpack=key)
         return [
             RecordedTaskRun(
                 task,
@@ -149,10 +149,11 @@ class Ledger:
             after: Of a whole run, only those with a greater number: what came since.
         """
         tasks = self._tasks(run_id)
+        key = self._key(run_id)
         if task is None:
-            rows = self._ask("states", (self._key(run_id), after))
+            rows = self._ask("states", (key, after), unpack=key)
         else:
-            rows = self._ask("states_of_task_run", (self._key(run_id), task, map_index))
+            rows = self._ask("states_of_task_run", (key, task, map_index), unpack=key)
         return [state for row in rows for state in _states_in(row, tasks)]
 
     def attempts(self, run_id: str, task: int, map_index: int = -1) -> list[RecordedAttempt]:
@@ -199,17 +200,27 @@ class Ledger:
 
     # ---- inside
 
-    def _ask(self, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    def _ask(
+        self, query: str, values: tuple[Any, ...], *, unpack: int | None = None
+    ) -> list[tuple[Any, ...]]:
+        """The rows of a query; `unpack`: of this run the states must be rows before."""
         writer = known_writer(self.place, self._journals)
         if writer is not None:
             writer.flush()
         if self.place.kind == "memory":
             self._store.open()
-            return self._store.ask(query, values)
+            return self._answer(query, values, unpack)
         # Closed at once: who only asks leaves nothing open.
         with closing(self._store):
             adopt_journals(self._store, self._journals)
-            return self._store.ask(query, values)
+            return self._answer(query, values, unpack)
+
+    def _answer(
+        self, query: str, values: tuple[Any, ...], unpack: int | None
+    ) -> list[tuple[Any, ...]]:
+        if unpack is not None:
+            self._store.unpack(unpack)
+        return self._store.ask(query, values)
 
     def _key(self, run_id: str) -> int:
         return self.flow_run(run_id).key

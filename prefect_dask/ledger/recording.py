@@ -6,20 +6,22 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from itertools import chain
 from logging import LogRecord
 from typing import Any
 
 from prefect_dask.engine import clock
+from prefect_dask.engine.collector import CollectorHeld
 from prefect_dask.engine.context import RunInfo
 from prefect_dask.engine.graph import FlowGraph
 from prefect_dask.engine.logs import line_of
 from prefect_dask.engine.state import State
-from prefect_dask.engine.stream import INLINE, LOCATION, ClusterChanged, Observer, StateRecord
+from prefect_dask.engine.stream import ClusterChanged, Observer, StateChange
 from prefect_dask.ledger.entries import Begun, Entry, Moved, Rows
 from prefect_dask.ledger.errors import Superseded
 from prefect_dask.ledger.flows import as_json, flow_facts
 from prefect_dask.ledger.lines import recording_lines
+from prefect_dask.ledger.packed import as_json_object, pack_changes, pack_row
 from prefect_dask.ledger.writer import Writer
 from prefect_dask.version import __version__
 
@@ -57,28 +59,19 @@ class Recording(Observer):
         self._run_id = info.flow_run_id
         # As they are now: the user may change what is in them.
         parameters = as_json(info.parameters)
-        self._writer.put(partial(self._begun, info, graph, parameters, clock.now()))
+        self._writer.put(self._begun, (info, graph, parameters, clock.now()))
         for record in self._early:
             self.take_line(record)
 
     def take_flow_state(self, state: State) -> None:
         if self._run_id:
-            self._writer.put(
-                partial(
-                    self._moved,
-                    type(state).__name__,
-                    state.message,
-                    state._time,
-                    state.is_finished(),
-                )
-            )
+            self._writer.put(self._moved, state)
 
-    def take_records(self, records: Sequence[StateRecord]) -> None:
-        # The list is emptied by who made it.
-        self._writer.put(partial(self._states, tuple(records)), len(records))
+    def take_changes(self, changes: Sequence[StateChange]) -> None:
+        self._writer.put(self._states, changes)
 
     def take_cluster_event(self, event: ClusterChanged) -> None:
-        self._writer.put(partial(self._cluster_event, event))
+        self._writer.put(self._cluster_events, event)
 
     def take_line(self, record: LogRecord) -> None:
         """Record a line that was logged in the run; called in any thread."""
@@ -89,7 +82,7 @@ class Recording(Observer):
         line = line_of(record, task, map_index)
         worker = getattr(record, "worker", "")
         values = [task, map_index, line.level, line.logger, line.message, line.exception]
-        self._writer.put(partial(self._line, [*values, line.created, worker]))
+        self._writer.put(self._lines, [*values, line.created, worker])
 
     def check(self) -> None:
         """Raises what keeps the run from being recorded: NotRecorded, Superseded."""
@@ -106,79 +99,52 @@ class Recording(Observer):
     # ---- making entries, in the writer's thread, in the order of the calls above
 
     def _begun(
-        self, info: RunInfo, graph: FlowGraph, parameters: str, now: float
+        self, beginnings: Sequence[tuple[RunInfo, FlowGraph, str, float]]
     ) -> Iterator[Entry]:
         import socket
 
-        facts = flow_facts(graph)
-        yield Begun(
-            info.flow_run_id,
-            self._fence,
-            *facts,
-            run_name=info.flow_run_name,
-            parameters=parameters,
-            scheduled=clock.to_seconds(info.scheduled_start_time),
-            begun=now,
-            coordinator=f"{socket.gethostname()}:{os.getpid()}:{threading.get_native_id()}",
-            version=__version__,
-        )
+        for info, graph, parameters, now in beginnings:
+            yield Begun(
+                info.flow_run_id,
+                self._fence,
+                *flow_facts(graph),
+                run_name=info.flow_run_name,
+                parameters=parameters,
+                scheduled=clock.to_seconds(info.scheduled_start_time),
+                begun=now,
+                coordinator=f"{socket.gethostname()}:{os.getpid()}:{threading.get_native_id()}",
+                version=__version__,
+            )
 
-    def _moved(
-        self, state: str, message: str | None, at: float, is_finished: bool
-    ) -> Iterator[Entry]:
-        number, self._number = self._number, self._number + 1
-        yield Moved(self._run_id, self._fence, number, state, message, at, is_finished)
+    def _moved(self, states: Sequence[State]) -> Iterator[Entry]:
+        for state in states:
+            facts = (type(state).__name__, state.message, state._time)
+            yield Moved(
+                self._run_id, self._fence, self._number, *facts, is_finished=state.is_finished()
+            )
+            yield self._packed(1, pack_row(-1, -1, 0, *facts, "", None, None))
 
-    def _states(self, records: Sequence[StateRecord]) -> Iterator[Entry]:
-        # In slices, which take a third of the time of names: 3:6 says whose record it is (`task_index` to
-        # `attempt`), 3:10 is what a row of states holds of it (`task_index` to `worker`).
-        values: list[Any] = []
-        results: list[Any] = []
-        running: StateRecord | None = None
-        for record in records:
-            began = None
-            if running is not None:
-                if running[3:6] == record[3:6] and running.worker == record.worker:
-                    began = running.timestamp
-                else:
-                    values.extend((*running[3:10], None, None))
-                running = None
-            if record.state == "Running":
-                # Most bodies are over in a blink: one row tells of both states, and costs half as much.
-                running = record
-                continue
-            details = _details(record, results) if record.details else None
-            values.extend((*record[3:10], began, details))
-        if running is not None:
-            values.extend((*running[3:10], None, None))
-        yield self._rows("states", values)
+    def _states(self, batches: Sequence[Sequence[StateChange]]) -> Iterator[Entry]:
+        changes = batches[0] if len(batches) == 1 else [*chain.from_iterable(batches)]
+        with CollectorHeld():
+            data, results = pack_changes(changes)
+        yield self._packed(len(changes), data)
         if results:
             yield self._rows("results", results)
 
-    def _line(self, values: list[Any]) -> Iterator[Entry]:
-        yield self._rows("log_lines", values)
+    def _lines(self, lines: Sequence[list[Any]]) -> Iterator[Entry]:
+        yield self._rows("log_lines", [*chain.from_iterable(lines)])
 
-    def _cluster_event(self, event: ClusterChanged) -> Iterator[Entry]:
-        details = _json_of(event.details)
-        yield self._rows("cluster_events", [event.kind, event.worker, event.time, details])
+    def _cluster_events(self, events: Sequence[ClusterChanged]) -> Iterator[Entry]:
+        for event in events:
+            details = as_json_object(event.details)
+            yield self._rows("cluster_events", [event.kind, event.worker, event.time, details])
 
     def _rows(self, table: str, values: list[Any]) -> Entry:
         rows = Rows(self._run_id, self._fence, table, self._number, values)
         self._number += rows.row_count
         return rows
 
-
-def _details(record: StateRecord, results: list[Any]) -> str | None:
-    """The plain facts of a state as JSON; a result among them goes to a table of its own."""
-    details = dict(record.details)
-    value, location = details.pop(INLINE, None), details.pop(LOCATION, None)
-    if value is not None or location is not None:
-        size_bytes = None if value is None else len(value)
-        results += (record.task_index, record.map_index, location, value, size_bytes)
-    return _json_of(details)
-
-
-def _json_of(details: dict[str, Any]) -> str | None:
-    import json
-
-    return json.dumps(details) if details else None
+    def _packed(self, count: int, data: bytes) -> Entry:
+        first, self._number = self._number, self._number + count
+        return Rows(self._run_id, self._fence, "packed_states", first, [count, data])

@@ -79,6 +79,12 @@ TABLES: dict[str, Table] = {
             ),
         ),
         Table(
+            "packed_states",
+            "so many changes of state that no rows were made of yet, from this number on",
+            ("run", "number"),
+            _columns("run integer, number integer, count integer, data bytes"),
+        ),
+        Table(
             "results",
             "the bytes of a small result, or where a large one lies",
             ("run", "number"),

@@ -13,7 +13,13 @@ from typing import Any, ClassVar
 
 from prefect_dask.engine import clock
 from prefect_dask.ledger.entries import Rows
-from prefect_dask.ledger.errors import DatabaseTooOld, LedgerAway, LedgerTooNew, NotALedger
+from prefect_dask.ledger.errors import (
+    DatabaseTooOld,
+    LedgerAway,
+    LedgerTooNew,
+    NotALedger,
+    NothingRecorded,
+)
 from prefect_dask.ledger.migrations import latest_version
 from prefect_dask.ledger.places import Place
 from prefect_dask.ledger.schema import TABLES
@@ -32,7 +38,7 @@ BUSY_SECONDS = 10.0
 LOOK_MILLISECONDS = 20
 
 #: Values of one statement: SQLite's limit before 3.32. A statement with many rows holds the interpreter a third
-#: as long as `executemany`, and lets it go once, not once a row (benchmarks/recording.py).
+#: as long as `executemany`, and lets it go once, not once a row.
 MOST_VALUES = 999
 
 
@@ -46,6 +52,8 @@ class SqliteStore(Store):
         "real": "REAL",
         "bytes": "BLOB",
         "clustered": "WITHOUT ROWID",
+        # Its rows are long.
+        "packed": "",
     }
 
     def __init__(self, place: Place) -> None:
@@ -57,13 +65,15 @@ class SqliteStore(Store):
 
     # ---- connecting
 
-    def open(self) -> None:
+    def open(self, *, is_to_read: bool = False) -> None:
         with self._lock:
             if self._connection is None or not self._is_still():
                 self.close()
-                self._open()
+                self._open(is_to_read=is_to_read and self._is_file)
 
-    def _open(self) -> None:
+    def _open(self, *, is_to_read: bool) -> None:
+        if is_to_read and not os.path.exists(self.place.target):
+            raise NothingRecorded(str(self.place))
         if sqlite3.sqlite_version_info < OLDEST:
             needed = ".".join(map(str, OLDEST))
             raise DatabaseTooOld("SQLite", sqlite3.sqlite_version, needed)

@@ -12,7 +12,11 @@ from typing import Any, ClassVar
 from prefect_dask.ledger.entries import Begun, Entry, Moved, Rows, cleaned
 from prefect_dask.ledger.errors import LedgerAway
 from prefect_dask.ledger.migrations import all_steps, statements
+from prefect_dask.ledger.packed import values_in
 from prefect_dask.ledger.places import Place
+
+#: So many packed batches become rows in one transaction: other writers wait for it.
+UNPACK_BATCHES = 10
 
 
 class Store(ABC):
@@ -33,10 +37,14 @@ class Store(ABC):
     # ---- what each database does its own way
 
     @abstractmethod
-    def open(self) -> None:
+    def open(self, *, is_to_read: bool = False) -> None:
         """Connect, and bring the tables up to date; does nothing when that is done.
 
+        Args:
+            is_to_read: Make no ledger where there is none.
+
         Raises:
+            NothingRecorded: There is none.
             LedgerRefused: It cannot be used as it is.
             LedgerAway: It cannot be reached now.
         """
@@ -102,7 +110,7 @@ class Store(ABC):
                 elif isinstance(entry, Rows):
                     self.insert(key, entry, again=again)
                 elif isinstance(entry, Moved):
-                    self._move(key, entry, again=again)
+                    self._move(key, entry)
         return superseded
 
     def _run(self, entry: Entry) -> tuple[int, int]:
@@ -119,14 +127,16 @@ class Store(ABC):
     row_lock = ""
 
     def _begin(self, begun: Begun) -> None:
-        flow = (begun.flow_digest, begun.flow_name, begun.code, begun.graph, begun.begun)
-        self.execute(
-            "INSERT INTO flows (digest, name, code, graph, first_seen)"
-            f" VALUES ({self._marks(5)}) ON CONFLICT (digest) DO NOTHING",
-            flow,
-        )
         find = f"SELECT id FROM flows WHERE digest = {self.mark}"
-        [(flow_key,)] = self.execute(find, (begun.flow_digest,))
+        found = self.execute(find, (begun.flow_digest,))
+        if not found:
+            self.execute(
+                "INSERT INTO flows (digest, name, code, graph, first_seen)"
+                f" VALUES ({self._marks(5)}) ON CONFLICT (digest) DO NOTHING",
+                (begun.flow_digest, begun.flow_name, begun.code, begun.graph, begun.begun),
+            )
+            found = self.execute(find, (begun.flow_digest,))
+        [(flow_key,)] = found
         self.execute(
             "INSERT INTO flow_runs (run_id, flow, name, parameters, scheduled, begun, state, state_number,"
             f" coordinator, version, fence) VALUES ({self._marks(11)}) ON CONFLICT (run_id) DO NOTHING",
@@ -145,19 +155,56 @@ class Store(ABC):
             ),
         )
 
-    def _move(self, key: int, moved: Moved, *, again: bool) -> None:
+    def _move(self, key: int, moved: Moved) -> None:
         ended = moved.at if moved.is_finished else None
         self.execute(
             f"UPDATE flow_runs SET state = {self.mark}, message = {self.mark}, ended = {self.mark},"
             f" state_number = {self.mark} WHERE id = {self.mark} AND state_number < {self.mark}",
             (moved.state, moved.message, ended, moved.number, key, moved.number),
         )
-        values = [-1, -1, 0, moved.state, moved.message, moved.at, "", None, None]
-        rows = Rows(moved.run_id, moved.fence, "states", moved.number, values)
-        self.insert(key, rows, again=again)
 
     def _marks(self, count: int) -> str:
         return ", ".join([self.mark] * count)
+
+    # ---- making rows of what is packed
+
+    def unpack(self, run: int) -> None:
+        """Make rows of the states of a run that are packed: all that were written when this is called.
+
+        Any number of processes may do so at once. Rows become visible in the order of their numbers.
+
+        Raises:
+            LedgerAway: Some may be packed still.
+        """
+        try:
+            self.open(is_to_read=True)
+            while self._unpack(run):
+                pass
+        except Exception as error:
+            self._raise_away(error)
+            raise
+
+    def _unpack(self, run: int) -> bool:
+        """Make rows of the first that are packed; whether there were any."""
+        if not self.execute(f"SELECT 1 FROM packed_states WHERE run = {self.mark} LIMIT 1", (run,)):
+            return False
+        with self.transaction():
+            # Who comes second waits here, and finds them gone.
+            packed = self.execute(
+                f"SELECT number, count, data FROM packed_states WHERE run = {self.mark}"
+                f" ORDER BY number LIMIT {UNPACK_BATCHES}{self.delete_lock}",
+                (run,),
+            )
+            for number, count, data in packed:
+                self.insert(run, Rows("", 0, "states", number, values_in(data, count)), again=True)
+                self.execute(
+                    f"DELETE FROM packed_states WHERE run = {self.mark} AND number = {self.mark}",
+                    (run, number),
+                )
+        return bool(packed)
+
+    #: What a SELECT says to hold its rows for a DELETE, where others could do so at the same time.
+    delete_lock = ""
 
     # ---- asking
 
@@ -165,14 +212,19 @@ class Store(ABC):
         """The rows of a query of `queries.sql`.
 
         Raises:
+            NothingRecorded: There is no ledger.
             LedgerAway: It cannot be asked now.
         """
         try:
-            self.open()
+            self.open(is_to_read=True)
             return self.execute(queries()[query].replace("?", self.mark), values)
         except Exception as error:
-            if not self.is_away(error):
-                raise
+            self._raise_away(error)
+            raise
+
+    def _raise_away(self, error: Exception) -> None:
+        """Say that the database is away, where an error says so."""
+        if self.is_away(error):
             self.close()
             raise LedgerAway(str(self.place), f"{type(error).__name__}: {error}") from error
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from prefect_dask.engine import clock
 from prefect_dask.engine.logs import get_logger
-from prefect_dask.ledger.entries import Entry, joined
+from prefect_dask.ledger.entries import Entry
 from prefect_dask.ledger.errors import LedgerAway, LedgerRefused, NotRecorded
 from prefect_dask.ledger.journal import Journal, orphans, read
 from prefect_dask.ledger.places import Place
@@ -21,9 +23,6 @@ from prefect_dask.ledger.store import Store
 #: How long entries wait for company, seconds: unseen by people who follow a run, and ten transactions a second
 #: are nothing to a disk that several processes share.
 COMPANY_SECONDS = 0.1
-
-#: So many rows wait for no company: they are written while the run goes on, and not at its end.
-ENOUGH_ROWS = 1_000
 
 #: How often a ledger that is away is asked again, seconds.
 RETRY_SECONDS = 1.0
@@ -34,8 +33,8 @@ IDLE_SECONDS = 10.0
 #: How long the end of Python waits for the last entries, seconds.
 EXIT_SECONDS = 15.0
 
-#: Makes entries: in the writer's thread, where nobody waits for it.
-MakesEntries: TypeAlias = Callable[[], Iterable[Entry]]
+#: Makes entries of what was put with it, in that order: in the writer's thread, where nobody waits for it.
+MakesEntries: TypeAlias = Callable[[Sequence[Any]], Iterable[Entry]]
 
 
 class Writer:
@@ -53,11 +52,13 @@ class Writer:
         #: Runs that another process has taken over.
         self.superseded: set[str] = set()
         self._journal = journal
-        self._queue: list[MakesEntries] = []
-        self._weight = 0
-        self._put_count = self._done_count = 0
+        #: Appended to by any thread, without the lock.
+        self._queue: list[tuple[MakesEntries, Any]] = []
+        self._taken_count = self._done_count = 0
         self._changed = threading.Condition()
         self._is_hurried = self._is_closing = False
+        #: Whether the thread is not there, or may not look at the queue before it is told to.
+        self._must_be_woken = True
         self._thread: threading.Thread | None = None
         self._retry_at = 0.0
         #: Written nowhere yet.
@@ -78,29 +79,35 @@ class Writer:
             with suppress(LedgerAway):  # the journal will do until it is there
                 self.store.open()
 
-    def put(self, make: MakesEntries, weight: int = 1) -> None:
+    def put(self, make: MakesEntries, item: Any) -> None:
         """Write entries soon; returns at once.
 
         Args:
-            make: Makes them.
-            weight: About how many rows they are.
+            make: Makes them of this item and those that were put with it just before and after.
+            item: What they tell.
         """
+        self._queue.append((make, item))
+        # In this order: who is about to wait says so, and then looks at the queue once more.
+        if self._must_be_woken:
+            self._wake()
+
+    def _wake(self) -> None:
         with self._changed:
-            self._queue.append(make)
-            self._weight += weight
-            self._put_count += 1
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="prefect-dask-ledger", daemon=True
                 )
+                self._must_be_woken = False
                 self._thread.start()
-            elif len(self._queue) == 1 or self._weight >= ENOUGH_ROWS:
+            else:
                 self._changed.notify_all()
 
     def flush(self, timeout_seconds: float | None = None) -> bool:
         """Wait until what was put is in the ledger or the journal, or nowhere; whether that came about in time."""
         with self._changed:
-            wanted = self._put_count
+            wanted = self._taken_count + len(self._queue)
+            if self._done_count >= wanted:
+                return True
             self._is_hurried = True
             self._changed.notify_all()
             return self._changed.wait_for(lambda: self._done_count >= wanted, timeout_seconds)
@@ -124,40 +131,46 @@ class Writer:
                 if not self._queue and not self._wait_for_work():
                     self._leave()
                     return
-                makes, self._queue = self._queue, []
-                self._is_hurried, self._weight = False, 0
+                items = self._queue.copy()
+                # Not a new list: who puts something may hold this one.
+                del self._queue[: len(items)]
+                self._taken_count += len(items)
+                self._is_hurried = False
             try:
-                self._settle(joined(entry for make in makes for entry in make()))
+                self._settle(list(_entries_of(items)))
             except Exception:
                 # Nothing is known that leads here; what is lost must be told all the same.
                 get_logger("ledger").exception("the ledger %s lost entries", self.store.place)
                 self._has_lost = True
                 self._cannot("see the log", "see the log")
             with self._changed:
-                self._done_count += len(makes)
+                self._done_count += len(items)
                 self._changed.notify_all()
+            # Not kept until something comes again: results hang on them.
+            del items
 
     def _leave(self) -> None:
         if self._unwritten or not self._journal.is_empty:
             self._settle([])
         self.store.close()
         self._journal.leave()
-        self._thread, self._is_closing = None, False
+        self._thread, self._is_closing, self._must_be_woken = None, False, True
 
     def _wait_for_work(self) -> bool:
         """Wait for entries, and then for company for them; False when the thread is to end."""
         waits = not self._journal.is_empty or bool(self._unwritten)
+        self._must_be_woken = True
         has_come = self._changed.wait_for(
             lambda: self._queue or self._is_closing, RETRY_SECONDS if waits else IDLE_SECONDS
         )
+        if not has_come and not waits:
+            return False
+        self._must_be_woken = False
         if not has_come:
-            return waits
+            return True
         if self._is_closing:
             return bool(self._queue)
-        self._changed.wait_for(
-            lambda: self._is_hurried or self._is_closing or self._weight >= ENOUGH_ROWS,
-            COMPANY_SECONDS,
-        )
+        self._changed.wait_for(lambda: self._is_hurried or self._is_closing, COMPANY_SECONDS)
         return True
 
     def _settle(self, entries: list[Entry]) -> None:
@@ -219,6 +232,12 @@ class Writer:
         except (LedgerAway, LedgerRefused) as error:
             return error
         return None
+
+
+def _entries_of(items: Sequence[tuple[MakesEntries, Any]]) -> Iterator[Entry]:
+    """The entries that follow from items; those that belong together make theirs at once."""
+    for make, group in groupby(items, itemgetter(0)):
+        yield from make([item for _, item in group])
 
 
 def adopt_journals(store: Store, folder: Path) -> None:

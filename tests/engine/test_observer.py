@@ -14,7 +14,6 @@ from prefect_dask.engine.stream import (
     LOCATION,
     Observer,
     StateChange,
-    StateRecord,
     decode_batch,
     details_of,
     encode_batch,
@@ -34,8 +33,10 @@ class Witness(Observer):
     def take_flow_state(self, state: State) -> None:
         self.seen.append(f"flow {type(state).__name__}")
 
-    def take_records(self, records: Sequence[StateRecord]) -> None:
-        self.seen += [f"{record.task_name} {record.state}" for record in records]
+    def take_changes(self, changes: Sequence[StateChange]) -> None:
+        for change in changes:
+            self.seen += ["task Running"] * (change.began is not None)
+            self.seen.append(f"task {type(change.state).__name__}")
 
     def end(self) -> None:
         self.seen.append("end")
@@ -72,8 +73,8 @@ def test_it_sees_all_in_order():
     assert witness.seen == [
         "begin small",
         "flow Running",
-        "one Running",
-        "one Success",
+        "task Running",
+        "task Success",
         "flow Success",
         "end",
     ]

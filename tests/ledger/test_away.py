@@ -17,6 +17,7 @@ import pytest
 from prefect_dask import Flow, task, unmapped
 from prefect_dask.ledger import Ledger
 from prefect_dask.ledger.entries import Begun, Entry, Moved, Rows
+from prefect_dask.ledger.errors import NothingRecorded
 from prefect_dask.ledger.journal import Journal, read
 from prefect_dask.ledger.places import Place
 from prefect_dask.ledger.writer import writer_for
@@ -100,7 +101,8 @@ def test_what_a_process_left_behind_is_written_by_who_reads_next(journals, tmp_p
 
 def test_the_journal_of_a_living_process_is_left_alone(journal, journals, tmp_path):
     journal.append(ENTRIES)
-    assert Ledger(tmp_path / "its.sqlite").flow_runs() == []
+    with pytest.raises(NothingRecorded):
+        Ledger(tmp_path / "its.sqlite").flow_runs()
     assert file_of(journals)
 
 
@@ -113,12 +115,12 @@ def test_a_full_disk_lets_the_run_go_on_and_is_caught_up_with(tmp_path, journals
     writer.store.open()
     # As a disk is full: SQLite may use no page more.
     [(pages,)] = writer.store.execute("PRAGMA page_count")
-    writer.store.execute(f"PRAGMA max_page_count = {pages + 4}")
+    writer.store.execute(f"PRAGMA max_page_count = {pages}")
 
     with Flow("full") as flow:
         same.map(list(range(500)))
     assert flow.run(ledger=place).is_successful()
-    assert file_of(journals).stat().st_size > 10_000
+    assert file_of(journals).stat().st_size > 5_000
 
     writer.close()  # its next connection has no such limit
     ledger = Ledger(place)
@@ -139,7 +141,7 @@ def same(x):
     return x
 
 with Flow("limited") as flow:
-    same.map(list(range(2000)))
+    same.map(list(range(20000)))
 place, journals, limit_bytes = sys.argv[1:]
 flow.run(ledger=place) if int(limit_bytes) < 0 else None
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit_bytes), resource.RLIM_INFINITY))
@@ -173,7 +175,7 @@ def test_on_a_file_system_that_is_full_the_run_goes_on(journals):
         pytest.skip("may not mount a file system here")
     try:
         with Flow("small disk") as flow:
-            same.map(list(range(3000)))
+            same.map(list(range(20000)))
         place = folder / "its.sqlite"
         assert flow.run(ledger=place).is_successful()
         assert file_of(journals)
@@ -182,7 +184,7 @@ def test_on_a_file_system_that_is_full_the_run_goes_on(journals):
         writer_for(Place("sqlite", str(place)), journals).close()
         ledger = Ledger(place)
         [run] = ledger.flow_runs()
-        assert (run.state, len(ledger.task_runs(run.run_id))) == ("Success", 3002)
+        assert (run.state, len(ledger.task_runs(run.run_id))) == ("Success", 20002)
         assert not list(journals.glob("*.journal"))
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=False)

@@ -7,12 +7,13 @@ from collections import Counter
 
 from prefect_dask.ledger import Ledger
 
-PROCESSES, TASK_RUNS = 8, 500
+#: 500 task runs a process, in runs short enough that there are writes enough to speak of their p99.
+PROCESSES, RUNS, TASK_RUNS = 8, 10, 50
 
 #: p99 of the time that one batch may take, seconds.
 SLOWEST_SECONDS = 0.5
 
-RUNS = """
+RECORDS = """
 import json, sys, time
 from prefect_dask import Flow, task, unmapped
 from prefect_dask.ledger.sqlite import SqliteStore
@@ -35,28 +36,26 @@ with Flow(sys.argv[2]) as flow:
     same.map(list(range(int(sys.argv[3]))))
 print("ready", flush=True)
 sys.stdin.readline()
-state = flow.run(ledger=sys.argv[1])
-print(json.dumps([state.is_successful(), took]))
+states = [flow.run(ledger=sys.argv[1]) for _ in range(int(sys.argv[4]))]
+print(json.dumps([all(state.is_successful() for state in states), took]))
 """
 
 
 def test_eight_processes_write_one_file(tmp_path):
-    p99 = []
-    # How long a write takes is also a matter of who else is on this machine: of three times one has to be good.
-    for number in range(3):
-        place = str(tmp_path / f"{number}.sqlite")
-        p99.append(p99_of(run_at_once(place)))
-        check_nothing_is_lost(Ledger(place))
-        if p99[-1] < SLOWEST_SECONDS:
-            return
-    raise AssertionError(f"p99 of a write was {p99} s")
+    place = str(tmp_path / "its.sqlite")
+
+    took = run_at_once(place)
+
+    check_nothing_is_lost(Ledger(place))
+    assert len(took) >= PROCESSES * RUNS
+    assert p99_of(took) < SLOWEST_SECONDS
 
 
 def run_at_once(place: str) -> list[float]:
     """Run the processes; how long each write took, seconds."""
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", RUNS, place, f"flow {number}", str(TASK_RUNS)],
+            [sys.executable, "-c", RECORDS, place, f"flow {number}", str(TASK_RUNS), str(RUNS)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -86,7 +85,7 @@ def p99_of(took: list[float]) -> float:
 
 def check_nothing_is_lost(ledger: Ledger) -> None:
     runs = ledger.flow_runs()
-    assert sorted(run.flow_name for run in runs) == [f"flow {n}" for n in range(PROCESSES)]
+    assert Counter(run.flow_name for run in runs) == {f"flow {n}": RUNS for n in range(PROCESSES)}
     for run in runs:
         states = Counter(s.state for s in ledger.states(run.run_id) if s.map_index >= 0)
         assert states == {"Running": TASK_RUNS, "Success": TASK_RUNS}

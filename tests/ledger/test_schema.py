@@ -3,15 +3,20 @@
 import sqlite3
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from prefect_dask import Flow, task
+from prefect_dask.engine.state import Success, state_at
+from prefect_dask.engine.stream import StateChange
 from prefect_dask.ledger import Ledger, migrations
 from prefect_dask.ledger.entries import Begun, Moved, Rows
-from prefect_dask.ledger.errors import DatabaseTooOld, LedgerTooNew, NotALedger
+from prefect_dask.ledger.errors import DatabaseTooOld, LedgerTooNew, NotALedger, NothingRecorded
 from prefect_dask.ledger.migrations import all_steps, latest_version
+from prefect_dask.ledger.packed import pack_changes
 from prefect_dask.ledger.places import Place
 from prefect_dask.ledger.schema import TABLES, VIEWS
 from prefect_dask.ledger.sqlite import APPLICATION_ID
@@ -290,7 +295,7 @@ def test_what_is_written_twice_is_there_once(store):
     entries = [Begun(RUN), states(0, 300), Moved(RUN, 0, 300, "Success", None, 2.0, True)]
     for _ in range(2):
         store.write(entries)
-    assert count(store) == 301
+    assert count(store) == 300
 
 
 def test_a_late_word_does_not_move_a_run_backwards(store):
@@ -342,3 +347,62 @@ def test_migrations_are_numbered_and_say_when_they_go():
             line.removeprefix("-- ") for line in file.read_text().splitlines() if "-- " in line[:3]
         )
         assert "Goes before the code" in head or "Goes after the code" in head, file.name
+
+
+# ---- packed states
+
+
+def packed(first: int, count: int) -> Rows:
+    changes = [
+        StateChange((0, i, 0), 1, state_at(Success, 2.0 + i, "done\0"), True, "w", 1.0)
+        for i in range(count)
+    ]
+    data, results = pack_changes(changes)
+    assert results == []
+    return Rows(RUN, 0, "packed_states", first, [count, data])
+
+
+def test_packed_states_become_rows_once_whoever_asks_and_however_often_they_are_written(store):
+    store.write([Begun(RUN), packed(0, 3), packed(3, 300)])
+    [(run,)] = store.execute("SELECT id FROM flow_runs")
+    for _ in range(2):
+        store.unpack(run)
+        assert count(store) == 303
+        assert store.execute("SELECT count(*) FROM packed_states") == [(0,)]
+        # As from a journal, when nobody knows whether it was written.
+        store.write([packed(3, 300)])
+    row = store.execute("SELECT * FROM states WHERE number = 4")
+    assert row == [(run, 4, 0, 1, 1, "Success", "done\\x00", 3.0, "w", 1.0, None)]
+
+
+def test_several_at_once_may_ask(place, store):
+    store.write([Begun(RUN), *(packed(first, 10) for first in range(0, 1000, 10))])
+    [(run,)] = store.execute("SELECT id FROM flow_runs")
+    together = threading.Barrier(4)
+
+    def ask() -> int:
+        own = open_store(place)
+        together.wait(10)
+        own.unpack(run)
+        found = count(own)
+        own.close()
+        return found
+
+    with ThreadPoolExecutor(4) as pool:
+        assert [found.result(30) for found in [pool.submit(ask) for _ in range(4)]] == [1000] * 4
+
+
+# ---- reading
+
+
+def test_who_only_reads_makes_no_ledger(url, store):
+    for ask in (Ledger(url).flow_runs, lambda: Ledger(url).flow_run("a"), lambda: store.unpack(1)):
+        with pytest.raises(NothingRecorded, match="nothing was recorded there"):
+            ask()
+    if store.place.kind == "sqlite":
+        assert not list(Path(store.place.target).parent.glob("ledger*"))
+    else:
+        with pytest.raises(NothingRecorded):
+            store.ask("flow_runs", ("", "", "", "", 1))
+    Flow("one", tasks=[one]).run(ledger=url)
+    assert len(Ledger(url).flow_runs()) == 1

@@ -42,6 +42,14 @@ CREATE TABLE states (
     PRIMARY KEY (run, number)
 ) $clustered;
 
+CREATE TABLE packed_states (
+    run $integer NOT NULL,
+    number $integer NOT NULL,
+    count $integer NOT NULL,
+    data $bytes NOT NULL,
+    PRIMARY KEY (run, number)
+) $packed;
+
 CREATE TABLE results (
     run $integer NOT NULL,
     number $integer NOT NULL,

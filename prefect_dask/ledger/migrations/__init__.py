@@ -29,7 +29,7 @@ def statements(step: str, words: Mapping[str, str]) -> list[str]:
 
     Args:
         step: Its text.
-        words: What stands for `$key`, `$integer`, `$real`, `$bytes` and `$clustered`.
+        words: What stands for `$key`, `$integer`, `$real`, `$bytes`, `$clustered` and `$packed`.
 
     >>> statements("-- Why; when.\\nCREATE TABLE a (id $key);\\n", {"key": "INTEGER PRIMARY KEY"})
     ['CREATE TABLE a (id INTEGER PRIMARY KEY)']
