@@ -37,7 +37,7 @@ def profiled(flow: Flow, executor: Executor, task_runs: int) -> cProfile.Profile
     profile = cProfile.Profile()
     profile.enable()
     try:
-        flow.run(executor=executor, on_state=Count())
+        flow.run(executor=executor, on_state=Count(), ledger="none")
     finally:
         profile.disable()
     return profile

@@ -54,7 +54,7 @@ def looped(work: str, executor: Executor, turns: int) -> Row:
         turn = Turn()(Parameter("turns"))
     watch = Watch(turns)
     begun = time.perf_counter()
-    state = flow.run(turns=turns, executor=executor, on_state=watch)
+    state = flow.run(turns=turns, executor=executor, on_state=watch, ledger="none")
     cost = (time.perf_counter() - begun) / turns * 1e6
     if not state.is_successful() or watch.count != turns - 1:
         raise WrongRun(f"{work}: {watch.count} of {turns - 1} turns, {state}")

@@ -38,14 +38,17 @@ from .stream import (
     NO_DETAILS,
     Announcer,
     AttemptLost,
+    ClusterChanged,
     Event,
     HandedBack,
     LineLogged,
     Listener,
     NodeCrashed,
     NodeId,
+    Observer,
     StateChange,
     StateRecord,
+    change_of,
     details_of,
     record_of,
 )
@@ -80,6 +83,7 @@ class FlowRunner:
         ask_to_resume: Asked with (task name, state) whether a paused task may go on, when nothing else can
             be done; without it the run ends in Paused.
         results: Where and when results are written.
+        observer: Sees all that happens in the run, and keeps it.
     """
 
     def __init__(
@@ -99,6 +103,7 @@ class FlowRunner:
         log_level: int = 20,
         ask_to_resume: Callable[[str, State], bool] | None = None,
         results: ResultRules | None = None,
+        observer: Observer | None = None,
     ) -> None:
         secrets.remember((context or {}).get("secrets"))
         self.graph, self.executor = graph, executor
@@ -119,7 +124,10 @@ class FlowRunner:
         )
         self._keep = keep
         self._ask_to_resume = ask_to_resume
+        self._observer = observer or Observer()
         self._announcer = Announcer(listeners, self.logger)
+        #: Whether anybody wants to know what task runs come to.
+        self._is_followed = observer is not None or self._announcer.is_wanted
         self._is_closing = False
         self._tags = [tuple(sorted(tags)) if (tags := n.label.tags) else () for n in graph.nodes]
         #: Of the task runs that are not at their first attempt, at which.
@@ -152,13 +160,15 @@ class FlowRunner:
                     run_id = self.info.flow_run_id[:12]
                     package = RunPackage(run_id, self.graph, self.info, self._keep)
                     graph_run = self.executor.open(package)
+                self._observer.begin(self.info, self.graph)
                 state = self._move(state, Running("Running flow."))
                 if state.is_running():
                     state = self._move(state, self._advance_to_the_end(graph_run))
                 else:
                     graph_run.close(is_cancelled=True)
+            state = self._kept(state)
         except KeyboardInterrupt as interrupt:
-            raise RunInterrupted(self._cancelled()) from interrupt
+            raise RunInterrupted(self._kept(self._cancelled())) from interrupt
         finally:
             self._announcer.close()
         self.logger.info(
@@ -193,17 +203,18 @@ class FlowRunner:
     def _lose_running(self, error: Exception) -> None:
         """Note that nothing runs any more, because of `error`."""
         cause = failures.text_of(error)
-        records: list[StateRecord] = []
+        told: list[StateChange] = []
         for index, map_index, _ in list(self.book.waiting(Running)):
             node = self.book.node_id(index, map_index)
-            self._take_loss(AttemptLost(node, "", cause), records)
-        self._announcer.announce(records)
+            self._take_loss(AttemptLost(node, "", cause), told)
+        self._tell(told)
 
     def _advance(self, graph_run: GraphRun) -> None:
         book = self.book
         if isinstance(graph_run, RunsHere):
             graph_run.take_early = partial(self._take_in, graph_run)
-            self._announcer.watch(graph_run.look)
+            if self._is_followed:
+                self._announcer.watch(graph_run.look)
         if isinstance(graph_run, HoldsResults):
             book.fold_with(graph_run.result_of)
         with CollectorHeld():
@@ -227,6 +238,7 @@ class FlowRunner:
             self._take_in(graph_run, graph_run.wait(max(0.0, timeout)))
             self._hand_over(graph_run, book.take_grown(clock.now(), graph_run.room()))
             self._hand_over(graph_run, book.take_freed(clock.now()))
+            self._observer.check()
 
     def _resume_paused(self, graph_run: GraphRun) -> bool:
         """Ask for each paused task whether it may go on; whether any may."""
@@ -245,37 +257,34 @@ class FlowRunner:
             graph_run.extend(plan)
 
     def _take_in(self, graph_run: GraphRun, events: Iterable[Event]) -> None:
-        records: list[StateRecord] = []
+        told: list[StateChange] = []
         again: list[tuple[int, int]] = []
-        is_heard = self._announcer.is_wanted
         with CollectorHeld():
             for event in events:
                 if isinstance(event, StateChange):
-                    self._take_state(graph_run, event, records, is_heard=is_heard)
+                    self._take_state(graph_run, event, told)
                 elif isinstance(event, LineLogged):
                     self._replay(event)
                 elif isinstance(event, AttemptLost):
-                    self._take_loss(event, records)
+                    self._take_loss(event, told)
                 elif isinstance(event, HandedBack):
-                    again += self._take_back(event, records)
+                    again += self._take_back(event, told)
+                elif isinstance(event, ClusterChanged):
+                    self._tell(told)
+                    told = []
+                    self._observer.take_cluster_event(event)
                 else:
-                    again += self._take_crash(graph_run, event, records)
-        self._announcer.announce(records)
+                    again += self._take_crash(graph_run, event, told)
+            self._tell(told)
         if again:
             self._hand_over(graph_run, self.book.take_from(again, clock.now()))
 
     def _take_state(
-        self,
-        graph_run: GraphRun,
-        change: StateChange,
-        records: list[StateRecord],
-        *,
-        is_heard: bool,
+        self, graph_run: GraphRun, change: StateChange, told: list[StateChange]
     ) -> None:
         node, attempt, state, is_over, worker, began = change
         index = node[0]
-        label = self.graph.nodes[index].label
-        if label.is_secret:
+        if self.graph.nodes[index].label.is_secret:
             state = hidden(state)
         moves = self.book.accept(node, state, is_over=is_over, began=began)
         if moves:
@@ -283,21 +292,20 @@ class FlowRunner:
                 state.tag(self._tags[index])
             if attempt > 1:
                 self._attempts[node[:2]] = attempt
-            if is_heard:
-                if attempt == 1 and self._attempts:
-                    attempt = self._attempts.get(node[:2], 1)
-                of = (self.info.flow_run_id, label.name, label.slug, index, node[1], attempt)
-                if moves > 1:
-                    records.append(record_of((*of, "Running", None, began, worker, NO_DETAILS)))
-                kind, details = type(state).__name__, details_of(state)
-                told = (*of, kind, state.message, state._time, worker, details)
-                records.append(record_of(told))
+            elif self._attempts:
+                attempt = self._attempts.get(node[:2], 1)
+            if moves == 1:
+                began = None
+            if state is change.state and began is change.began and attempt == change.attempt:
+                told.append(change)
+            else:
+                told.append(change_of((node, attempt, state, is_over, worker, began)))
             if state._lazy is not None and node[1] >= 0:
                 self.book.fold(node, state)
         if is_over and self._keep is not None and self.book.is_settled(node):
             self._settle(graph_run, node)
 
-    def _take_loss(self, lost: AttemptLost, records: list[StateRecord]) -> None:
+    def _take_loss(self, lost: AttemptLost, told: list[StateChange]) -> None:
         state = self.book.lose(lost.node, f"attempt lost: {lost.cause}")
         if state is None and self.book.is_settled(lost.node):
             self.logger.warning(
@@ -306,30 +314,32 @@ class FlowRunner:
                 lost.cause,
             )
         elif state is not None:
-            state.tag(self._tags[lost.node[0]])
             self.logger.warning("task %r: %s", self._name(lost.node), state.message)
-            self._record(lost.node, state, lost.worker, records)
+            told.append(self._decided(lost.node, state, lost.worker))
 
-    def _take_back(self, back: HandedBack, records: list[StateRecord]) -> list[tuple[int, int]]:
+    def _take_back(self, back: HandedBack, told: list[StateChange]) -> list[tuple[int, int]]:
         state = self.book.hand_back(back.node, f"attempt lost: {back.cause}")
         if state is None:
             return []
-        state.tag(self._tags[back.node[0]])
         self.logger.warning("task %r: %s", self._name(back.node), state.message)
-        self._record(back.node, state, back.worker, records)
+        told.append(self._decided(back.node, state, back.worker))
         return [back.node[:2]]
 
     def _take_crash(
-        self, graph_run: GraphRun, crash: NodeCrashed, records: list[StateRecord]
+        self, graph_run: GraphRun, crash: NodeCrashed, told: list[StateChange]
     ) -> list[tuple[int, int]]:
         state = Crashed(failures.text_of(crash.error), result=crash.error)
-        state.tag(self._tags[crash.node[0]])
         if not self.book.crash(crash.node, state):
             return []
         self.logger.error("task %r crashed: %s", self._name(crash.node), state.message)
-        self._record(crash.node, state, crash.worker, records)
+        told.append(self._decided(crash.node, state, crash.worker))
         self._settle(graph_run, crash.node)
         return [crash.node[:2]]
+
+    def _decided(self, node: NodeId, state: State, worker: str) -> StateChange:
+        """The change to a state that the coordinating process decided on."""
+        state.tag(self._tags[node[0]])
+        return StateChange(node, self._attempts.get(node[:2], 1), state, True, worker)
 
     def _settle(self, graph_run: GraphRun, node: NodeId) -> None:
         """Let go of results that a task run which is done leaves needless, and that nobody asked to keep."""
@@ -352,26 +362,27 @@ class FlowRunner:
 
     # ---- telling
 
-    def _record(self, node: NodeId, state: State, worker: str, records: list[StateRecord]) -> None:
-        """Tell a state that the coordinating process decided on."""
-        if not self._announcer.is_wanted:
+    def _tell(self, changes: list[StateChange]) -> None:
+        """Pass on changes that count."""
+        if not changes:
             return
-        label = self.graph.nodes[node[0]].label
-        records.append(
-            StateRecord(
-                flow_run_id=self.info.flow_run_id,
-                task_name=label.name,
-                task_slug=label.slug,
-                task_index=label.index,
-                map_index=node[1],
-                attempt=self._attempts.get(node[:2], 1),
-                state=type(state).__name__,
-                message=state.message,
-                timestamp=state._time,
-                worker=worker,
-                details=details_of(state),
-            )
-        )
+        self._observer.take_changes(changes)
+        if self._announcer.is_wanted:
+            self._announcer.announce(self._records_of(changes))
+
+    def _records_of(self, changes: Sequence[StateChange]) -> list[StateRecord]:
+        """The changes as listeners get them."""
+        run_id, nodes = self.info.flow_run_id, self.graph.nodes
+        records: list[StateRecord] = []
+        for (index, map_index, _), attempt, state, _, worker, began in changes:
+            label = nodes[index].label
+            of = (run_id, label.name, label.slug, index, map_index, attempt)
+            if began is not None:
+                records.append(record_of((*of, "Running", None, began, worker, NO_DETAILS)))
+            kind, details = type(state).__name__, details_of(state)
+            told = (*of, kind, state.message, state._time, worker, details)
+            records.append(record_of(told))
+        return records
 
     def _replay(self, event: LineLogged) -> None:
         replay(
@@ -419,10 +430,24 @@ class FlowRunner:
         return state
 
     def _cancelled(self) -> State:
+        told: list[StateChange] = []
         for index, map_index, state in list(self.book.waiting(Running)):
             cancelled = Cancelled("interrupted", context=state.context)
             self.book.cancel(index, map_index, cancelled)
-        return Cancelled("interrupted from the keyboard", result=self._task_states())
+            told.append(self._decided(self.book.node_id(index, map_index), cancelled, ""))
+        self._tell(told)
+        state = Cancelled("interrupted from the keyboard", result=self._task_states())
+        self._observer.take_flow_state(state)
+        return state
+
+    def _kept(self, state: State) -> State:
+        """The flow's final state, once it is kept; Failed where it cannot be."""
+        try:
+            self._observer.end()
+        except Exception as error:
+            self.logger.exception("flow run %r failed", self.info.flow_run_name)
+            return self._failed(error)
+        return state
 
     def _task_states(self) -> dict[Any, State]:
         return {
@@ -441,6 +466,7 @@ class FlowRunner:
         except Exception as error:  # the user's handler
             self.logger.exception("a state handler of flow %r failed", self.graph.name)
             new = self._failed(error)
+        self._observer.take_flow_state(new)
         return new
 
 

@@ -156,7 +156,16 @@ class FlowGraph:
         ValueError: The nodes are not numbered in order, or an edge does not point forward.
     """
 
-    __slots__ = ("downstream", "edges", "edges_to", "is_mapped", "name", "nodes", "views")
+    __slots__ = (
+        "__weakref__",
+        "downstream",
+        "edges",
+        "edges_to",
+        "is_mapped",
+        "name",
+        "nodes",
+        "views",
+    )
 
     def __init__(self, name: str, nodes: Iterable[Node], edges: Iterable[Edge]) -> None:
         self.name = name

@@ -22,6 +22,7 @@ RUN_ATTRIBUTES: Mapping[str, object] = {
     "flow_run_id": "",
     "flow_name": "",
     "task_name": "",
+    "task_index": -1,
     "map_index": -1,
     "worker": "",
 }
@@ -303,6 +304,7 @@ def replay(line: LogLine, *, flow_run_id: str, flow_name: str, task_name: str, w
         flow_run_id=flow_run_id,
         flow_name=flow_name,
         task_name=task_name,
+        task_index=line.task,
         map_index=line.map_index,
         worker=worker,
     )

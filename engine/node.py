@@ -254,6 +254,7 @@ def _facts_of_record() -> dict[str, object] | None:
         "flow_run_id": runner.run_info.flow_run_id,
         "flow_name": runner.run_info.flow_name,
         "task_name": runner.node.label.name,
+        "task_index": task,
         "map_index": map_index,
         "worker": run.worker,
     }

@@ -12,11 +12,15 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from . import clock
 from .logs import LogLine
 from .state import STATES, Cached, Mapped, Running, State, state_at
+
+if TYPE_CHECKING:
+    from .context import RunInfo
+    from .graph import FlowGraph
 
 #: One execution of one task run: index of the task, map index (-1: not mapped), how often it was handed over.
 NodeId: TypeAlias = tuple[int, int, int]
@@ -33,6 +37,9 @@ FLUSH_RECORDS = 1_000
 
 #: In the context of a state whose result was written: where.
 LOCATION = "result_location"
+
+#: In the context of a state whose result is small and to be kept with it: its bytes.
+INLINE = "result_bytes"
 
 
 class StateChange(NamedTuple):
@@ -102,7 +109,18 @@ class NodeCrashed(NamedTuple):
     worker: str
 
 
-Event: TypeAlias = StateChange | LineLogged | AttemptLost | HandedBack | NodeCrashed
+class ClusterChanged(NamedTuple):
+    """A worker came or went; `time` in seconds since the epoch."""
+
+    kind: str
+    worker: str
+    time: float
+    details: dict[str, Any]
+
+
+Event: TypeAlias = (
+    StateChange | LineLogged | AttemptLost | HandedBack | NodeCrashed | ClusterChanged
+)
 
 
 #: What is told where task runs run.
@@ -252,8 +270,10 @@ def details_of(state: State) -> dict[str, Any]:
                 details[name] = clock.to_seconds(value)
             elif isinstance(value, int):
                 details[name] = value
-    if type(state._context) is dict and LOCATION in state._context:
-        details[LOCATION] = state._context[LOCATION]
+    if type(state._context) is dict:
+        for key in (LOCATION, INLINE):
+            if key in state._context:
+                details[key] = state._context[key]
     return details
 
 
@@ -267,8 +287,9 @@ def _bare_state(kind: str, message: str | None, time: float, details: dict[str, 
         if name in ("start_time", "cached_result_expiration") and value is not None:
             value = clock.to_datetime(value)
         setattr(state, name, [] if name == "map_states" else value)
-    if LOCATION in details:
-        state.context[LOCATION] = details[LOCATION]
+    for key in (LOCATION, INLINE):
+        if key in details:
+            state.context[key] = details[key]
     if isinstance(state, Cached):
         state.cached_parameters = None
     if isinstance(state, Mapped):
@@ -385,6 +406,43 @@ record_of: Callable[[tuple[Any, ...]], StateRecord] = partial(tuple.__new__, Sta
 Listener: TypeAlias = Callable[[Sequence[StateRecord]], None]
 
 
+class Observer:
+    """Sees a whole flow run, in its order, to keep it; this one does nothing.
+
+    Unlike a listener it is asked for nothing but speed: who calls it waits. That is the coordinating thread, and
+    another one for what that has no time to announce; never both at once.
+    """
+
+    def begin(self, info: RunInfo, graph: FlowGraph) -> None:
+        """The run begins; nothing was told before."""
+
+    def take_flow_state(self, state: State) -> None:
+        """The flow run came to a state."""
+
+    def take_changes(self, changes: Sequence[StateChange]) -> None:
+        """Task runs came to states; of each change `began` and `attempt` are as they count.
+
+        Called with a list that is nobody else's, and often: what is done with it is done elsewhere.
+        """
+
+    def take_cluster_event(self, event: ClusterChanged) -> None:
+        """Something happened to the cluster on which the run is."""
+
+    def check(self) -> None:
+        """Asked now and then.
+
+        Raises:
+            Exception: What was told cannot be kept; the run is ended and becomes Failed.
+        """
+
+    def end(self) -> None:
+        """The run is over; returns when all that was told is kept.
+
+        Raises:
+            Exception: It cannot be; the run becomes Failed.
+        """
+
+
 class Announcer:
     """Gives state records to listeners, in batches, in a thread of its own, so that none slows the run.
 
@@ -406,15 +464,14 @@ class Announcer:
         return bool(self._listeners)
 
     def watch(self, look: Callable[[], None]) -> None:
-        """Call a function several times a second until `close`, while somebody listens.
+        """Call a function several times a second until `close`.
 
         Args:
             look: Announces what nobody else has the time to announce. Called in the listeners' thread.
         """
-        if self._listeners:
-            with self._changed:
-                self._look = look
-                self._start()
+        with self._changed:
+            self._look = look
+            self._start()
 
     def announce(self, records: Sequence[StateRecord]) -> None:
         """Pass records on soon; returns at once."""

@@ -332,6 +332,7 @@ class Flow(TaskGraph, DaskCollection):
         runner_cls: Any = None,
         return_tasks: Iterable[Task] | None = None,
         on_state: Any = None,
+        ledger: Any = None,
         **more_parameters: Any,
     ) -> State:
         """Run the flow until its state is final; with a schedule, at each of its events.
@@ -347,6 +348,8 @@ class Flow(TaskGraph, DaskCollection):
             runner_cls: What runs the flow, in place of `engine.flow_runner.FlowRunner`.
             return_tasks: The tasks whose results are kept; all when not given.
             on_state: Is given each change of state of each task while the flow runs, in batches.
+            ledger: Where the run is recorded: a `Ledger`, the path of an SQLite file, a URL, ":memory:" or "none";
+                the configured one when not given.
             more_parameters: Values of parameters.
 
         Returns:
@@ -354,6 +357,7 @@ class Flow(TaskGraph, DaskCollection):
 
         Raises:
             UnknownParameters, MissingParameters: No task has run then; both are ValueErrors.
+            LedgerRefused: The ledger cannot be used; no task has run then.
             RuntimeError: A flow is being written.
             RunInterrupted: Ctrl-C; its `state` has the states reached until then.
         """
@@ -367,6 +371,7 @@ class Flow(TaskGraph, DaskCollection):
             task_states=task_states or {},
             return_tasks=None if return_tasks is None else tuple(return_tasks),
             on_state=on_state,
+            ledger=ledger,
             runner_cls=runner_cls,
         )
         if self.schedule is None or run_on_schedule is False:

@@ -18,10 +18,12 @@ from prefect_dask.engine.collector import CollectorHeld
 from prefect_dask.engine.context import RunInfo
 from prefect_dask.engine.context import context as the_context
 from prefect_dask.engine.flow_runner import FlowRunner
+from prefect_dask.engine.graph import FlowGraph
 from prefect_dask.engine.logs import ensure_handler
 from prefect_dask.engine.result import ResultRules
 from prefect_dask.engine.results import result_at
 from prefect_dask.engine.state import State
+from prefect_dask.engine.stream import Observer
 from prefect_dask.errors import (
     MissingParameters,
     NoMoreEvents,
@@ -65,6 +67,7 @@ class FlowRun:
     task_states: Mapping[Any, State]
     return_tasks: tuple[Task, ...] | None
     on_state: Callable[[Any], Any] | None
+    ledger: Any
     runner_cls: Any
 
     def once(self, state: State | None = None, event: ScheduleEvent | None = None) -> State:
@@ -74,6 +77,9 @@ class FlowRun:
             state: The flow's state to begin with.
             event: The event of the schedule that asked for the run; its parameters win.
         """
+        # Here, because every worker imports this module and none records a run.
+        from prefect_dask.ledger import record_run
+
         flow = self.flow
         writing = the_context.get("flow")
         if writing is not None:
@@ -88,6 +94,22 @@ class FlowRun:
             else {}
         )
         ensure_handler(config.logging.level, config.logging.format, config.logging.datefmt)
+        with record_run(self.ledger) as observer:
+            final = self._run(graph, index_of, parameters, facts, event, observer, state)
+        raise_first_failure(final)
+        return final
+
+    def _run(
+        self,
+        graph: FlowGraph,
+        index_of: Mapping[Any, int],
+        parameters: Mapping[str, Any],
+        facts: Mapping[str, Any],
+        event: ScheduleEvent | None,
+        observer: Observer | None,
+        state: State | None,
+    ) -> State:
+        flow = self.flow
         runner = (self.runner_cls or FlowRunner)(
             graph,
             executor=self.executor or flow.executor or default_executor(),
@@ -106,9 +128,9 @@ class FlowRun:
             log_level=getattr(logging, config.logging.level),
             ask_to_resume=ask_on_terminal,
             results=result_rules(flow),
+            observer=observer,
         )
         final: State = runner.run(state)
-        raise_first_failure(final)
         return final
 
     def check(self, event: ScheduleEvent) -> None:

@@ -17,25 +17,30 @@ import distributed
 from dask.sizeof import sizeof
 from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
 
+from .. import clock
 from ..beforehand import Beforehand
 from ..logs import get_logger
 from ..node import PROCESS_ID, Cutting, HostedRun, forward_log_lines, host, unhost
 from ..parcels import Parcels
 from ..state import State
-from ..stream import Batcher, NodeId, StateChange, encode_batch
+from ..stream import Batcher, ClusterChanged, NodeId, StateChange, encode_batch
 
 #: Topics of ours begin so.
 TOPIC = "prefect-dask-"
 
+#: Where Dask's nannies tell of workers that took too much memory.
+MEMORY_TOPIC = "worker-restart-memory"
+
 OnBatch = Callable[[bytes, str], None]
 OnLoss = Callable[[str, Sequence[Sequence[Any]], bool], None]
+OnChange = Callable[[ClusterChanged], None]
 
 
 class Hub:
     """All that the runs of one client hear from their cluster."""
 
     def __init__(self, client: distributed.Client) -> None:
-        self._listeners: dict[str, tuple[OnBatch, OnLoss]] = {}
+        self._listeners: dict[str, tuple[OnBatch, OnLoss, OnChange]] = {}
         #: Per run, the number of the next batch of each worker.
         self._numbers: dict[str, dict[str, int]] = {}
         client.register_plugin(ClusterWatch(), name=ClusterWatch.name)
@@ -55,10 +60,10 @@ class Hub:
                 hub = _hubs[client] = Hub(client)
             return hub
 
-    def listen(self, token: str, on_batch: OnBatch, on_loss: OnLoss) -> None:
+    def listen(self, token: str, on_batch: OnBatch, on_loss: OnLoss, on_change: OnChange) -> None:
         """Begin to pass on what comes for a run; the functions are called in the client's thread."""
         self._numbers[token] = {}
-        self._listeners[token] = (on_batch, on_loss)
+        self._listeners[token] = (on_batch, on_loss, on_change)
 
     def forget(self, token: str) -> None:
         """Pass nothing on for a run any more."""
@@ -68,8 +73,13 @@ class Hub:
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
         message = event[1]
         if "lost" in message:
-            for _, on_loss in list(self._listeners.values()):
+            for _, on_loss, _ in list(self._listeners.values()):
                 on_loss(message["lost"], message["keys"], message["expected"])
+            return
+        if "changed" in message:
+            change = ClusterChanged(*message["changed"])
+            for _, _, on_change in list(self._listeners.values()):
+                on_change(change)
             return
         listener, numbers = self._listeners.get(message["run"]), self._numbers.get(message["run"])
         if listener is None or numbers is None:
@@ -106,6 +116,7 @@ class ClusterWatch(SchedulerPlugin):
             else:
                 del topics[topic]  # a late word to a client that is gone
         elif topic == "all" and isinstance(msg, dict) and msg.get("action") == "remove-worker":
+            self._tell_all("left" if msg["expected"] else "died", msg["worker"], {})
             held = defaultdict(list)
             for key in (*msg["processing-tasks"], *msg.get("lost-computed-tasks", ())):
                 state = self.scheduler.tasks.get(key)
@@ -116,6 +127,19 @@ class ClusterWatch(SchedulerPlugin):
                     f"{TOPIC}{client_key}",
                     {"lost": msg["worker"], "keys": keys, "expected": bool(msg["expected"])},
                 )
+
+        elif topic == "all" and isinstance(msg, dict) and msg.get("action") == "add-worker":
+            self._tell_all("joined", msg["worker"], {})
+        elif topic == MEMORY_TOPIC and isinstance(msg, dict):
+            # Told by its nanny, which ends it now.
+            self._tell_all("out of memory", msg["worker"], {"rss_bytes": msg["rss"]})
+
+    def _tell_all(self, kind: str, worker: str, details: dict[str, Any]) -> None:
+        """Tell each client of ours what happened to the cluster."""
+        message = {"changed": [kind, worker, clock.now(), details]}
+        for topic, held in list(self.scheduler._broker._topics.items()):
+            if topic.startswith(TOPIC) and held.subscribers:
+                self.scheduler.log_event(topic, message)
 
     def remove_client(self, scheduler: distributed.Scheduler, client: str) -> None:
         """Called by the scheduler when a client leaves; Dask itself keeps a client's topics for ever."""

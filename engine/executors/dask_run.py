@@ -28,6 +28,7 @@ from ..staging import NODES_AT_ONCE, Stage
 from ..state import Pending, Running, Success
 from ..stream import (
     AttemptLost,
+    ClusterChanged,
     Event,
     HandedBack,
     NodeCrashed,
@@ -92,7 +93,7 @@ class DaskRun:
         self._client, self._package, self._owns_client = client, package, owns_client
         self._keys = Keys(package.token, package.graph)
         self._address = _address_of(client)
-        self._told: deque[Told | HoldingLost] = deque()
+        self._told: deque[Told | HoldingLost | ClusterChanged] = deque()
         self._arrived = threading.Condition()
         self._last_look = clock.monotonic()
         self._kinds = Kinds(package.graph, grouping)
@@ -130,7 +131,7 @@ class DaskRun:
             package.info.log_level,
         )
         self._hub = Hub.of(client)
-        self._hub.listen(package.token, self._take_batch, self._take_loss)
+        self._hub.listen(package.token, self._take_batch, self._take_loss, self._take_change)
         client.register_plugin(self._plugin, name=self._plugin.name)
 
     # ---- the door
@@ -389,6 +390,11 @@ class DaskRun:
 
     def _take_batch(self, batch: bytes, worker: str) -> None:
         self._told.extend(decode_batch(batch, worker))
+        with self._arrived:
+            self._arrived.notify()
+
+    def _take_change(self, change: ClusterChanged) -> None:
+        self._told.append(change)
         with self._arrived:
             self._arrived.notify()
 

@@ -79,7 +79,7 @@ def test_the_configuration_has_all_results_written_or_none(store, home):
         run_one(lambda: 1, result=store)
     assert written(store) == {}
     run_one(lambda: 1)
-    assert not home.exists(), "nothing is written that nobody asked for"
+    assert not (home / "results").exists(), "nothing is written that nobody asked for"
     with set_temporary_config({"flows.checkpointing": True}):
         location = run_one(lambda: 1, name="a/b").context["result_location"]
     assert LocalResult().read(location).value == 1

@@ -46,7 +46,12 @@ def main(kind: str, folder: Path, address: str) -> None:
             "states": {task.name: type(state).__name__ for task, state in tasks.items()},
             "first": tasks[first].result if tasks[first].is_successful() else None,
             "below": str(tasks[below].message),
-            "threads": [t.name for t in threading.enumerate() if t.name.startswith("prefect")],
+            # That of the ledger stays for a while: the next run needs it.
+            "threads": [
+                t.name
+                for t in threading.enumerate()
+                if t.name.startswith("prefect") and t.name != "prefect-dask-ledger"
+            ],
             "children": [p.cmdline() for p in psutil.Process().children(recursive=True)],
         }
         print(json.dumps(told))

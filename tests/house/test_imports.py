@@ -18,17 +18,17 @@ LAYERS = (
     "edge parameter tasks",
     "task",
     "documents operators pickling signature mapping schedules tagging task_defaults raising naming order",
-    "executors triggers settings logs errors",
+    "ledger",
+    "executors triggers settings logs errors version",
     "engine.flow_runner",
     "engine.task_runner engine.body engine.node engine.parcels engine.group_run engine.grouping"
     " engine.staging engine.compile engine.executors",
     "engine.advance engine.outcome engine.hand_over engine.task_runs engine.folded engine.columns",
-    "engine.ledger engine.stream engine.child engine.child_main engine.child_process"
-    " engine.timeouts engine.moves",
+    "engine.stream engine.child engine.child_main engine.child_process engine.timeouts engine.moves",
     "engine.keeping",
     "engine.triggers engine.cache engine.cache_store engine.cache_validators engine.claims"
     " engine.result engine.results engine.context engine.widths",
-    "engine.graph engine.state engine.errors engine.clock engine.signals engine.failures version"
+    "engine.graph engine.state engine.errors engine.clock engine.signals engine.failures"
     " engine.beforehand engine.logs engine.prints engine.home engine.files engine.serializers engine.secrets"
     " engine.fingerprint engine.retry engine.durations engine.worker_resources engine.collector",
 )
@@ -46,7 +46,7 @@ HOME_OF = {
     ),
     **dict.fromkeys(
         DATABASES,
-        ("engine.ledger", "engine.cache_store", "server", "tasks.database", "tasks.postgres"),
+        ("ledger", "engine.cache_store", "server", "tasks.database", "tasks.postgres"),
     ),
     **dict.fromkeys(WEB, ("server", "client", "tasks.http")),
     "bokeh": ("viz", "server"),

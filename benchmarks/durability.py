@@ -1,0 +1,130 @@
+"""What does it cost a run that it is recorded? 10,000 tasks with a ledger, beside the same without one.
+
+The ledger is a new SQLite file on the disk of the temporary folder. Nobody else listens: what a listener costs is
+no part of it.
+"""
+
+from __future__ import annotations
+
+import gc
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks.core.bodies import start
+from benchmarks.core.graphs import Where, place
+from benchmarks.core.options import Options, Questions
+from benchmarks.core.rows import Bar, Row
+from benchmarks.core.running import WrongRun, alternate, per_task
+from benchmarks.core.shapes import as_flow, chain, wide
+from prefect_dask import Flow, task
+from prefect_dask.engine.state import Success, state_at
+from prefect_dask.engine.stream import StateChange
+from prefect_dask.executors import Executor
+from prefect_dask.ledger.entries import Begun, Rows
+from prefect_dask.ledger.packed import pack_changes
+from prefect_dask.ledger.places import Place
+from prefect_dask.ledger.writer import close_writers, open_store
+
+#: What recording may add to a run.
+BAR = Bar(1.05)
+
+#: Task runs in a batch: what a fast run makes in the time that a writer waits for company.
+BATCH = 5_000
+
+
+def mapped(count: int) -> Flow:
+    """A task that does nothing, mapped over so many items."""
+    with Flow("mapped") as flow:
+        task(start).map(list(range(count)))
+    return flow
+
+
+def seconds_of(flow: Flow, executor: Executor, ledger: str) -> float:
+    """Seconds of wall time of a run.
+
+    Raises:
+        WrongRun: It did not succeed.
+    """
+    gc.collect()
+    begun = time.perf_counter()
+    state = flow.run(executor=executor, ledger=ledger)
+    seconds = time.perf_counter() - begun
+    if not state.is_successful():
+        raise WrongRun(f"flow {flow.name!r}: {state}")
+    return seconds
+
+
+def recorded(work: str, where: Where, flow: Flow, count: int, options: Options) -> Row:
+    """A row: µs a task with a ledger, beside those without one where others have raw Dask's."""
+    with ExitStack() as stack:
+        at = stack.enter_context(place(where, options))
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        stack.callback(close_writers)
+        ledger = str(Path(folder) / "ledger.sqlite")
+        seconds = alternate(
+            options,
+            lambda: seconds_of(flow, at.executor, ledger),
+            lambda: seconds_of(flow, at.executor, "none"),
+            at.between,
+        )
+    return per_task(work, count, seconds, BAR, beside="the same without a ledger")
+
+
+def this_thread(options: Options) -> list[Row]:
+    """The most tasks a second, all in one interpreter with the thread that writes."""
+    count = options.size(10_000)
+    return [
+        recorded(
+            "recording, wide, this thread", "this thread", as_flow(wide(count)), count, options
+        ),
+        recorded(
+            "recording, chain, this thread", "this thread", as_flow(chain(count)), count, options
+        ),
+    ]
+
+
+def threads(options: Options) -> list[Row]:
+    """Two threads that run tasks, and the one that writes."""
+    count = options.size(10_000)
+    return [recorded("recording, wide, 2 threads", "threads", as_flow(wide(count)), count, options)]
+
+
+def cluster(options: Options) -> list[Row]:
+    """A cluster, where the process that coordinates has little else to do."""
+    count = options.size(10_000)
+    return [recorded("recording, map, cluster", "cluster", mapped(count), count, options)]
+
+
+def writer(options: Options) -> list[Row]:
+    """One writer and nothing else: Running and Success of each task run, packed and written, a batch at a time."""
+    count = options.size(500_000, least=BATCH)
+    run = "a" * 32
+    batches = [
+        [
+            StateChange((0, child, 0), 1, state_at(Success, 1.7e9, "done"), True, "w", 1.7e9)
+            for child in range(first, first + BATCH)
+        ]
+        for first in range(0, count, BATCH)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(Place("sqlite", str(Path(folder) / "ledger.sqlite")))
+        store.write([Begun(run)])
+        begun = time.perf_counter()
+        for number, batch in enumerate(batches):
+            data, _ = pack_changes(batch)
+            store.write([Rows(run, 0, "packed_states", number * BATCH, [len(batch), data])])
+        seconds = time.perf_counter() - begun
+        store.close()
+    rate = 2 * BATCH * len(batches) / seconds
+    bar = Bar(50_000, of="ours", at_least=True)
+    return [Row("state changes/s into SQLite", "1/s", rate, None, bar, BATCH * len(batches))]
+
+
+QUESTIONS: Questions = {
+    "recording-this-thread": this_thread,
+    "recording-threads": threads,
+    "recording-cluster": cluster,
+    "recording-writer": writer,
+}

@@ -1,0 +1,35 @@
+"""Which ledger is meant where none is named, and where its journal is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect_dask.ledger.places import Place, place_of
+from prefect_dask.settings import NoHomeFolder, config, home_folder
+
+
+def configured_place() -> Place | None:
+    """The ledger that the configuration names; None for "none".
+
+    Raises:
+        NoLedgerThere: It names no place.
+        NoHomeFolder: It is the one in the home folder, and the system knows no home for this user.
+    """
+    url = config.ledger.url
+    return place_of(url, home_of_ledgers() if url else home_folder())
+
+
+def journal_folder() -> Path:
+    """Where entries wait while a ledger is away."""
+    told = config.ledger.journal
+    return Path(told).expanduser().absolute() if told else home_of_ledgers() / "journals"
+
+
+def home_of_ledgers() -> Path:
+    """The home folder; one among the temporary files where the system knows no home for this user."""
+    try:
+        return home_folder()
+    except NoHomeFolder:
+        import tempfile
+
+        return Path(tempfile.gettempdir()) / "prefect_dask"

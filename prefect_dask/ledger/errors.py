@@ -1,0 +1,106 @@
+"""What can go wrong with a ledger: each error names the ledger and the way out."""
+
+from __future__ import annotations
+
+from prefect_dask.engine.errors import PrefectDaskError
+
+
+class LedgerRefused(PrefectDaskError):
+    """A ledger cannot be used as it is; no task has run."""
+
+
+class NoLedgerThere(LedgerRefused, ValueError):
+    """What was given as a ledger names none."""
+
+    def __init__(self, given: str, reason: str) -> None:
+        super().__init__(
+            f"{given!r} names no ledger: {reason}; give the path of a file, a URL such as "
+            f"'postgresql://user@host/database', ':memory:', or 'none'"
+        )
+        self.given, self.reason = given, reason
+
+
+class NothingRecorded(PrefectDaskError, LookupError):
+    """Who only reads found no ledger in its place."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(
+            f"there is no ledger {place}: nothing was recorded there; look at its name, or record a run with "
+            f"flow.run(ledger=…)"
+        )
+        self.place = place
+
+    def __reduce__(self) -> tuple[type[NothingRecorded], tuple[str]]:
+        return type(self), (self.place,)
+
+
+class LedgerTooNew(LedgerRefused):
+    """The tables were made by a later version of this package."""
+
+    def __init__(self, place: str, found: int, known: int) -> None:
+        super().__init__(
+            f"the ledger {place} has version {found} of the tables, and this prefect_dask knows up to {known}; "
+            f"upgrade prefect_dask, or set PREFECT_LEDGER_URL to another ledger"
+        )
+        self.place, self.found, self.known = place, found, known
+
+
+class NotALedger(LedgerRefused):
+    """There is something else in the ledger's place."""
+
+    def __init__(self, place: str, what: str) -> None:
+        super().__init__(
+            f"{place} is no ledger: {what}; move it away, or set PREFECT_LEDGER_URL to another place"
+        )
+        self.place, self.what = place, what
+
+
+class DatabaseTooOld(LedgerRefused):
+    """The library or server lacks what the ledger needs."""
+
+    def __init__(self, what: str, found: str, needed: str) -> None:
+        super().__init__(
+            f"the ledger needs {what} {needed} or newer, and this is {found}; upgrade it, or set "
+            f"PREFECT_LEDGER_URL to another ledger"
+        )
+        self.what, self.found, self.needed = what, found, needed
+
+
+class LedgerAway(PrefectDaskError):
+    """The ledger cannot be written or read now: it may be so later."""
+
+    def __init__(self, place: str, cause: str) -> None:
+        super().__init__(f"the ledger {place} cannot be reached: {cause}")
+        self.place, self.cause = place, cause
+
+
+class NotRecorded(PrefectDaskError):
+    """What happens in a run can be written neither to the ledger nor to the journal."""
+
+    def __init__(self, place: str, cause: str, journal: str, journal_cause: str) -> None:
+        super().__init__(
+            f"the run cannot be recorded: the ledger {place} cannot be written ({cause}), and neither can the "
+            f"journal {journal} ({journal_cause}); make room, or run with ledger='none'"
+        )
+        self.place, self.cause = place, cause
+        self.journal, self.journal_cause = journal, journal_cause
+
+
+class Superseded(PrefectDaskError):
+    """Another process has taken the run over; nothing that this one says of it counts."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"flow run {run_id} was taken over by another process; what it came to stands in the ledger"
+        )
+        self.run_id = run_id
+
+
+class UnknownRun(PrefectDaskError, LookupError):
+    """The ledger holds no such flow run."""
+
+    def __init__(self, run_id: str, place: str) -> None:
+        super().__init__(
+            f"the ledger {place} holds no flow run {run_id!r}; Ledger.flow_runs() lists those it holds"
+        )
+        self.run_id, self.place = run_id, place

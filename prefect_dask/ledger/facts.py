@@ -1,0 +1,207 @@
+"""What a ledger tells, as plain frozen data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedFlowRun:
+    """A flow run.
+
+    Attributes:
+        run_id: The id that users see.
+        flow_name: The flow.
+        name: The run's name.
+        state: Its latest state, such as "Success".
+        message: That state's message.
+        scheduled: When it was meant to begin.
+        begun: When it did.
+        ended: When it came to its final state; None before.
+        parameters: As JSON data; what JSON cannot say is its repr.
+        coordinator: Host, process and thread that ran it.
+        version: Of prefect_dask.
+        key: What the tables know it by.
+    """
+
+    run_id: str
+    flow_name: str
+    name: str
+    state: str
+    message: str | None
+    scheduled: datetime
+    begun: datetime
+    ended: datetime | None
+    parameters: Mapping[str, Any]
+    coordinator: str
+    version: str
+    key: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedTask:
+    """A task of a flow; `code` is equal where its code is, and "" where nobody can tell."""
+
+    index: int
+    name: str
+    slug: str
+    code: str
+    tags: tuple[str, ...]
+    is_mapped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedFlow:
+    """A flow as it was when it ran.
+
+    Attributes:
+        digest: Tells it from every other flow, and every other version of it.
+        name: Its name.
+        code: Equal where the code of all its tasks is.
+        tasks: Its tasks, in running order.
+        edges: (task above, task below, key, mapped, flattened).
+        references: The tasks that decide its state.
+        first_seen: When a run of it first began.
+    """
+
+    digest: str
+    name: str
+    code: str
+    tasks: tuple[RecordedTask, ...]
+    edges: tuple[tuple[int, int, str | None, bool, bool], ...]
+    references: tuple[int, ...]
+    first_seen: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedState:
+    """A change of state.
+
+    Attributes:
+        number: Its place in what happened in the run; log lines and cluster events are counted with it. A Running
+            that was told together with what it came to has the number of that.
+        task: The task's place in the flow; -1 for the flow's own state.
+        task_name: Its name; "" for the flow.
+        map_index: Which child of a mapped task; -1 otherwise.
+        attempt: 1 for the first attempt.
+        state: Such as "Running".
+        message: The state's message.
+        time: When, on the clock of the machine where it happened.
+        worker: Where; "" when the coordinating process decided.
+        details: Plain facts of the state, such as `run_count`; times in them are seconds since the epoch.
+    """
+
+    number: int
+    task: int
+    task_name: str
+    map_index: int
+    attempt: int
+    state: str
+    message: str | None
+    time: datetime
+    worker: str
+    details: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedTaskRun:
+    """A task run that has begun, or was decided, and its latest state."""
+
+    task: int
+    task_name: str
+    task_slug: str
+    map_index: int
+    attempt: int
+    state: str
+    message: str | None
+    time: datetime
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedAttempt:
+    """One execution of a task run.
+
+    Attributes:
+        attempt: Which try of the task run; a try that died with its worker is made again under the same number.
+        worker: Where it ran.
+        begun: When it came to Running; None where that died with the worker.
+        ended: When it came to its next state; None before.
+        state: That state; "" before.
+        cause_of_death: Why it ended without a word of its own: what became of its worker; None otherwise.
+    """
+
+    attempt: int
+    worker: str
+    begun: datetime | None
+    ended: datetime | None
+    state: str
+    cause_of_death: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedResult:
+    """A result: its bytes where it is small, or where it lies."""
+
+    number: int
+    task: int
+    map_index: int
+    location: str | None
+    value: bytes | None
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedLine:
+    """A line that the run logged, or, where `task` is not -1, one of its tasks."""
+
+    number: int
+    task: int
+    task_name: str
+    map_index: int
+    level: int
+    logger: str
+    message: str
+    exception: str | None
+    time: datetime
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedClusterEvent:
+    """A worker joined, left or died."""
+
+    number: int
+    kind: str
+    worker: str
+    time: datetime
+    details: Mapping[str, Any]
+
+
+def attempts_in(states: Iterable[RecordedState]) -> list[RecordedAttempt]:
+    """The executions that the states of one task run tell of, in order."""
+    attempts: list[RecordedAttempt] = []
+    running: RecordedState | None = None
+    for state in states:
+        # Only a worker that died brings a task run back to Pending; its word that it had begun may be lost with it.
+        died = state.state in ("Pending", "Crashed")
+        if running is not None or died:
+            attempts.append(
+                RecordedAttempt(
+                    state.attempt if running is None else running.attempt,
+                    state.worker if running is None else running.worker,
+                    None if running is None else running.time,
+                    state.time,
+                    state.state,
+                    state.message if died else None,
+                )
+            )
+        running = state if state.state == "Running" else None
+    if running is not None:
+        attempts.append(
+            RecordedAttempt(running.attempt, running.worker, running.time, None, "", None)
+        )
+    return attempts

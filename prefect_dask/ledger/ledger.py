@@ -1,0 +1,288 @@
+"""Reading what was recorded: flow runs, task runs, states, log lines, results."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from datetime import datetime
+from typing import Any
+
+from prefect_dask.engine import clock
+from prefect_dask.ledger.configured import configured_place, home_of_ledgers, journal_folder
+from prefect_dask.ledger.errors import LedgerRefused, UnknownRun
+from prefect_dask.ledger.facts import (
+    RecordedAttempt,
+    RecordedClusterEvent,
+    RecordedFlow,
+    RecordedFlowRun,
+    RecordedLine,
+    RecordedResult,
+    RecordedState,
+    RecordedTask,
+    RecordedTaskRun,
+    attempts_in,
+)
+from prefect_dask.ledger.places import place_of
+from prefect_dask.ledger.writer import adopt_journals, known_writer, open_store, writer_for
+
+#: What comes behind every hexadecimal digit.
+_AFTER_ALL = "g"
+
+
+class Ledger:
+    """What was recorded, of all runs that share one place.
+
+    What this process has to write goes there before each question; what processes left behind in journals that
+    died while the ledger was away goes there first.
+
+    Args:
+        place: The path of an SQLite file, a URL, ":memory:", or, when not given, what the configuration says.
+
+    Raises:
+        NoLedgerThere: It names no place.
+
+    Example:
+        >>> from prefect_dask import Flow, task
+        >>> @task
+        ... def add(x, y):
+        ...     return x + y
+        >>> with Flow("sums") as flow:
+        ...     total = add(1, 2)
+        >>> ledger = Ledger(":memory:")
+        >>> _ = flow.run(ledger=ledger)
+        >>> run = ledger.flow_runs()[0]
+        >>> run.flow_name, run.state, [t.state for t in ledger.task_runs(run.run_id)]
+        ('sums', 'Success', ['Success'])
+    """
+
+    def __init__(self, place: str | os.PathLike[str] | None = None) -> None:
+        found = configured_place() if place is None else place_of(place, home_of_ledgers())
+        if found is None:
+            raise LedgerRefused("there is no ledger: 'none' is configured; name one")
+        self.place = found
+        self._journals = journal_folder()
+        # One in memory is its writer's.
+        self._store = (
+            writer_for(found, self._journals).store if found.kind == "memory" else open_store(found)
+        )
+
+    def __repr__(self) -> str:
+        return f"<Ledger: {self.place}>"
+
+    # ---- flow runs
+
+    def flow_runs(
+        self, *, flow_name: str = "", state: str = "", limit: int = 100
+    ) -> list[RecordedFlowRun]:
+        """The latest flow runs, newest first.
+
+        Args:
+            flow_name: Only those of flows with this name.
+            state: Only those whose state is this one, such as "Failed".
+            limit: How many at most.
+        """
+        values = (flow_name, flow_name, state, state, limit)
+        return [_flow_run(row) for row in self._ask("flow_runs", values)]
+
+    def flow_run(self, run_id: str) -> RecordedFlowRun:
+        """One flow run.
+
+        Args:
+            run_id: Its id, or as much of the beginning as tells it from others.
+
+        Raises:
+            UnknownRun: There is none, or several begin like this.
+        """
+        rows = self._ask("flow_run", (run_id, run_id + _AFTER_ALL)) if run_id else []
+        if len(rows) != 1:
+            raise UnknownRun(run_id, str(self.place))
+        return _flow_run(rows[0])
+
+    def flow(self, run_id: str) -> RecordedFlow:
+        """The flow of a run, as it was then."""
+        [row] = self._ask("flow_of_run", (self._key(run_id),))
+        digest, name, code, graph, first_seen = row
+        document = json.loads(graph)
+        return RecordedFlow(
+            digest,
+            name,
+            code,
+            tuple(_tasks_in(document)),
+            tuple((up, down, key, m, f) for up, down, key, m, f in document.get("edges", ())),
+            tuple(document.get("references", ())),
+            _time(first_seen),
+        )
+
+    # ---- task runs
+
+    def task_runs(self, run_id: str) -> list[RecordedTaskRun]:
+        """The task runs of a flow run that came to a state, by place in the flow and map index."""
+        key = self._key(run_id)
+        tasks = self._tasks(run_id)
+        rows = self._ask("task_runs", (key, key), unpack=key)
+        return [
+            RecordedTaskRun(
+                task,
+                tasks[task].name,
+                tasks[task].slug,
+                map_index,
+                attempt,
+                state,
+                message,
+                _time(at),
+                worker,
+            )
+            for _, task, map_index, attempt, state, message, at, worker, *_ in rows
+        ]
+
+    def states(
+        self, run_id: str, task: int | None = None, map_index: int = -1, *, after: int = -1
+    ) -> list[RecordedState]:
+        """Changes of state, in order: of a whole run, the flow's own with them, or of one task run.
+
+        Args:
+            run_id: The flow run.
+            task: The task's place in the flow; -1 for the flow itself; all when not given.
+            map_index: Which child of a mapped task.
+            after: Of a whole run, only those with a greater number: what came since.
+        """
+        tasks = self._tasks(run_id)
+        key = self._key(run_id)
+        if task is None:
+            rows = self._ask("states", (key, after), unpack=key)
+        else:
+            rows = self._ask("states_of_task_run", (key, task, map_index), unpack=key)
+        return [state for row in rows for state in _states_in(row, tasks)]
+
+    def attempts(self, run_id: str, task: int, map_index: int = -1) -> list[RecordedAttempt]:
+        """The executions of a task run, in order, and what killed those that died."""
+        return attempts_in(self.states(run_id, task, map_index))
+
+    def results(self, run_id: str) -> list[RecordedResult]:
+        """The results that were kept, or where they lie; of one task run the latest is last."""
+        return [RecordedResult(*row) for row in self._ask("results", (self._key(run_id),))]
+
+    # ---- what else happened
+
+    def logs(
+        self, run_id: str, task: int | None = None, map_index: int = -1, *, after: int = -1
+    ) -> list[RecordedLine]:
+        """Log lines, in order; the arguments are as for `states`."""
+        tasks = self._tasks(run_id)
+        rows = self._ask("log_lines", (self._key(run_id), after))
+        return [
+            RecordedLine(
+                number,
+                its_task,
+                tasks[its_task].name,
+                index,
+                level,
+                logger,
+                message,
+                exception,
+                _time(at),
+                worker,
+            )
+            for number, its_task, index, level, logger, message, exception, at, worker in rows
+            if task is None or (its_task, index) == (task, map_index)
+        ]
+
+    def cluster_events(self, run_id: str) -> list[RecordedClusterEvent]:
+        """Workers that joined, left or died while the run was on their cluster, in order."""
+        return [
+            RecordedClusterEvent(number, kind, worker, _time(at), _details(details))
+            for number, kind, worker, at, details in self._ask(
+                "cluster_events", (self._key(run_id),)
+            )
+        ]
+
+    # ---- inside
+
+    def _ask(
+        self, query: str, values: tuple[Any, ...], *, unpack: int | None = None
+    ) -> list[tuple[Any, ...]]:
+        """The rows of a query; `unpack`: of this run the states must be rows before."""
+        writer = known_writer(self.place, self._journals)
+        if writer is not None:
+            writer.flush()
+        if self.place.kind == "memory":
+            self._store.open()
+            return self._answer(query, values, unpack)
+        # Closed at once: who only asks leaves nothing open.
+        with closing(self._store):
+            adopt_journals(self._store, self._journals)
+            return self._answer(query, values, unpack)
+
+    def _answer(
+        self, query: str, values: tuple[Any, ...], unpack: int | None
+    ) -> list[tuple[Any, ...]]:
+        if unpack is not None:
+            self._store.unpack(unpack)
+        return self._store.ask(query, values)
+
+    def _key(self, run_id: str) -> int:
+        return self.flow_run(run_id).key
+
+    def _tasks(self, run_id: str) -> _Tasks:
+        return _Tasks((task.index, task) for task in self.flow(run_id).tasks)
+
+
+class _Tasks(dict[int, RecordedTask]):
+    """The tasks of a flow by place; the flow itself, and one that was lost, have no name."""
+
+    def __missing__(self, task: int) -> RecordedTask:
+        return RecordedTask(task, "", "", "", (), False)
+
+
+def _tasks_in(document: Mapping[str, Any]) -> list[RecordedTask]:
+    """The tasks of a flow, as `flows.flow_facts` wrote them."""
+    mapped = set(document.get("mapped", ()))
+    tags = document.get("tags", {})
+    columns = (document.get(column, ()) for column in ("names", "slugs", "code_of"))
+    return [
+        RecordedTask(
+            index,
+            name,
+            slug,
+            document["codes"][code],
+            tuple(tags.get(str(index), ())),
+            index in mapped,
+        )
+        for index, (name, slug, code) in enumerate(zip(*columns, strict=True))
+    ]
+
+
+def _flow_run(row: tuple[Any, ...]) -> RecordedFlowRun:
+    run_id, flow_name, name, state, message, scheduled, begun, ended, parameters, *rest = row
+    return RecordedFlowRun(
+        run_id,
+        flow_name,
+        name,
+        state,
+        message,
+        _time(scheduled),
+        _time(begun),
+        None if ended is None else _time(ended),
+        json.loads(parameters),
+        *rest,
+    )
+
+
+def _states_in(row: tuple[Any, ...], tasks: _Tasks) -> Iterator[RecordedState]:
+    """The states that a row tells of: one, or Running and what it came to."""
+    number, task, map_index, attempt, state, message, at, worker, began, details = row
+    its = (number, task, tasks[task].name, map_index, attempt)
+    if began is not None:
+        yield RecordedState(*its, "Running", None, _time(began), worker, {})
+    yield RecordedState(*its, state, message, _time(at), worker, _details(details))
+
+
+def _time(seconds: float) -> datetime:
+    return clock.to_datetime(seconds)
+
+
+def _details(text: str | None) -> Mapping[str, Any]:
+    details: Mapping[str, Any] = json.loads(text) if text else {}
+    return details

@@ -1,0 +1,130 @@
+"""Changes of state as they are written while a run goes on: a batch of them in columns, as one value.
+
+A row a change costs the process that runs the tasks some ten times as much. Whoever asks for them makes rows of
+them first (`Store.unpack`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import repeat
+from operator import attrgetter
+from typing import Any, TypeVar
+
+from prefect_dask.engine.state import State
+from prefect_dask.engine.stream import INLINE, LOCATION, StateChange, details_of
+from prefect_dask.ledger.entries import cleaned_text
+from prefect_dask.ledger.schema import TABLES
+
+#: The columns of `states` that are packed: all but run and number.
+COLUMNS = TABLES["states"].names[2:]
+
+_T = TypeVar("_T")
+
+_message_of, _time_of, _context_of = map(attrgetter, ("message", "_time", "_context"))
+
+#: Marks a column that tells which of few values each row has.
+_FEW = "few"
+
+
+def pack_changes(changes: Sequence[StateChange]) -> tuple[bytes, list[Any]]:
+    """Changes as one value, and what belongs in `results`: the values of its rows, one after the other."""
+    # Nothing is done a change in Python: 10,000 of them are some milliseconds in which no task runs.
+    nodes, attempts, states, _, workers, begans = zip(*changes, strict=True)
+    tasks, map_indices, _ = zip(*nodes, strict=True)
+    kinds: tuple[type[State], ...] = _one_or_all(tuple(map(type, states)))
+    contexts = _one_or_all(tuple(map(_context_of, states)))
+    results: list[Any] = []
+    details: tuple[str | None, ...] = (None,)
+    if dict in map(type, contexts) or any(kind.fields for kind in kinds):
+        details = tuple(
+            _details(task, map_index, state, results)
+            for task, map_index, state in zip(tasks, map_indices, states, strict=True)
+        )
+    data = _packb(
+        [
+            _numbers(tasks),
+            _numbers(map_indices),
+            _numbers(attempts),
+            _texts(tuple(kind.__name__ for kind in kinds)),
+            _texts(tuple(map(_message_of, states))),
+            tuple(map(_time_of, states)),
+            _texts(workers),
+            _numbers(begans),
+            _texts(details),
+        ]
+    )
+    return data, results
+
+
+def pack_row(*values: Any) -> bytes:
+    """One row of `states`, without run and number."""
+    return _packb(values)
+
+
+def values_in(data: bytes, count: int) -> list[Any]:
+    """The values of packed rows, one row after the other, as text that every database takes.
+
+    >>> values_in(pack_row(0, -1, 1, "Success", None, 1.5, "", 1.25, None), 1)
+    [0, -1, 1, 'Success', None, 1.5, '', 1.25, None]
+    """
+    import msgpack
+
+    packed = msgpack.unpackb(data, strict_map_key=False, unicode_errors="surrogatepass")
+    columns = [_column(column, count) for column in packed]
+    return [value for row in zip(*columns, strict=True) for value in row]
+
+
+def _packb(columns: Sequence[Any]) -> bytes:
+    import msgpack
+
+    data: bytes = msgpack.packb(columns, unicode_errors="surrogatepass")
+    return data
+
+
+def _one_or_all(column: tuple[_T, ...]) -> tuple[_T, ...]:
+    """One value where all are equal, and else all of them."""
+    return column[:1] if column.count(column[0]) == len(column) else column
+
+
+def _numbers(column: tuple[Any, ...]) -> Any:
+    """A column; where all rows have the same value, that alone."""
+    shortened = _one_or_all(column)
+    return shortened[0] if len(shortened) == 1 else column
+
+
+def _texts(column: tuple[str | None, ...]) -> Any:
+    """A column; where few values are shared by all rows, these, and which of them each row has."""
+    first = column[0]
+    if column.count(first) == len(column):
+        return first
+    number_of = {text: number for number, text in enumerate(dict.fromkeys(column))}
+    if len(number_of) > len(column) // 2:
+        return column
+    return {_FEW: list(number_of), "": [number_of[text] for text in column]}
+
+
+def _column(packed: Any, count: int) -> Iterator[Any]:
+    if isinstance(packed, dict):
+        few = [cleaned_text(text) for text in packed[_FEW]]
+        return map(few.__getitem__, packed[""])
+    if isinstance(packed, list):
+        return map(cleaned_text, packed)
+    return repeat(cleaned_text(packed), count)
+
+
+def _details(task: int, map_index: int, state: State, results: list[Any]) -> str | None:
+    """The plain facts of a state as JSON; a result among them goes to a table of its own."""
+    details = dict(details_of(state))
+    value, location = details.pop(INLINE, None), details.pop(LOCATION, None)
+    if value is not None or location is not None:
+        size_bytes = None if value is None else len(value)
+        results += (task, map_index, location, value, size_bytes)
+    return as_json_object(details)
+
+
+def as_json_object(details: dict[str, Any]) -> str | None:
+    """Details as JSON text; None where there are none."""
+    import json
+
+    return json.dumps(details) if details else None

@@ -1,0 +1,48 @@
+-- What is asked of a ledger. Each query has a name and a line of purpose; ? stands for a value.
+
+-- flow_runs: the latest runs, newest first
+SELECT r.run_id, f.name, r.name, r.state, r.message, r.scheduled, r.begun, r.ended, r.parameters, r.coordinator,
+       r.version, r.id
+FROM flow_runs r JOIN flows f ON f.id = r.flow
+WHERE (? = '' OR f.name = ?) AND (? = '' OR r.state = ?)
+ORDER BY r.id DESC LIMIT ?;
+
+-- flow_run: one run, by its id or the beginning of it
+SELECT r.run_id, f.name, r.name, r.state, r.message, r.scheduled, r.begun, r.ended, r.parameters, r.coordinator,
+       r.version, r.id
+FROM flow_runs r JOIN flows f ON f.id = r.flow
+WHERE r.run_id >= ? AND r.run_id < ?
+ORDER BY r.run_id LIMIT 2;
+
+-- flow_of_run: the flow as it was when it ran
+SELECT f.digest, f.name, f.code, f.graph, f.first_seen
+FROM flow_runs r JOIN flows f ON f.id = r.flow WHERE r.id = ?;
+
+-- states: each change of state of a run, in order
+SELECT number, task, map_index, attempt, state, message, at, worker, began, details
+FROM states WHERE run = ? AND number > ? ORDER BY number;
+
+-- states_of_task_run: each change of state of one task run, in order
+SELECT number, task, map_index, attempt, state, message, at, worker, began, details
+FROM states WHERE run = ? AND task = ? AND map_index = ? ORDER BY number;
+
+-- task_runs: the latest state of each task run
+SELECT s.number, s.task, s.map_index, s.attempt, s.state, s.message, s.at, s.worker, s.began, s.details
+FROM states s
+JOIN (SELECT max(number) AS number FROM states WHERE run = ? AND task >= 0 GROUP BY task, map_index) latest
+  ON s.run = ? AND s.number = latest.number
+ORDER BY s.task, s.map_index;
+
+-- results: the results that were kept, or where they lie; of one task run the latest is last
+SELECT number, task, map_index, location, value, size_bytes
+FROM results WHERE run = ? ORDER BY number;
+
+-- log_lines: what was logged, in order
+SELECT number, task, map_index, level, logger, message, exception, at, worker
+FROM log_lines WHERE run = ? AND number > ? ORDER BY number;
+
+-- cluster_events: what happened to the cluster, in order
+SELECT number, kind, worker, at, details FROM cluster_events WHERE run = ? ORDER BY number;
+
+-- artifacts: what tasks made for people, in order
+SELECT number, task, map_index, kind, name, at, data, location FROM artifacts WHERE run = ? ORDER BY number;

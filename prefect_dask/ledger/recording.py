@@ -1,0 +1,150 @@
+"""One flow run on its way into a ledger: an observer that makes entries of what it sees."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from logging import LogRecord
+from typing import Any
+
+from prefect_dask.engine import clock
+from prefect_dask.engine.collector import CollectorHeld
+from prefect_dask.engine.context import RunInfo
+from prefect_dask.engine.graph import FlowGraph
+from prefect_dask.engine.logs import line_of
+from prefect_dask.engine.state import State
+from prefect_dask.engine.stream import ClusterChanged, Observer, StateChange
+from prefect_dask.ledger.entries import Begun, Entry, Moved, Rows
+from prefect_dask.ledger.errors import Superseded
+from prefect_dask.ledger.flows import as_json, flow_facts
+from prefect_dask.ledger.lines import recording_lines
+from prefect_dask.ledger.packed import as_json_object, pack_changes, pack_row
+from prefect_dask.ledger.writer import Writer
+from prefect_dask.version import __version__
+
+
+class Recording(Observer):
+    """Records one flow run.
+
+    Args:
+        writer: Writes the ledger.
+        fence: Tells this process's right to write the run from that of one that takes it over later.
+        first_number: From where on what happens is counted; a run that goes on counts on.
+    """
+
+    def __init__(self, writer: Writer, *, fence: int = 0, first_number: int = 0) -> None:
+        self._writer, self._fence = writer, fence
+        self._number = first_number
+        self._run_id = ""
+        #: Lines from before it began, which nobody could say whose they are.
+        self._early: list[LogRecord] = []
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """A block within which what this thread logs, and what tasks of the run log, is recorded."""
+        with recording_lines(self):
+            yield
+
+    @property
+    def run_id(self) -> str:
+        """The run that is recorded; "" before it begins."""
+        return self._run_id
+
+    # ---- what the flow runner tells, in the coordinating thread
+
+    def begin(self, info: RunInfo, graph: FlowGraph) -> None:
+        self._run_id = info.flow_run_id
+        # As they are now: the user may change what is in them.
+        parameters = as_json(info.parameters)
+        self._writer.put(self._begun, (info, graph, parameters, clock.now()))
+        for record in self._early:
+            self.take_line(record)
+
+    def take_flow_state(self, state: State) -> None:
+        if self._run_id:
+            self._writer.put(self._moved, state)
+
+    def take_changes(self, changes: Sequence[StateChange]) -> None:
+        self._writer.put(self._states, changes)
+
+    def take_cluster_event(self, event: ClusterChanged) -> None:
+        self._writer.put(self._cluster_events, event)
+
+    def take_line(self, record: LogRecord) -> None:
+        """Record a line that was logged in the run; called in any thread."""
+        if not self._run_id:
+            self._early.append(record)
+            return
+        task, map_index = getattr(record, "task_index", -1), getattr(record, "map_index", -1)
+        line = line_of(record, task, map_index)
+        worker = getattr(record, "worker", "")
+        values = [task, map_index, line.level, line.logger, line.message, line.exception]
+        self._writer.put(self._lines, [*values, line.created, worker])
+
+    def check(self) -> None:
+        """Raises what keeps the run from being recorded: NotRecorded, Superseded."""
+        if self._writer.error is not None:
+            raise self._writer.error
+        if self._run_id in self._writer.superseded:
+            raise Superseded(self._run_id)
+
+    def end(self) -> None:
+        """Wait until all is in the ledger, or in the journal."""
+        self._writer.flush()
+        self.check()
+
+    # ---- making entries, in the writer's thread, in the order of the calls above
+
+    def _begun(
+        self, beginnings: Sequence[tuple[RunInfo, FlowGraph, str, float]]
+    ) -> Iterator[Entry]:
+        import socket
+
+        for info, graph, parameters, now in beginnings:
+            yield Begun(
+                info.flow_run_id,
+                self._fence,
+                *flow_facts(graph),
+                run_name=info.flow_run_name,
+                parameters=parameters,
+                scheduled=clock.to_seconds(info.scheduled_start_time),
+                begun=now,
+                coordinator=f"{socket.gethostname()}:{os.getpid()}:{threading.get_native_id()}",
+                version=__version__,
+            )
+
+    def _moved(self, states: Sequence[State]) -> Iterator[Entry]:
+        for state in states:
+            facts = (type(state).__name__, state.message, state._time)
+            yield Moved(
+                self._run_id, self._fence, self._number, *facts, is_finished=state.is_finished()
+            )
+            yield self._packed(1, pack_row(-1, -1, 0, *facts, "", None, None))
+
+    def _states(self, batches: Sequence[Sequence[StateChange]]) -> Iterator[Entry]:
+        changes = batches[0] if len(batches) == 1 else [*chain.from_iterable(batches)]
+        with CollectorHeld():
+            data, results = pack_changes(changes)
+        yield self._packed(len(changes), data)
+        if results:
+            yield self._rows("results", results)
+
+    def _lines(self, lines: Sequence[list[Any]]) -> Iterator[Entry]:
+        yield self._rows("log_lines", [*chain.from_iterable(lines)])
+
+    def _cluster_events(self, events: Sequence[ClusterChanged]) -> Iterator[Entry]:
+        for event in events:
+            details = as_json_object(event.details)
+            yield self._rows("cluster_events", [event.kind, event.worker, event.time, details])
+
+    def _rows(self, table: str, values: list[Any]) -> Entry:
+        rows = Rows(self._run_id, self._fence, table, self._number, values)
+        self._number += rows.row_count
+        return rows
+
+    def _packed(self, count: int, data: bytes) -> Entry:
+        first, self._number = self._number, self._number + count
+        return Rows(self._run_id, self._fence, "packed_states", first, [count, data])

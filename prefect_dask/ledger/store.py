@@ -1,0 +1,250 @@
+"""Writing entries to a database in one transaction, and asking it: what SQLite and PostgreSQL have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+from prefect_dask.ledger.entries import Begun, Entry, Moved, Rows, cleaned
+from prefect_dask.ledger.errors import LedgerAway
+from prefect_dask.ledger.migrations import all_steps, statements
+from prefect_dask.ledger.packed import values_in
+from prefect_dask.ledger.places import Place
+
+#: So many packed batches become rows in one transaction: other writers wait for it.
+UNPACK_BATCHES = 10
+
+
+class Store(ABC):
+    """A database with the ledger's tables. One thread at a time may use it.
+
+    Args:
+        place: Where it is.
+    """
+
+    #: How a value is marked in the statements that the database takes.
+    mark: str
+    #: What stands for the words of a migration.
+    words: ClassVar[Mapping[str, str]]
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+
+    # ---- what each database does its own way
+
+    @abstractmethod
+    def open(self, *, is_to_read: bool = False) -> None:
+        """Connect, and bring the tables up to date; does nothing when that is done.
+
+        Args:
+            is_to_read: Make no ledger where there is none.
+
+        Raises:
+            NothingRecorded: There is none.
+            LedgerRefused: It cannot be used as it is.
+            LedgerAway: It cannot be reached now.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let the connection go; the next use opens it again."""
+
+    @abstractmethod
+    def transaction(self) -> AbstractContextManager[None]:
+        """A block that is written whole or not at all; other writers wait for it."""
+
+    @abstractmethod
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement, with values at each mark; returns its rows."""
+
+    @abstractmethod
+    def insert(self, run: int, rows: Rows, *, again: bool) -> None:
+        """Add rows of a run, in large pieces; `again`: some may be there, and stay as they are."""
+
+    @abstractmethod
+    def is_away(self, error: Exception) -> bool:
+        """Whether an error says that the database cannot be reached or written, and not that the data is wrong."""
+
+    # ---- writing
+
+    def write(self, entries: Sequence[Entry]) -> set[str]:
+        """Write entries in one transaction. What was written before is passed over.
+
+        Returns:
+            The ids of the runs that another process has taken over; what was told of these is left out.
+
+        Raises:
+            LedgerAway: Nothing was written.
+            LedgerRefused: The same.
+        """
+        try:
+            self.open()
+            return self._write(entries, again=False)
+        except LedgerAway:
+            raise
+        except Exception as error:
+            if self.is_away(error):
+                self.close()
+                raise LedgerAway(str(self.place), f"{type(error).__name__}: {error}") from error
+        # Rows that were there before, or text that the database does not take.
+        try:
+            return self._write(cleaned(entries), again=True)
+        except Exception as error:
+            self.close()
+            raise LedgerAway(str(self.place), f"{type(error).__name__}: {error}") from error
+
+    def _write(self, entries: Sequence[Entry], *, again: bool) -> set[str]:
+        superseded = set()
+        runs: dict[str, tuple[int, int]] = {}
+        with self.transaction():
+            for entry in entries:
+                if entry.run_id not in runs:
+                    runs[entry.run_id] = self._run(entry)
+                key, fence = runs[entry.run_id]
+                if entry.fence < fence:
+                    superseded.add(entry.run_id)
+                elif isinstance(entry, Rows):
+                    self.insert(key, entry, again=again)
+                elif isinstance(entry, Moved):
+                    self._move(key, entry)
+        return superseded
+
+    def _run(self, entry: Entry) -> tuple[int, int]:
+        """The key and the fence of a run; one whose beginning was lost begins with what is known."""
+        find = f"SELECT id, fence FROM flow_runs WHERE run_id = {self.mark}{self.row_lock}"
+        found = self.execute(find, (entry.run_id,))
+        if not found:
+            begun = entry if isinstance(entry, Begun) else Begun(entry.run_id, entry.fence)
+            self._begin(begun)
+            found = self.execute(find, (entry.run_id,))
+        return found[0][0], found[0][1]
+
+    #: What a SELECT says to hold its row until the end of the transaction, where others could change it.
+    row_lock = ""
+
+    def _begin(self, begun: Begun) -> None:
+        find = f"SELECT id FROM flows WHERE digest = {self.mark}"
+        found = self.execute(find, (begun.flow_digest,))
+        if not found:
+            self.execute(
+                "INSERT INTO flows (digest, name, code, graph, first_seen)"
+                f" VALUES ({self._marks(5)}) ON CONFLICT (digest) DO NOTHING",
+                (begun.flow_digest, begun.flow_name, begun.code, begun.graph, begun.begun),
+            )
+            found = self.execute(find, (begun.flow_digest,))
+        [(flow_key,)] = found
+        self.execute(
+            "INSERT INTO flow_runs (run_id, flow, name, parameters, scheduled, begun, state, state_number,"
+            f" coordinator, version, fence) VALUES ({self._marks(11)}) ON CONFLICT (run_id) DO NOTHING",
+            (
+                begun.run_id,
+                flow_key,
+                begun.run_name,
+                begun.parameters,
+                begun.scheduled,
+                begun.begun,
+                "Pending",
+                -1,
+                begun.coordinator,
+                begun.version,
+                begun.fence,
+            ),
+        )
+
+    def _move(self, key: int, moved: Moved) -> None:
+        ended = moved.at if moved.is_finished else None
+        self.execute(
+            f"UPDATE flow_runs SET state = {self.mark}, message = {self.mark}, ended = {self.mark},"
+            f" state_number = {self.mark} WHERE id = {self.mark} AND state_number < {self.mark}",
+            (moved.state, moved.message, ended, moved.number, key, moved.number),
+        )
+
+    def _marks(self, count: int) -> str:
+        return ", ".join([self.mark] * count)
+
+    # ---- making rows of what is packed
+
+    def unpack(self, run: int) -> None:
+        """Make rows of the states of a run that are packed: all that were written when this is called.
+
+        Any number of processes may do so at once. Rows become visible in the order of their numbers.
+
+        Raises:
+            LedgerAway: Some may be packed still.
+        """
+        try:
+            self.open(is_to_read=True)
+            while self._unpack(run):
+                pass
+        except Exception as error:
+            self._raise_away(error)
+            raise
+
+    def _unpack(self, run: int) -> bool:
+        """Make rows of the first that are packed; whether there were any."""
+        if not self.execute(f"SELECT 1 FROM packed_states WHERE run = {self.mark} LIMIT 1", (run,)):
+            return False
+        with self.transaction():
+            # Who comes second waits here, and finds them gone.
+            packed = self.execute(
+                f"SELECT number, count, data FROM packed_states WHERE run = {self.mark}"
+                f" ORDER BY number LIMIT {UNPACK_BATCHES}{self.delete_lock}",
+                (run,),
+            )
+            for number, count, data in packed:
+                self.insert(run, Rows("", 0, "states", number, values_in(data, count)), again=True)
+                self.execute(
+                    f"DELETE FROM packed_states WHERE run = {self.mark} AND number = {self.mark}",
+                    (run, number),
+                )
+        return bool(packed)
+
+    #: What a SELECT says to hold its rows for a DELETE, where others could do so at the same time.
+    delete_lock = ""
+
+    # ---- asking
+
+    def ask(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a query of `queries.sql`.
+
+        Raises:
+            NothingRecorded: There is no ledger.
+            LedgerAway: It cannot be asked now.
+        """
+        try:
+            self.open(is_to_read=True)
+            return self.execute(queries()[query].replace("?", self.mark), values)
+        except Exception as error:
+            self._raise_away(error)
+            raise
+
+    def _raise_away(self, error: Exception) -> None:
+        """Say that the database is away, where an error says so."""
+        if self.is_away(error):
+            self.close()
+            raise LedgerAway(str(self.place), f"{type(error).__name__}: {error}") from error
+
+    # ---- the tables
+
+    def migrate(self, version: int) -> None:
+        """Take the steps from a version of the tables to the latest, within a transaction."""
+        for step in all_steps()[version:]:
+            for statement in statements(step, self.words):
+                self.execute(statement)
+
+
+@cache
+def queries() -> Mapping[str, str]:
+    """The queries of `queries.sql`, by name."""
+    text = Path(__file__).with_name("queries.sql").read_text(encoding="utf-8")
+    return dict(_named(text.split("\n-- ")[1:]))
+
+
+def _named(parts: Iterable[str]) -> Iterable[tuple[str, str]]:
+    for part in parts:
+        head, _, query = part.partition("\n")
+        yield head.partition(":")[0], query.strip().rstrip(";")

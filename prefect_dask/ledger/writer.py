@@ -1,0 +1,310 @@
+"""The one thread of a process that writes to a ledger: in batches, to the journal while the ledger is away."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from prefect_dask.engine import clock
+from prefect_dask.engine.logs import get_logger
+from prefect_dask.ledger.entries import Entry
+from prefect_dask.ledger.errors import LedgerAway, LedgerRefused, NotRecorded
+from prefect_dask.ledger.journal import Journal, orphans, read
+from prefect_dask.ledger.places import Place
+from prefect_dask.ledger.store import Store
+
+#: How long entries wait for company, seconds: unseen by people who follow a run, and ten transactions a second
+#: are nothing to a disk that several processes share.
+COMPANY_SECONDS = 0.1
+
+#: How often a ledger that is away is asked again, seconds.
+RETRY_SECONDS = 1.0
+
+#: How long a thread without work stays, with its connection, seconds.
+IDLE_SECONDS = 10.0
+
+#: How long the end of Python waits for the last entries, seconds.
+EXIT_SECONDS = 15.0
+
+#: Makes entries of what was put with it, in that order: in the writer's thread, where nobody waits for it.
+MakesEntries: TypeAlias = Callable[[Sequence[Any]], Iterable[Entry]]
+
+
+class Writer:
+    """Writes entries of any number of runs, in the order in which they come.
+
+    Args:
+        store: Where they go.
+        journal: Where they wait while the store is away.
+    """
+
+    def __init__(self, store: Store, journal: Journal) -> None:
+        self.store = store
+        #: Why what came last is written nowhere; None again once it is.
+        self.error: NotRecorded | None = None
+        #: Runs that another process has taken over.
+        self.superseded: set[str] = set()
+        self._journal = journal
+        #: Appended to by any thread, without the lock.
+        self._queue: list[tuple[MakesEntries, Any]] = []
+        self._taken_count = self._done_count = 0
+        self._changed = threading.Condition()
+        self._is_hurried = self._is_closing = False
+        #: Whether the thread is not there, or may not look at the queue before it is told to.
+        self._must_be_woken = True
+        self._thread: threading.Thread | None = None
+        self._retry_at = 0.0
+        #: Written nowhere yet.
+        self._unwritten: list[Entry] = []
+        self._has_looked_for_orphans = False
+        self._has_warned = False
+        self._has_lost = False
+
+    def check(self) -> None:
+        """See that the ledger can be used.
+
+        Raises:
+            LedgerRefused: It cannot; nothing was put in it.
+        """
+        with self._changed:
+            if self._thread is not None:
+                return  # it is in use
+            with suppress(LedgerAway):  # the journal will do until it is there
+                self.store.open()
+
+    def put(self, make: MakesEntries, item: Any) -> None:
+        """Write entries soon; returns at once.
+
+        Args:
+            make: Makes them of this item and those that were put with it just before and after.
+            item: What they tell.
+        """
+        self._queue.append((make, item))
+        # In this order: who is about to wait says so, and then looks at the queue once more.
+        if self._must_be_woken:
+            self._wake()
+
+    def _wake(self) -> None:
+        with self._changed:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="prefect-dask-ledger", daemon=True
+                )
+                self._must_be_woken = False
+                self._thread.start()
+            else:
+                self._changed.notify_all()
+
+    def flush(self, timeout_seconds: float | None = None) -> bool:
+        """Wait until what was put is in the ledger or the journal, or nowhere; whether that came about in time."""
+        with self._changed:
+            wanted = self._taken_count + len(self._queue)
+            if self._done_count >= wanted:
+                return True
+            self._is_hurried = True
+            self._changed.notify_all()
+            return self._changed.wait_for(lambda: self._done_count >= wanted, timeout_seconds)
+
+    def close(self, timeout_seconds: float | None = None) -> None:
+        """Write what is left, end the thread, and let the connection go; `put` begins anew."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify_all()
+            thread = self._thread
+        if thread is not None:
+            thread.join(timeout_seconds)
+        else:
+            self.store.close()
+
+    # ---- the thread
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                if not self._queue and not self._wait_for_work():
+                    self._leave()
+                    return
+                items = self._queue.copy()
+                # Not a new list: who puts something may hold this one.
+                del self._queue[: len(items)]
+                self._taken_count += len(items)
+                self._is_hurried = False
+            try:
+                self._settle(list(_entries_of(items)))
+            except Exception:
+                # Nothing is known that leads here; what is lost must be told all the same.
+                get_logger("ledger").exception("the ledger %s lost entries", self.store.place)
+                self._has_lost = True
+                self._cannot("see the log", "see the log")
+            with self._changed:
+                self._done_count += len(items)
+                self._changed.notify_all()
+            # Not kept until something comes again: results hang on them.
+            del items
+
+    def _leave(self) -> None:
+        if self._unwritten or not self._journal.is_empty:
+            self._settle([])
+        self.store.close()
+        self._journal.leave()
+        self._thread, self._is_closing, self._must_be_woken = None, False, True
+
+    def _wait_for_work(self) -> bool:
+        """Wait for entries, and then for company for them; False when the thread is to end."""
+        waits = not self._journal.is_empty or bool(self._unwritten)
+        self._must_be_woken = True
+        has_come = self._changed.wait_for(
+            lambda: self._queue or self._is_closing, RETRY_SECONDS if waits else IDLE_SECONDS
+        )
+        if not has_come and not waits:
+            return False
+        self._must_be_woken = False
+        if not has_come:
+            return True
+        if self._is_closing:
+            return bool(self._queue)
+        self._changed.wait_for(lambda: self._is_hurried or self._is_closing, COMPANY_SECONDS)
+        return True
+
+    def _settle(self, entries: list[Entry]) -> None:
+        entries = self._unwritten + entries
+        cause = self._catch_up()
+        if cause is None and entries:
+            try:
+                self.superseded |= self.store.write(entries)
+            except (LedgerAway, LedgerRefused) as error:
+                cause = error
+        if cause is None:
+            self._have_kept_all()
+            return
+        self._retry_at = clock.monotonic() + RETRY_SECONDS
+        if not entries:
+            return
+        try:
+            self._journal.append(entries)
+        except OSError as error:
+            self._unwritten = entries
+            self._cannot(str(cause), f"{type(error).__name__}: {error}")
+            return
+        self._have_kept_all()
+        if not self._has_warned:
+            self._has_warned = True
+            get_logger("ledger").warning(
+                "%s; what happens is kept in %s and written to the ledger later",
+                cause,
+                self._journal.folder,
+            )
+
+    def _have_kept_all(self) -> None:
+        self._unwritten = []
+        if not self._has_lost:
+            self.error = None
+
+    def _cannot(self, cause: str, journal_cause: str) -> None:
+        self.error = NotRecorded(
+            str(self.store.place), cause, str(self._journal.folder), journal_cause
+        )
+
+    # ---- what waits in journals
+
+    def _catch_up(self) -> Exception | None:
+        """Write what waits in journals; what keeps the ledger from being written, if anything does."""
+        is_behind = not self._journal.is_empty or self._unwritten
+        if is_behind and clock.monotonic() < self._retry_at and not self._is_closing:
+            return LedgerAway(str(self.store.place), "it was not there a moment ago")
+        try:
+            if not self._journal.is_empty:
+                for entries in self._journal.batches():
+                    self.superseded |= self.store.write(entries)
+                self._journal.clear()
+                self._has_warned = False
+                get_logger("ledger").info("the ledger %s is back", self.store.place)
+            if not self._has_looked_for_orphans:
+                self._has_looked_for_orphans = True
+                adopt_journals(self.store, self._journal.folder)
+        except (LedgerAway, LedgerRefused) as error:
+            return error
+        return None
+
+
+def _entries_of(items: Sequence[tuple[MakesEntries, Any]]) -> Iterator[Entry]:
+    """The entries that follow from items; those that belong together make theirs at once."""
+    for make, group in groupby(items, itemgetter(0)):
+        yield from make([item for _, item in group])
+
+
+def adopt_journals(store: Store, folder: Path) -> None:
+    """Write what processes left in journals that are gone.
+
+    Raises:
+        LedgerAway, LedgerRefused: What is not written stays where it is.
+    """
+    for path, claim in orphans(folder, store.place):
+        try:
+            for entries in read(path):
+                store.write(entries)
+            path.unlink(missing_ok=True)
+        finally:
+            claim.release()
+
+
+# ---- one writer a ledger and process
+
+_writers: dict[tuple[Place, Path], Writer] = {}
+_lock = threading.Lock()
+
+
+def writer_for(place: Place, journals: Path) -> Writer:
+    """The writer of a ledger in this process, made when it is first asked for."""
+    with _lock:
+        key = (place, journals)
+        writer = _writers.get(key)
+        if writer is None:
+            writer = _writers[key] = Writer(open_store(place), Journal(journals, place))
+        return writer
+
+
+def known_writer(place: Place, journals: Path) -> Writer | None:
+    """The writer of a ledger, where this process has one."""
+    return _writers.get((place, journals))
+
+
+def open_store(place: Place) -> Store:
+    """A store of the kind that a place asks for; not connected yet."""
+    if place.kind == "postgresql":
+        from prefect_dask.ledger.postgresql import PostgresStore
+
+        return PostgresStore(place)
+    from prefect_dask.ledger.sqlite import SqliteStore
+
+    return SqliteStore(place)
+
+
+@atexit.register
+def close_writers() -> None:
+    """Write what is left, and end the threads; within `EXIT_SECONDS`."""
+    until = clock.monotonic() + EXIT_SECONDS
+    for writer in list(_writers.values()):
+        writer.close(max(0.0, until - clock.monotonic()))
+
+
+def _forget_writers() -> None:
+    """In a fork: threads, connections and locks belong to the process that was forked."""
+    global _lock
+    _lock = threading.Lock()
+    # Kept, not dropped: closing a copy of an SQLite connection would let go of the locks of the other one.
+    _forked.append(dict(_writers))
+    _writers.clear()
+
+
+_forked: list[dict[tuple[Place, Path], Writer]] = []
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_writers)
