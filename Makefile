@@ -34,11 +34,12 @@ run: $(VENV)/installed
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+# A page of the docs is one program: its examples stay with one process.
 check: $(VENV)/installed-dev
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
-	$(BIN)/python -m pytest -q tests/house README.md docs $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q tests/house README.md docs $(PYTEST_ARGS) --dist loadfile
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks --only "$(ONLY)" --scale $(SCALE) --rounds $(ROUNDS)
