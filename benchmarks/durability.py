@@ -113,7 +113,7 @@ def writer(options: Options) -> list[Row]:
         store.write([Begun(run)])
         begun = time.perf_counter()
         for number, batch in enumerate(batches):
-            data, _ = pack_changes(batch)
+            data = pack_changes(batch)
             store.write([Rows(run, 0, "packed_states", number * BATCH, [len(batch), data])])
         seconds = time.perf_counter() - begun
         store.close()

@@ -282,7 +282,7 @@ class FlowRunner:
     def _take_state(
         self, graph_run: GraphRun, change: StateChange, told: list[StateChange]
     ) -> None:
-        node, attempt, state, is_over, worker, began = change
+        node, attempt, state, is_over, worker, began, stored = change
         index = node[0]
         if self.graph.nodes[index].label.is_secret:
             state = hidden(state)
@@ -299,7 +299,7 @@ class FlowRunner:
             if state is change.state and began is change.began and attempt == change.attempt:
                 told.append(change)
             else:
-                told.append(change_of((node, attempt, state, is_over, worker, began)))
+                told.append(change_of((node, attempt, state, is_over, worker, began, stored)))
             if state._lazy is not None and node[1] >= 0:
                 self.book.fold(node, state)
         if is_over and self._keep is not None and self.book.is_settled(node):
@@ -374,7 +374,7 @@ class FlowRunner:
         """The changes as listeners get them."""
         run_id, nodes = self.info.flow_run_id, self.graph.nodes
         records: list[StateRecord] = []
-        for (index, map_index, _), attempt, state, _, worker, began in changes:
+        for (index, map_index, _), attempt, state, _, worker, began, _ in changes:
             label = nodes[index].label
             of = (run_id, label.name, label.slug, index, map_index, attempt)
             if began is not None:

@@ -40,6 +40,7 @@ class TaskLike(Protocol):
     cache_validator: Callable[..., bool] | None
     cache_key: str | None
     checkpoint: bool | None
+    durable: bool | Literal["auto"] | None
     result: Any
     target: str | Callable[..., str] | None
 

@@ -113,10 +113,9 @@ class Moves:
         # Of a turn of a loop nobody needs the result but the next one: told with it, each would be kept.
         told = without_result(new) if isinstance(new, Looped) else new
         change = StateChange(self.node_id, self.run_count, told, False, self.worker, began)
-        if isinstance(new, (Running, Looped)):
+        if isinstance(new, Running):
             self.report.tell(change)
-            if isinstance(new, Running):
-                self._begin_work(None)
+            self._begin_work(None)
         else:
             # Whether it is the last one is known when the next comes, or none.
             self._held = change
@@ -141,6 +140,11 @@ class Moves:
             self.report.tell(
                 StateChange(self.node_id, self.run_count, self.state, True, self.worker)
             )
+
+    def tell_stored(self, stored: bytes | str | None) -> None:
+        """Have the last state told with where its result is kept, or its pickle."""
+        if self._held is not None:
+            self._held = self._held._replace(stored=stored)
 
     def _ask_handlers(self, old: State, new: State) -> State:
         task = self.task

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from string import Formatter
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from .errors import PrefectDaskError, nearest
 from .serializers import PickleSerializer, Serializer
@@ -127,11 +127,14 @@ class ResultRules:
         checkpointing: True: all are written; False: none; None: those of tasks and flows that name a result or
             target.
         home: The home folder of prefect_dask on the machine where the run began; "" where it has none.
+        durable: Whether results are kept so that the run can be taken up again, where the task says nothing of
+            it: True fails a task run whose result cannot be kept. None, for all tasks, where nothing is recorded.
     """
 
     flow_result: Result | None = None
     checkpointing: bool | None = None
     home: str = ""
+    durable: bool | Literal["auto"] | None = None
 
 
 def default_location(

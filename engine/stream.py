@@ -38,9 +38,6 @@ FLUSH_RECORDS = 1_000
 #: In the context of a state whose result was written: where.
 LOCATION = "result_location"
 
-#: In the context of a state whose result is small and to be kept with it: its bytes.
-INLINE = "result_bytes"
-
 
 class StateChange(NamedTuple):
     """A task run came to a state.
@@ -52,6 +49,7 @@ class StateChange(NamedTuple):
         is_over: Whether the node has returned, so that no more changes of it follow.
         worker: Where that was.
         began: Since when it had been Running, seconds since the epoch, where that was not told by itself.
+        stored: Its result, kept so that the run can be taken up again: a pickle, or the location of one.
     """
 
     node: NodeId
@@ -60,6 +58,7 @@ class StateChange(NamedTuple):
     is_over: bool
     worker: str
     began: float | None = None
+    stored: bytes | str | None = None
 
 
 #: A change from its values in order, in half the time.
@@ -209,7 +208,9 @@ def encode_batch(records: Iterable[Told]) -> bytes:
                 state.message,
             ]
             details = details_of(state)
-            if record.began is not None:
+            if record.stored is not None:
+                row += (details, record.began, record.stored)
+            elif record.began is not None:
                 row += (details, record.began)
             elif details:
                 row.append(details)
@@ -233,8 +234,7 @@ def decode_batch(batch: bytes, worker: str) -> list[Told]:
         if row[0] == _STATE:
             _, node, attempt, is_over, kind, time, message, *rest = row
             state = _bare_state(kind, message, time, rest[0] if rest else {})
-            began = rest[1] if len(rest) > 1 else None
-            records.append(StateChange(node, attempt, state, is_over, worker, began))
+            records.append(StateChange(node, attempt, state, is_over, worker, *rest[1:]))
         elif row[0] == _NOT_BEGUN:
             records.append(NotBegun(row[1], row[2], worker, row[3]))
         else:
@@ -270,10 +270,8 @@ def details_of(state: State) -> dict[str, Any]:
                 details[name] = clock.to_seconds(value)
             elif isinstance(value, int):
                 details[name] = value
-    if type(state._context) is dict:
-        for key in (LOCATION, INLINE):
-            if key in state._context:
-                details[key] = state._context[key]
+    if type(state._context) is dict and LOCATION in state._context:
+        details[LOCATION] = state._context[LOCATION]
     return details
 
 
@@ -287,9 +285,8 @@ def _bare_state(kind: str, message: str | None, time: float, details: dict[str, 
         if name in ("start_time", "cached_result_expiration") and value is not None:
             value = clock.to_datetime(value)
         setattr(state, name, [] if name == "map_states" else value)
-    for key in (LOCATION, INLINE):
-        if key in details:
-            state.context[key] = details[key]
+    if LOCATION in details:
+        state.context[LOCATION] = details[LOCATION]
     if isinstance(state, Cached):
         state.cached_parameters = None
     if isinstance(state, Mapped):

@@ -16,6 +16,7 @@ from . import clock, failures, secrets, signals
 from .body import Body, remember_secrets
 from .child import ChildDied, ChildTimeout
 from .context import RunInfo, TaskFacts, TaskFrame, context
+from .durable import Storing
 from .errors import NotMappable, ProcessDied, TaskTimeout
 from .graph import Edge, Node, View, views_of
 from .keeping import Keeper, Kept, clash_in, copy_of_cached, is_still_good, names_of
@@ -72,6 +73,7 @@ class TaskRunner:
         "node",
         "run_info",
         "secret_keys",
+        "storing",
         "tags",
         "takes_results",
         "views",
@@ -103,6 +105,8 @@ class TaskRunner:
         self.tags = tuple(sorted(label.tags)) if label.tags else ()
         # A secret is kept nowhere, whatever the flow or the configuration say of results.
         self.keeper = None if label.is_secret else Keeper.of(task, run.results)
+        #: How results are kept so that the run can be taken up again; None where they are not.
+        self.storing = Storing.of(node, run.results) if run.results.durable is not None else None
         #: Whether no check of the column but those of the upstream states can do anything at a first attempt.
         self.is_plain = (
             self.keeper is None
@@ -179,9 +183,15 @@ class TaskRunner:
                 came_to = error
             else:
                 came_to = state_at(Success, clock.now(), SUCCEEDED, result, self.tags)
-                if not leaves_process or failures.is_plain(result):
-                    began_untold = report.end(node_id)
-                    report.tell(change_of((node_id, 1, came_to, True, worker, began_untold)))
+                storing = self.storing
+                stored = None if storing is None else storing.small(result)
+                if (storing is None or stored is not None) and (
+                    not leaves_process or failures.is_plain(result)
+                ):
+                    untold_since = report.end(node_id)
+                    report.tell(
+                        change_of((node_id, 1, came_to, True, worker, untold_since, stored))
+                    )
                     return came_to
             attempt = Attempt(
                 self, node_id, start, as_of, upstream, picks, report, leaves_process, worker
@@ -547,6 +557,7 @@ class Attempt(Moves):
             self.fail_for_good(error, failures.text_of(error))
         if found is not None:
             self.move(found)
+            self.store_result()
             raise Stop
 
     def keep_result(self) -> None:
@@ -563,6 +574,28 @@ class Attempt(Moves):
         cached = self.kept.remember(self.state)
         if cached is not None:
             self.move(cached)
+
+    def store_result(self) -> None:
+        """Keep the result so that the run can be taken up again, unless it was written anyway."""
+        storing, state = self.runner.storing, self.state
+        if (
+            storing is None
+            or not isinstance(state, (Success, Looped))
+            or isinstance(state, Mapped)
+            or LOCATION in state.context
+        ):
+            return
+        if isinstance(state, Cached):
+            # A large one lies in the cache, or in its target.
+            self.tell_stored(storing.small(state.result))
+            return
+        label, map_index = self.runner.node.label, self.node_id[1]
+        run_id = self.runner.run_info.flow_run_id
+        try:
+            self.tell_stored(storing.store(state.result, run_id, label.slug, map_index))
+        except StoreFailed as error:
+            self._fail_and_plan_retry(error)
+            raise Stop from None
 
     def _fail_and_plan_retry(self, error: Exception) -> None:
         text = failures.text_of(error)
@@ -586,6 +619,7 @@ class Attempt(Moves):
             secrets.remember(new._result)
         self.move(self.check_result_can_travel(new))
         self.keep_result()
+        self.store_result()
         self.plan_retry()
         if isinstance(self.state, Looped):
             self.frame["task_loop_count"] = self.state.loop_count + 1

@@ -22,6 +22,7 @@ TASK_SETTINGS = (
     "cache_key",
     "cache_validator",
     "checkpoint",
+    "durable",
     "target",
     "log_stdout",
     "task_run_name",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from prefect_dask.dask_collection import DaskCollection, FlowState
 from prefect_dask.edge import Edge
@@ -38,6 +38,8 @@ class Flow(TaskGraph, DaskCollection):
         schedule: When `run()` runs it; at once when not given.
         executor: Where its tasks run; as the configuration says when not given.
         result: Where and how the results of its tasks are written, unless a task says otherwise.
+        durable: Whether results are kept so that a run can be taken up again, where the task says nothing of it:
+            "auto" where that can be done, True fails a task run where it cannot, False keeps none.
         state_handlers: Called with (flow, old state, new state) at each change; may return another
             state.
         on_failure: Called with (flow, state) when the flow fails.
@@ -72,6 +74,7 @@ class Flow(TaskGraph, DaskCollection):
         *,
         executor: Any = None,
         result: Any = None,
+        durable: bool | Literal["auto"] = "auto",
         state_handlers: Sequence[FlowStateHandler] | None = None,
         on_failure: Callable[[Flow, State], Any] | None = None,
         terminal_state_handler: Callable[[Flow, State, set[State]], State | None] | None = None,
@@ -88,6 +91,9 @@ class Flow(TaskGraph, DaskCollection):
         self.schedule = schedule
         self.executor = executor
         self.result = result
+        if durable not in (True, False, "auto"):
+            raise WrongSetting(repr(self), f'durable can be True, False or "auto", got {durable!r}')
+        self.durable = durable
         if isinstance(state_handlers, str) or callable(state_handlers):
             raise WrongSettingType(
                 repr(self), f"state_handlers must be a list of functions, got {state_handlers!r}"
@@ -333,6 +339,7 @@ class Flow(TaskGraph, DaskCollection):
         return_tasks: Iterable[Task] | None = None,
         on_state: Any = None,
         ledger: Any = None,
+        durable: bool | Literal["auto"] | None = None,
         **more_parameters: Any,
     ) -> State:
         """Run the flow until its state is final; with a schedule, at each of its events.
@@ -350,6 +357,7 @@ class Flow(TaskGraph, DaskCollection):
             on_state: Is given each change of state of each task while the flow runs, in batches.
             ledger: Where the run is recorded: a `Ledger`, the path of an SQLite file, a URL, ":memory:" or "none";
                 the configured one when not given.
+            durable: As for the flow, whose own counts when not given; of no effect where the run is not recorded.
             more_parameters: Values of parameters.
 
         Returns:
@@ -372,6 +380,7 @@ class Flow(TaskGraph, DaskCollection):
             return_tasks=None if return_tasks is None else tuple(return_tasks),
             on_state=on_state,
             ledger=ledger,
+            durable=self.durable if durable is None else durable,
             runner_cls=runner_cls,
         )
         if self.schedule is None or run_on_schedule is False:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from prefect_dask.engine import clock
 from prefect_dask.engine.collector import CollectorHeld
@@ -68,6 +68,7 @@ class FlowRun:
     return_tasks: tuple[Task, ...] | None
     on_state: Callable[[Any], Any] | None
     ledger: Any
+    durable: bool | Literal["auto"]
     runner_cls: Any
 
     def once(self, state: State | None = None, event: ScheduleEvent | None = None) -> State:
@@ -127,7 +128,7 @@ class FlowRun:
             scheduled_start_time=event.start_time if event else None,
             log_level=getattr(logging, config.logging.level),
             ask_to_resume=ask_on_terminal,
-            results=result_rules(flow),
+            results=result_rules(flow, durable=None if observer is None else self.durable),
             observer=observer,
         )
         final: State = runner.run(state)
@@ -226,13 +227,18 @@ def run_info(flow: TaskGraph, parameters: Mapping[str, Any] | None = None) -> Ru
     )
 
 
-def result_rules(flow: Any) -> ResultRules:
-    """Where and when the results of a flow's tasks are written."""
+def result_rules(flow: Any, *, durable: bool | Literal["auto"] | None = None) -> ResultRules:
+    """Where and when the results of a flow's tasks are written.
+
+    Args:
+        flow: The flow.
+        durable: Whether they are kept so that the run can be taken up again; None where it is not recorded.
+    """
     home = ""
     # A user without a home, or one that cannot be written to, goes without what is kept there.
     with suppress(NoHomeFolder, OSError):
         folder = home_folder()
-        if any(task.cache_for is not None for task in flow.tasks):
+        if durable is not None or any(task.cache_for is not None for task in flow.tasks):
             # Workers take it for theirs where they find it.
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         home = str(folder)
@@ -240,6 +246,7 @@ def result_rules(flow: Any) -> ResultRules:
         flow_result=None if flow.result is None else result_at(flow.result),
         checkpointing=config.flows.checkpointing,
         home=home,
+        durable=durable,
     )
 
 

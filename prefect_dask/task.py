@@ -101,6 +101,7 @@ class TaskSettings(TypedDict, total=False):
     cache_validator: Callable[..., bool] | None
     cache_key: str | None
     checkpoint: bool | None
+    durable: bool | Literal["auto"] | None
     result: Any
     target: str | Callable[..., str] | None
     state_handlers: Sequence[StateHandler] | None
@@ -137,6 +138,9 @@ class Task(Operators["Task"]):
         cache_validator: Says whether an earlier result is still good.
         cache_key: Shares earlier results between tasks that have the same key.
         checkpoint: Whether the result is written; when not given, as the configuration says.
+        durable: Whether the result is kept so that the run can be taken up again: "auto" where that can be done,
+            True fails the task run where it cannot, False says that it is cheap to make again. As the flow says
+            when not given.
         result: Where and how the result is written.
         target: The location of a result that, where it exists, makes running unnecessary.
         state_handlers: Called with (task, old state, new state) at each change; may return another
@@ -200,6 +204,7 @@ class Task(Operators["Task"]):
         cache_validator: Callable[..., bool] | None = None,
         cache_key: str | None = None,
         checkpoint: bool | None = None,
+        durable: bool | Literal["auto"] | None = None,
         result: Any = None,
         target: str | Callable[..., str] | None = None,
         state_handlers: Sequence[StateHandler] | None = None,
@@ -231,6 +236,7 @@ class Task(Operators["Task"]):
         self.cache_validator = cache_validator
         self.cache_key = cache_key
         self.checkpoint = checkpoint
+        self.durable = durable
         self.result = result
         self.target = target
 
@@ -283,6 +289,10 @@ class Task(Operators["Task"]):
             raise WrongSettingType(
                 repr(self),
                 f"trigger must be a function of the upstream states, got {self.trigger!r}",
+            )
+        if self.durable not in (None, True, False, "auto"):
+            raise WrongSetting(
+                repr(self), f'durable can be True, False or "auto", got {self.durable!r}'
             )
         for name in ("max_in_flight", "batch"):
             count = getattr(self, name)

@@ -144,7 +144,7 @@ class RecordedAttempt:
 
 @dataclass(frozen=True, slots=True)
 class RecordedResult:
-    """A result: its bytes where it is small, or where it lies."""
+    """A result: its pickle where it is small, or where it lies; `number` is that of its change of state."""
 
     number: int
     task: int

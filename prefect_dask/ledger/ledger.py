@@ -162,7 +162,8 @@ class Ledger:
 
     def results(self, run_id: str) -> list[RecordedResult]:
         """The results that were kept, or where they lie; of one task run the latest is last."""
-        return [RecordedResult(*row) for row in self._ask("results", (self._key(run_id),))]
+        key = self._key(run_id)
+        return [RecordedResult(*row) for row in self._ask("results", (key,), unpack=key)]
 
     # ---- what else happened
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import repeat
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from prefect_dask.engine.state import State
-from prefect_dask.engine.stream import INLINE, LOCATION, StateChange, details_of
+from prefect_dask.engine.stream import LOCATION, StateChange, details_of
 from prefect_dask.ledger.entries import cleaned_text
 from prefect_dask.ledger.schema import TABLES
 
-#: The columns of `states` that are packed: all but run and number.
-COLUMNS = TABLES["states"].names[2:]
+#: How many columns of `states` are packed: all but run and number. What was kept of the result follows.
+WIDTH = len(TABLES["states"].names) - 2
 
 _T = TypeVar("_T")
 
@@ -27,21 +27,34 @@ _message_of, _time_of, _context_of = map(attrgetter, ("message", "_time", "_cont
 _FEW = "few"
 
 
-def pack_changes(changes: Sequence[StateChange]) -> tuple[bytes, list[Any]]:
-    """Changes as one value, and what belongs in `results`: the values of its rows, one after the other."""
+class Unpacked(NamedTuple):
+    """What a packed batch says.
+
+    Attributes:
+        values: Of the rows of `states`, without run and number, one row after the other.
+        results: Of those that have a result: how many rows come before, and the rest of the row of `results`.
+    """
+
+    values: list[Any]
+    results: list[tuple[Any, ...]]
+
+
+def pack_changes(changes: Sequence[StateChange]) -> bytes:
+    """Changes as one value."""
     # Nothing is done a change in Python: 10,000 of them are some milliseconds in which no task runs.
-    nodes, attempts, states, _, workers, begans = zip(*changes, strict=True)
+    nodes, attempts, states, _, workers, begans, stored = zip(*changes, strict=True)
     tasks, map_indices, _ = zip(*nodes, strict=True)
     kinds: tuple[type[State], ...] = _one_or_all(tuple(map(type, states)))
     contexts = _one_or_all(tuple(map(_context_of, states)))
-    results: list[Any] = []
     details: tuple[str | None, ...] = (None,)
     if dict in map(type, contexts) or any(kind.fields for kind in kinds):
-        details = tuple(
-            _details(task, map_index, state, results)
-            for task, map_index, state in zip(tasks, map_indices, states, strict=True)
+        each = [dict(details_of(state)) for state in states]
+        stored = tuple(
+            told.pop(LOCATION, None) if own is None else own
+            for told, own in zip(each, stored, strict=True)
         )
-    data = _packb(
+        details = tuple(as_json_object(told) for told in each)
+    return _packb(
         [
             _numbers(tasks),
             _numbers(map_indices),
@@ -52,27 +65,38 @@ def pack_changes(changes: Sequence[StateChange]) -> tuple[bytes, list[Any]]:
             _texts(workers),
             _numbers(begans),
             _texts(details),
+            _numbers(stored),
         ]
     )
-    return data, results
 
 
 def pack_row(*values: Any) -> bytes:
-    """One row of `states`, without run and number."""
-    return _packb(values)
+    """One row of `states`, without run and number, and without a result."""
+    return _packb((*values, None))
 
 
-def values_in(data: bytes, count: int) -> list[Any]:
-    """The values of packed rows, one row after the other, as text that every database takes.
+def unpack_changes(data: bytes, count: int) -> Unpacked:
+    """What packed rows say, with text that every database takes.
 
-    >>> values_in(pack_row(0, -1, 1, "Success", None, 1.5, "", 1.25, None), 1)
-    [0, -1, 1, 'Success', None, 1.5, '', 1.25, None]
+    >>> unpack_changes(pack_row(0, -1, 1, "Success", None, 1.5, "", 1.25, None), 1)
+    Unpacked(values=[0, -1, 1, 'Success', None, 1.5, '', 1.25, None], results=[])
     """
     import msgpack
 
     packed = msgpack.unpackb(data, strict_map_key=False, unicode_errors="surrogatepass")
-    columns = [_column(column, count) for column in packed]
-    return [value for row in zip(*columns, strict=True) for value in row]
+    *columns, stored = packed
+    rows = list(zip(*[_column(column, count) for column in columns], strict=True))
+    results = [
+        (number, *rows[number][:2], *_stored_columns(value))
+        for number, value in enumerate(_column(stored, count))
+        if value is not None
+    ]
+    return Unpacked([value for row in rows for value in row], results)
+
+
+def _stored_columns(stored: bytes | str) -> tuple[str | None, bytes | None, int | None]:
+    """Location, value and size of a row of `results`."""
+    return (stored, None, None) if isinstance(stored, str) else (None, stored, len(stored))
 
 
 def _packb(columns: Sequence[Any]) -> bytes:
@@ -111,16 +135,6 @@ def _column(packed: Any, count: int) -> Iterator[Any]:
     if isinstance(packed, list):
         return map(cleaned_text, packed)
     return repeat(cleaned_text(packed), count)
-
-
-def _details(task: int, map_index: int, state: State, results: list[Any]) -> str | None:
-    """The plain facts of a state as JSON; a result among them goes to a table of its own."""
-    details = dict(details_of(state))
-    value, location = details.pop(INLINE, None), details.pop(LOCATION, None)
-    if value is not None or location is not None:
-        size_bytes = None if value is None else len(value)
-        results += (task, map_index, location, value, size_bytes)
-    return as_json_object(details)
 
 
 def as_json_object(details: dict[str, Any]) -> str | None:

@@ -135,6 +135,12 @@ class PostgresStore(Store):
         cursor = self._connection.execute(statement.encode(), values or None)
         return cursor.fetchall() if cursor.description else []
 
+    def execute_many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        assert self._connection is not None
+        if rows:
+            with self._connection.cursor() as cursor:
+                cursor.executemany(statement.encode(), rows)
+
     def insert(self, run: int, rows: Rows, *, again: bool) -> None:
         assert self._connection is not None
         names = TABLES[rows.table].names

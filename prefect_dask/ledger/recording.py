@@ -127,10 +127,8 @@ class Recording(Observer):
     def _states(self, batches: Sequence[Sequence[StateChange]]) -> Iterator[Entry]:
         changes = batches[0] if len(batches) == 1 else [*chain.from_iterable(batches)]
         with CollectorHeld():
-            data, results = pack_changes(changes)
+            data = pack_changes(changes)
         yield self._packed(len(changes), data)
-        if results:
-            yield self._rows("results", results)
 
     def _lines(self, lines: Sequence[list[Any]]) -> Iterator[Entry]:
         yield self._rows("log_lines", [*chain.from_iterable(lines)])

@@ -86,7 +86,7 @@ TABLES: dict[str, Table] = {
         ),
         Table(
             "results",
-            "the bytes of a small result, or where a large one lies",
+            "the pickle of a small result, or where a large one lies; `number` is that of its change of state",
             ("run", "number"),
             _columns(
                 "run integer, number integer, task integer, map_index integer, location text?, value bytes?,"

@@ -198,6 +198,11 @@ class SqliteStore(Store):
             assert self._connection is not None
             return self._connection.execute(statement, values).fetchall()
 
+    def execute_many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        with self._lock:
+            assert self._connection is not None
+            self._connection.executemany(statement, rows)
+
     def insert(self, run: int, rows: Rows, *, again: bool) -> None:
         assert self._connection is not None
         most = (MOST_VALUES - 2) // rows.width

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from prefect_dask.ledger.entries import Begun, Entry, Moved, Rows, cleaned
 from prefect_dask.ledger.errors import LedgerAway
 from prefect_dask.ledger.migrations import all_steps, statements
-from prefect_dask.ledger.packed import values_in
+from prefect_dask.ledger.packed import unpack_changes
 from prefect_dask.ledger.places import Place
 
 #: So many packed batches become rows in one transaction: other writers wait for it.
@@ -60,6 +60,10 @@ class Store(ABC):
     @abstractmethod
     def execute(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement, with values at each mark; returns its rows."""
+
+    @abstractmethod
+    def execute_many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run one statement for each of some rows."""
 
     @abstractmethod
     def insert(self, run: int, rows: Rows, *, again: bool) -> None:
@@ -196,7 +200,13 @@ class Store(ABC):
                 (run,),
             )
             for number, count, data in packed:
-                self.insert(run, Rows("", 0, "states", number, values_in(data, count)), again=True)
+                unpacked = unpack_changes(data, count)
+                self.insert(run, Rows("", 0, "states", number, unpacked.values), again=True)
+                self.execute_many(
+                    "INSERT INTO results (run, number, task, map_index, location, value, size_bytes)"
+                    f" VALUES ({self._marks(7)}) ON CONFLICT DO NOTHING",
+                    [(run, number + before, *rest) for before, *rest in unpacked.results],
+                )
                 self.execute(
                     f"DELETE FROM packed_states WHERE run = {self.mark} AND number = {self.mark}",
                     (run, number),

@@ -10,7 +10,6 @@ from prefect_dask.engine.flow_runner import FlowRunner
 from prefect_dask.engine.graph import FlowGraph
 from prefect_dask.engine.state import State, Success
 from prefect_dask.engine.stream import (
-    INLINE,
     LOCATION,
     Observer,
     StateChange,
@@ -91,7 +90,12 @@ def test_a_run_that_cannot_be_kept_is_failed_and_says_so(until_the_end):
 
 
 def test_small_results_and_places_of_large_ones_travel_with_their_state():
-    state = Success(context={LOCATION: "s3://results/1", INLINE: b"\x80"})
-    batch = encode_batch([StateChange((0, -1, 0), 1, state, True, "w")])
-    [change] = decode_batch(batch, "w")
-    assert details_of(change.state) == {LOCATION: "s3://results/1", INLINE: b"\x80"}
+    state = Success(context={LOCATION: "s3://results/1"})
+    changes = [
+        StateChange((0, -1, 0), 1, state, True, "w", 1.5, b"\x80"),
+        StateChange((1, -1, 0), 1, state, True, "w", None, "run/a.pickle"),
+    ]
+    inline, elsewhere = decode_batch(encode_batch(changes), "w")
+    assert details_of(inline.state) == {LOCATION: "s3://results/1"}
+    assert (inline.began, inline.stored) == (1.5, b"\x80")
+    assert (elsewhere.began, elsewhere.stored) == (None, "run/a.pickle")

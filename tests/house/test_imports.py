@@ -25,7 +25,7 @@ LAYERS = (
     " engine.staging engine.compile engine.executors",
     "engine.advance engine.outcome engine.hand_over engine.task_runs engine.folded engine.columns",
     "engine.stream engine.child engine.child_main engine.child_process engine.timeouts engine.moves",
-    "engine.keeping",
+    "engine.keeping engine.durable",
     "engine.triggers engine.cache engine.cache_store engine.cache_validators engine.claims"
     " engine.result engine.results engine.context engine.widths",
     "engine.graph engine.state engine.errors engine.clock engine.signals engine.failures"

@@ -1,0 +1,134 @@
+"""Results kept so that a run can be taken up again: with the record where they are small, else in a file.
+
+What is kept is a pickle. Reading it runs code from it: take up only runs of people whom you trust as yourself.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zlib
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from . import secrets
+from .failures import is_plain, text_of
+from .files import write_file
+from .graph import Node
+from .logs import get_logger
+from .result import ResultRules, StoreFailed
+
+INLINE_BYTES: Final = 16 * 1024
+"""The largest pickle that is kept with the record. It travels with that, and a batch of records should stay
+some megabytes; a file costs about a millisecond, which is little beside what made more than this."""
+
+_SCALARS: Final = frozenset({type(None), bool, int, float})
+_SMALL: Final = frozenset({list, tuple, dict, set, frozenset})
+
+
+class Storing:
+    """How the results of one task are kept.
+
+    Args:
+        folder: Where the large ones go; None where there is no such place.
+        must_store: Whether a result that cannot be kept fails its task run.
+    """
+
+    __slots__ = ("folder", "must_store")
+
+    def __init__(self, folder: Path | None, *, must_store: bool) -> None:
+        self.folder, self.must_store = folder, must_store
+
+    @classmethod
+    def of(cls, node: Node, rules: ResultRules) -> Storing | None:
+        """The rule for a task; None where its results stay in memory."""
+        policy: Any = rules.durable
+        if policy is None or node.label.is_secret or node.runs_anew:
+            return None  # not recorded, for nobody's eyes, or nothing that outlives its process
+        own = node.task.durable
+        if own is not None:
+            policy = own
+        elif node.task.checkpoint is False:
+            return None
+        if policy is False:
+            return None
+        return cls(results_folder(rules), must_store=policy is True)
+
+    def small(self, value: Any) -> bytes | None:
+        """The pickle of a value that is small at a glance; None for any other, which `store` looks at."""
+        kind = type(value)
+        if kind not in _SCALARS and not (
+            len(value) < INLINE_BYTES // 4 if kind is str else kind in _SMALL and is_plain(value)
+        ):
+            return None
+        if secrets.are_known():
+            return None
+        data = pickle.dumps(value, 5)
+        return data if len(data) <= INLINE_BYTES else None
+
+    def store(self, value: Any, flow_run_id: str, slug: str, map_index: int) -> bytes | str | None:
+        """Keep a value.
+
+        Returns:
+            Its pickle where that is small, or the location of the file with it; None where it stays in memory:
+            it cannot be kept, or has a secret in it.
+
+        Raises:
+            StoreFailed: It cannot be kept, and must be.
+        """
+        try:
+            data = pickled(value)
+            if secrets.is_in(data):
+                return None
+            if len(data) <= INLINE_BYTES:
+                return data
+            return self._write(data, flow_run_id, slug, map_index)
+        except Exception as error:  # the user's classes, the disk
+            cause = f"{type(error).__name__}: {text_of(error)}"
+            if self.must_store:
+                raise StoreFailed("keep", f"the result of task {slug!r}", cause) from error
+            get_logger("durable").debug("the result of task %r stays in memory: %s", slug, cause)
+            return None
+
+    def _write(self, data: bytes, flow_run_id: str, slug: str, map_index: int) -> str:
+        if self.folder is None or not self.folder.parent.is_dir():
+            raise FileNotFoundError(
+                f"the home folder of the machine where the run began is not seen from here"
+                f" ({self.folder and self.folder.parent})"
+            )
+        child = "" if map_index < 0 else f"-{map_index}"
+        # The checksum tells a file that a power cut left torn, and each turn of a loop has a file of its own.
+        name = f"{quote(slug, safe=' ')[:150]}{child}-{zlib.crc32(data):08x}.pickle"
+        write_file(self.folder / flow_run_id / name, data, survives_power_cut=False)
+        return f"{flow_run_id}/{name}"
+
+
+def results_folder(rules: ResultRules) -> Path | None:
+    """Where results that nobody named a place for are kept in files."""
+    return Path(rules.home) / "results" if rules.home else None
+
+
+def pickled(value: Any) -> bytes:
+    """A value as a pickle that other processes can read: classes of a script or notebook travel with it."""
+    if is_plain(value):
+        return pickle.dumps(value, 5)
+    import cloudpickle
+
+    data: bytes = cloudpickle.dumps(value, protocol=5)
+    return data
+
+
+def read_stored(folder: Path, location: str) -> Any:
+    """The value in a file that `Storing.store` wrote.
+
+    Raises:
+        StoreFailed: It is not there, damaged, or cannot be unpickled.
+    """
+    path = folder / location
+    try:
+        data = path.read_bytes()
+        if not path.stem.endswith(f"-{zlib.crc32(data):08x}"):
+            raise OSError("its checksum is wrong, so it is damaged or cut short")
+        return pickle.loads(data)
+    except Exception as error:  # the user's classes too
+        raise StoreFailed("read", str(path), f"{type(error).__name__}: {text_of(error)}") from error
