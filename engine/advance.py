@@ -575,14 +575,16 @@ class Book:
         if not isinstance(state, Mapped) or not self.graph.is_mapped[index]:
             self._give(index, 0, state)
             return
-        self._grow(index, len(state.map_states))
+        self._grow(index, len(state.map_states), state.lengths)
         # Two of our own: the caller's stays as it is, and what travels is without the children.
         parent, bare = (Mapped(state.message, context=state.context) for _ in range(2))
         bare.width = parent.width = len(state.map_states)
+        bare.lengths = parent.lengths = state.lengths
         self._give(index, 0, parent)
         self.given[index, 0] = self.given[index, 0]._replace(state=bare)
         for place, child in enumerate(state.map_states, start=1):
-            self._give(index, place, child)
+            if type(child) is not Pending or child._context:  # else nothing happened yet
+                self._give(index, place, child)
 
     def _start(self, index: int, place: int) -> Source | None:
         if self.given:

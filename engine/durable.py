@@ -61,10 +61,8 @@ class Storing:
             len(value) < INLINE_BYTES // 4 if kind is str else kind in _SMALL and is_plain(value)
         ):
             return None
-        if secrets.are_known():
-            return None
         data = pickle.dumps(value, 5)
-        return data if len(data) <= INLINE_BYTES else None
+        return data if len(data) <= INLINE_BYTES and not secrets.is_in(data) else None
 
     def store(self, value: Any, flow_run_id: str, slug: str, map_index: int) -> bytes | str | None:
         """Keep a value.

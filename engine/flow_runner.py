@@ -78,6 +78,7 @@ class FlowRunner:
         state_handlers: Called with (old, new) at each change of the flow's state; may return another state.
         terminal_state_handler: Called with (state, reference states) at the end; has the last word.
         flow_run_name: The run's name; made up when not given.
+        flow_run_id: The run's id, where it was begun before; a new one when not given.
         scheduled_start_time: When the run was meant to start; now when not given.
         log_level: Level from which lines logged in tasks on workers are sent here.
         ask_to_resume: Asked with (task name, state) whether a paused task may go on, when nothing else can
@@ -99,6 +100,7 @@ class FlowRunner:
         state_handlers: Sequence[FlowStateHandler] = (),
         terminal_state_handler: Callable[[State, set[State]], State | None] | None = None,
         flow_run_name: str | None = None,
+        flow_run_id: str | None = None,
         scheduled_start_time: datetime | None = None,
         log_level: int = 20,
         ask_to_resume: Callable[[str, State], bool] | None = None,
@@ -111,7 +113,7 @@ class FlowRunner:
         self.terminal_state_handler = terminal_state_handler
         self.logger = get_logger("FlowRunner")
         self.book = Book(graph, task_states, partial(known_widths, graph, parameters or {}))
-        run_id = uuid.uuid4().hex
+        run_id = flow_run_id or uuid.uuid4().hex
         self.info = RunInfo(
             flow_name=graph.name,
             flow_run_id=run_id,

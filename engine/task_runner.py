@@ -360,6 +360,9 @@ class Attempt(Moves):
             self.run_count = self.state.run_count + 1
         elif isinstance(self.state, Resume):
             self.frame["resume"] = True
+        elif self.state._context:
+            # An attempt that was lost with the process is made again under its number.
+            self.run_count = self.state.context.get("task_run_count", 1)
         loop = self.state.context.get("task_loop_count") if self.state._context else None
         if loop is not None:
             self.frame["task_loop_count"] = loop

@@ -18,6 +18,7 @@ from prefect_dask.version import __version__
 
 if TYPE_CHECKING:
     from prefect_dask import schedules
+    from prefect_dask.resuming import restart, resume
 
 __all__ = [
     "DateTimeParameter",
@@ -33,6 +34,8 @@ __all__ = [
     "flatten",
     "mapped",
     "resource_manager",
+    "restart",
+    "resume",
     "schedules",
     "tags",
     "task",
@@ -47,4 +50,9 @@ def __getattr__(name: str) -> Any:
         from importlib import import_module
 
         return import_module("prefect_dask.schedules")
+    # A worker takes up no run.
+    if name in ("restart", "resume"):
+        from prefect_dask import resuming
+
+        return getattr(resuming, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -17,6 +18,7 @@ from prefect_dask.engine.state import State
 from prefect_dask.errors import NotATask, WrongSetting, WrongSettingType
 from prefect_dask.inputs import gather, holds_task
 from prefect_dask.mapping import read_marks
+from prefect_dask.origin import file_of_caller
 from prefect_dask.task import Task
 from prefect_dask.task_graph import TaskGraph
 from prefect_dask.tasks.constants import Constant
@@ -94,6 +96,8 @@ class Flow(TaskGraph, DaskCollection):
         if durable not in (True, False, "auto"):
             raise WrongSetting(repr(self), f'durable can be True, False or "auto", got {durable!r}')
         self.durable = durable
+        #: The file in which it was made, or from which it was loaded; None in a notebook.
+        self.made_in = file_of_caller()
         if isinstance(state_handlers, str) or callable(state_handlers):
             raise WrongSettingType(
                 repr(self), f"state_handlers must be a list of functions, got {state_handlers!r}"
@@ -478,6 +482,7 @@ class Flow(TaskGraph, DaskCollection):
         from prefect_dask.flow_file import read_flow
 
         flow: Flow = read_flow(path)
+        flow.made_in = os.path.abspath(path)
         return flow
 
     def diagnostics(self) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from importlib import import_module
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from prefect_dask.engine import clock
 from prefect_dask.engine.collector import CollectorHeld
@@ -56,6 +56,15 @@ class Schedule(Protocol):
     ) -> list[Any]: ...
 
 
+class GoesOn(NamedTuple):
+    """A run that was begun before: what it is called, and where its tasks are."""
+
+    flow_run_id: str
+    flow_run_name: str
+    scheduled_start_time: datetime
+    task_states: Mapping[int, State]
+
+
 @dataclass(frozen=True)
 class FlowRun:
     """What `Flow.run` was asked to do."""
@@ -95,44 +104,64 @@ class FlowRun:
             else {}
         )
         ensure_handler(config.logging.level, config.logging.format, config.logging.datefmt)
-        with record_run(self.ledger) as observer:
-            final = self._run(graph, index_of, parameters, facts, event, observer, state)
+        with record_run(self.ledger, origin=flow.made_in) as observer:
+            task_states = {
+                _index(flow, index_of, task): its_state
+                for task, its_state in self.task_states.items()
+            }
+            runner = self._runner(graph, parameters, facts, observer, task_states)(
+                keep=self._keep(index_of), scheduled_start_time=event.start_time if event else None
+            )
+            final: State = runner.run(state)
         raise_first_failure(final)
         return final
 
-    def _run(
+    def go_on(self, graph: FlowGraph, run: GoesOn, observer: Observer) -> State:
+        """Go on with a run that was begun before.
+
+        Args:
+            graph: The flow.
+            run: The run.
+            observer: Records it.
+        """
+        facts = facts_for_tasks(self.context)
+        parameters = self._parameter_values(facts.pop("parameters", None) or {}, None)
+        ensure_handler(config.logging.level, config.logging.format, config.logging.datefmt)
+        runner = self._runner(graph, parameters, facts, observer, run.task_states)(
+            flow_run_id=run.flow_run_id,
+            flow_run_name=run.flow_run_name,
+            scheduled_start_time=run.scheduled_start_time,
+        )
+        final: State = runner.run()
+        raise_first_failure(final)
+        return final
+
+    def _runner(
         self,
         graph: FlowGraph,
-        index_of: Mapping[Any, int],
         parameters: Mapping[str, Any],
         facts: Mapping[str, Any],
-        event: ScheduleEvent | None,
         observer: Observer | None,
-        state: State | None,
-    ) -> State:
+        task_states: Mapping[int, State],
+    ) -> Callable[..., Any]:
+        """Makes what runs the flow."""
         flow = self.flow
-        runner = (self.runner_cls or FlowRunner)(
+        return partial(
+            self.runner_cls or FlowRunner,
             graph,
             executor=self.executor or flow.executor or default_executor(),
             parameters=parameters,
             context=facts,
-            task_states={
-                _index(flow, index_of, task): its_state
-                for task, its_state in self.task_states.items()
-            },
-            keep=self._keep(index_of),
+            task_states=task_states,
             listeners=[] if self.on_state is None else [self.on_state],
             state_handlers=state_handlers_of(flow),
             terminal_state_handler=flow.terminal_state_handler
             and partial(flow.terminal_state_handler, flow),
-            scheduled_start_time=event.start_time if event else None,
             log_level=getattr(logging, config.logging.level),
             ask_to_resume=ask_on_terminal,
             results=result_rules(flow, durable=None if observer is None else self.durable),
             observer=observer,
         )
-        final: State = runner.run(state)
-        return final
 
     def check(self, event: ScheduleEvent) -> None:
         """Raise now what would be wrong with the parameters when an event has come.

@@ -24,11 +24,14 @@ __all__ = ["Ledger", "record_run"]
 
 
 @contextmanager
-def record_run(given: Ledger | str | os.PathLike[str] | None = None) -> Iterator[Recording | None]:
+def record_run(
+    given: Ledger | str | os.PathLike[str] | None = None, *, origin: str | None = None
+) -> Iterator[Recording | None]:
     """What records one flow run within the block; None where it is not to be recorded.
 
     Args:
         given: A ledger, or what names one; when not given, what the configuration says.
+        origin: The file in which the flow was made, where it was made in one.
 
     Raises:
         LedgerRefused: It cannot be used; nothing has run.
@@ -42,7 +45,7 @@ def record_run(given: Ledger | str | os.PathLike[str] | None = None) -> Iterator
 
     writer = writer_for(place, journal_folder())
     writer.check()
-    observer = Recording(writer)
+    observer = Recording(writer, origin=origin)
     with observer.listening():
         yield observer
 

@@ -23,6 +23,18 @@ class Begun(NamedTuple):
     begun: float = 0.0
     coordinator: str = ""
     version: str = ""
+    process: str = ""
+    origin: str | None = None
+    pickled: bytes | None = None
+    lease_until: float | None = None
+
+
+class Leased(NamedTuple):
+    """A flow run is still its process's, until then; None: it lets it go."""
+
+    run_id: str
+    fence: int
+    until: float | None
 
 
 class Moved(NamedTuple):
@@ -66,9 +78,14 @@ class Rows(NamedTuple):
         return len(self.values) // self.width
 
 
-Entry: TypeAlias = Begun | Moved | Rows
+Entry: TypeAlias = Begun | Moved | Rows | Leased
 
-_KINDS: tuple[type[Begun] | type[Moved] | type[Rows], ...] = (Begun, Moved, Rows)
+_KINDS: tuple[type[Begun] | type[Moved] | type[Rows] | type[Leased], ...] = (
+    Begun,
+    Moved,
+    Rows,
+    Leased,
+)
 
 
 def pack(entries: Iterable[Entry]) -> bytes:

@@ -104,3 +104,24 @@ class UnknownRun(PrefectDaskError, LookupError):
             f"the ledger {place} holds no flow run {run_id!r}; Ledger.flow_runs() lists those it holds"
         )
         self.run_id, self.place = run_id, place
+
+
+class RunAlive(PrefectDaskError):
+    """A run is to be taken up again, and the process that coordinates it is there."""
+
+    def __init__(self, run_id: str, coordinator: str) -> None:
+        super().__init__(
+            f"flow run {run_id} is coordinated by {coordinator} (host:process:thread), which is alive; end that "
+            f"process first, or wait until its lease has run out"
+        )
+        self.run_id, self.coordinator = run_id, coordinator
+
+
+class RunSucceeded(PrefectDaskError):
+    """A run is to be taken up again that came to Success."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"flow run {run_id} came to Success, and nothing of it is left to be done; flow.run() begins a new run"
+        )
+        self.run_id = run_id

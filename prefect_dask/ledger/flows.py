@@ -8,9 +8,12 @@ import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from prefect_dask.engine.durable import pickled
+from prefect_dask.engine.failures import text_of
 from prefect_dask.engine.fingerprint import CodeOf, NoFingerprint
 from prefect_dask.engine.graph import FlowGraph
-from prefect_dask.engine.secrets import masked, without
+from prefect_dask.engine.logs import get_logger
+from prefect_dask.engine.secrets import is_in, masked, without
 
 
 class FlowFacts(NamedTuple):
@@ -155,6 +158,16 @@ def as_json(values: Mapping[str, Any]) -> str:
     import json
 
     return json.dumps(without(dict(values)), default=_told, ensure_ascii=False)
+
+
+def as_pickle(values: Mapping[str, Any]) -> bytes | None:
+    """Values as a pickle; None where they have a secret in them, or cannot be pickled."""
+    try:
+        data = pickled(dict(values))
+    except Exception as error:  # the user's classes
+        get_logger("ledger").debug("the parameters are kept as text alone: %s", text_of(error))
+        return None
+    return None if is_in(data) else data
 
 
 def _told(value: Any) -> str:

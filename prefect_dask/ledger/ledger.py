@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -24,7 +24,9 @@ from prefect_dask.ledger.facts import (
     RecordedTaskRun,
     attempts_in,
 )
+from prefect_dask.ledger.leases import Held, cause_of_death, declare_dead
 from prefect_dask.ledger.places import place_of
+from prefect_dask.ledger.store import Store
 from prefect_dask.ledger.writer import adopt_journals, known_writer, open_store, writer_for
 
 #: What comes behind every hexadecimal digit.
@@ -76,18 +78,19 @@ class Ledger:
     def flow_runs(
         self, *, flow_name: str = "", state: str = "", limit: int = 100
     ) -> list[RecordedFlowRun]:
-        """The latest flow runs, newest first.
+        """The latest flow runs, newest first. One whose process died is Crashed from here on.
 
         Args:
             flow_name: Only those of flows with this name.
             state: Only those whose state is this one, such as "Failed".
             limit: How many at most.
         """
+        self._declare_dead()
         values = (flow_name, flow_name, state, state, limit)
         return [_flow_run(row) for row in self._ask("flow_runs", values)]
 
     def flow_run(self, run_id: str) -> RecordedFlowRun:
-        """One flow run.
+        """One flow run; Crashed from here on, where its process died.
 
         Args:
             run_id: Its id, or as much of the beginning as tells it from others.
@@ -95,10 +98,8 @@ class Ledger:
         Raises:
             UnknownRun: There is none, or several begin like this.
         """
-        rows = self._ask("flow_run", (run_id, run_id + _AFTER_ALL)) if run_id else []
-        if len(rows) != 1:
-            raise UnknownRun(run_id, str(self.place))
-        return _flow_run(rows[0])
+        self._declare_dead()
+        return _flow_run(self._run_row(run_id))
 
     def flow(self, run_id: str) -> RecordedFlow:
         """The flow of a run, as it was then."""
@@ -109,7 +110,7 @@ class Ledger:
             digest,
             name,
             code,
-            tuple(_tasks_in(document)),
+            tuple(tasks_in(document)),
             tuple((up, down, key, m, f) for up, down, key, m, f in document.get("edges", ())),
             tuple(document.get("references", ())),
             _time(first_seen),
@@ -205,26 +206,48 @@ class Ledger:
         self, query: str, values: tuple[Any, ...], *, unpack: int | None = None
     ) -> list[tuple[Any, ...]]:
         """The rows of a query; `unpack`: of this run the states must be rows before."""
+        with self.opened() as store:
+            if unpack is not None:
+                store.unpack(unpack)
+            return store.ask(query, values)
+
+    @contextmanager
+    def opened(self) -> Iterator[Store]:
+        """The store, with all that is known here and in journals; for the modules of this package."""
         writer = known_writer(self.place, self._journals)
         if writer is not None:
             writer.flush()
         if self.place.kind == "memory":
             self._store.open()
-            return self._answer(query, values, unpack)
+            yield self._store
+            return
         # Closed at once: who only asks leaves nothing open.
         with closing(self._store):
             adopt_journals(self._store, self._journals)
-            return self._answer(query, values, unpack)
+            self._store.open(is_to_read=True)
+            yield self._store
 
-    def _answer(
-        self, query: str, values: tuple[Any, ...], unpack: int | None
-    ) -> list[tuple[Any, ...]]:
-        if unpack is not None:
-            self._store.unpack(unpack)
-        return self._store.ask(query, values)
+    def _declare_dead(self) -> None:
+        """Have those runs Crashed whose coordinating processes died."""
+        now = clock.now()
+        with self.opened() as store:
+            for run, *held in store.ask("held_runs"):
+                if cause_of_death(Held(*held), now) is not None:
+                    try:
+                        declare_dead(store, run, now)
+                    except Exception as error:
+                        if not store.is_away(error):
+                            raise
+                        return  # who may not write, or not now, still may read
+
+    def _run_row(self, run_id: str) -> tuple[Any, ...]:
+        rows = self._ask("flow_run", (run_id, run_id + _AFTER_ALL)) if run_id else []
+        if len(rows) != 1:
+            raise UnknownRun(run_id, str(self.place))
+        return rows[0]
 
     def _key(self, run_id: str) -> int:
-        return self.flow_run(run_id).key
+        return int(self._run_row(run_id)[-1])
 
     def _tasks(self, run_id: str) -> _Tasks:
         return _Tasks((task.index, task) for task in self.flow(run_id).tasks)
@@ -237,7 +260,7 @@ class _Tasks(dict[int, RecordedTask]):
         return RecordedTask(task, "", "", "", (), False)
 
 
-def _tasks_in(document: Mapping[str, Any]) -> list[RecordedTask]:
+def tasks_in(document: Mapping[str, Any]) -> list[RecordedTask]:
     """The tasks of a flow, as `flows.flow_facts` wrote them."""
     mapped = set(document.get("mapped", ()))
     tags = document.get("tags", {})

@@ -14,6 +14,12 @@ FROM flow_runs r JOIN flows f ON f.id = r.flow
 WHERE r.run_id >= ? AND r.run_id < ?
 ORDER BY r.run_id LIMIT 2;
 
+-- held_runs: the runs that are not over, and who writes them
+SELECT id, state, fence, lease_until, process, coordinator FROM flow_runs WHERE ended IS NULL;
+
+-- kept_of_run: what is there of a run beside its record, to take it up again
+SELECT fence, pickled, origin FROM flow_runs WHERE id = ?;
+
 -- flow_of_run: the flow as it was when it ran
 SELECT f.digest, f.name, f.code, f.graph, f.first_seen
 FROM flow_runs r JOIN flows f ON f.id = r.flow WHERE r.id = ?;

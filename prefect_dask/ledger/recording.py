@@ -17,11 +17,13 @@ from prefect_dask.engine.graph import FlowGraph
 from prefect_dask.engine.logs import line_of
 from prefect_dask.engine.state import State
 from prefect_dask.engine.stream import ClusterChanged, Observer, StateChange
-from prefect_dask.ledger.entries import Begun, Entry, Moved, Rows
+from prefect_dask.ledger.entries import Begun, Entry, Leased, Moved, Rows
 from prefect_dask.ledger.errors import Superseded
-from prefect_dask.ledger.flows import as_json, flow_facts
+from prefect_dask.ledger.flows import as_json, as_pickle, flow_facts
+from prefect_dask.ledger.leases import LEASE_SECONDS
 from prefect_dask.ledger.lines import recording_lines
 from prefect_dask.ledger.packed import as_json_object, pack_changes, pack_row
+from prefect_dask.ledger.processes import this_process
 from prefect_dask.ledger.writer import Writer
 from prefect_dask.version import __version__
 
@@ -33,11 +35,23 @@ class Recording(Observer):
         writer: Writes the ledger.
         fence: Tells this process's right to write the run from that of one that takes it over later.
         first_number: From where on what happens is counted; a run that goes on counts on.
+        origin: The file in which the flow was made, where it was made in one.
+        first_changes: What is told before all else.
     """
 
-    def __init__(self, writer: Writer, *, fence: int = 0, first_number: int = 0) -> None:
-        self._writer, self._fence = writer, fence
+    def __init__(
+        self,
+        writer: Writer,
+        *,
+        fence: int = 0,
+        first_number: int = 0,
+        origin: str | None = None,
+        first_changes: Sequence[StateChange] = (),
+    ) -> None:
+        self._writer, self._fence, self._origin = writer, fence, origin
+        self._first_changes = first_changes
         self._number = first_number
+        self._is_over = False
         self._run_id = ""
         #: Lines from before it began, which nobody could say whose they are.
         self._early: list[LogRecord] = []
@@ -45,8 +59,11 @@ class Recording(Observer):
     @contextmanager
     def listening(self) -> Iterator[None]:
         """A block within which what this thread logs, and what tasks of the run log, is recorded."""
-        with recording_lines(self):
-            yield
+        try:
+            with recording_lines(self):
+                yield
+        finally:
+            self._writer.let_go(self._run_id)
 
     @property
     def run_id(self) -> str:
@@ -59,12 +76,17 @@ class Recording(Observer):
         self._run_id = info.flow_run_id
         # As they are now: the user may change what is in them.
         parameters = as_json(info.parameters)
-        self._writer.put(self._begun, (info, graph, parameters, clock.now()))
+        values = as_pickle(info.parameters)
+        self._writer.put(self._begun, (info, graph, parameters, values, clock.now()))
+        self._writer.hold(self._run_id, self._fence)
+        if self._first_changes:
+            self.take_changes(self._first_changes)
         for record in self._early:
             self.take_line(record)
 
     def take_flow_state(self, state: State) -> None:
         if self._run_id:
+            self._is_over = state.is_finished()
             self._writer.put(self._moved, state)
 
     def take_changes(self, changes: Sequence[StateChange]) -> None:
@@ -92,18 +114,21 @@ class Recording(Observer):
             raise Superseded(self._run_id)
 
     def end(self) -> None:
-        """Wait until all is in the ledger, or in the journal."""
+        """Let the run go, and wait until all is in the ledger, or in the journal."""
+        self._writer.let_go(self._run_id)
+        if self._run_id and not self._is_over:
+            self._writer.put(
+                self._leased, None
+            )  # Paused: it is nobody's until it is taken up again
         self._writer.flush()
         self.check()
 
     # ---- making entries, in the writer's thread, in the order of the calls above
 
     def _begun(
-        self, beginnings: Sequence[tuple[RunInfo, FlowGraph, str, float]]
+        self, beginnings: Sequence[tuple[RunInfo, FlowGraph, str, bytes | None, float]]
     ) -> Iterator[Entry]:
-        import socket
-
-        for info, graph, parameters, now in beginnings:
+        for info, graph, parameters, values, now in beginnings:
             yield Begun(
                 info.flow_run_id,
                 self._fence,
@@ -112,8 +137,12 @@ class Recording(Observer):
                 parameters=parameters,
                 scheduled=clock.to_seconds(info.scheduled_start_time),
                 begun=now,
-                coordinator=f"{socket.gethostname()}:{os.getpid()}:{threading.get_native_id()}",
+                coordinator=coordinator_name(),
                 version=__version__,
+                process=this_process(),
+                origin=self._origin,
+                pickled=values,
+                lease_until=now + LEASE_SECONDS,
             )
 
     def _moved(self, states: Sequence[State]) -> Iterator[Entry]:
@@ -123,6 +152,9 @@ class Recording(Observer):
                 self._run_id, self._fence, self._number, *facts, is_finished=state.is_finished()
             )
             yield self._packed(1, pack_row(-1, -1, 0, *facts, "", None, None))
+
+    def _leased(self, untils: Sequence[float | None]) -> Iterator[Entry]:
+        yield Leased(self._run_id, self._fence, untils[-1])
 
     def _states(self, batches: Sequence[Sequence[StateChange]]) -> Iterator[Entry]:
         changes = batches[0] if len(batches) == 1 else [*chain.from_iterable(batches)]
@@ -146,3 +178,10 @@ class Recording(Observer):
     def _packed(self, count: int, data: bytes) -> Entry:
         first, self._number = self._number, self._number + count
         return Rows(self._run_id, self._fence, "packed_states", first, [count, data])
+
+
+def coordinator_name() -> str:
+    """Host, process and thread, for people."""
+    import socket
+
+    return f"{socket.gethostname()}:{os.getpid()}:{threading.get_native_id()}"

@@ -61,12 +61,13 @@ TABLES: dict[str, Table] = {
         ),
         Table(
             "flow_runs",
-            "a flow run and its state; `run_id` is the id that users see",
+            "a flow run and its state; `run_id` is the id that users see, `process` tells whether its process is"
+            " there, `origin` is the file with the flow, `pickled` has the parameters",
             ("id",),
             _columns(
                 "id integer, run_id text, flow integer, name text, parameters text, scheduled real, begun real,"
                 "ended real?, state text, message text?, state_number integer, coordinator text, version text,"
-                "fence integer, lease_until real?"
+                "process text, origin text?, pickled bytes?, fence integer, lease_until real?"
             ),
         ),
         Table(

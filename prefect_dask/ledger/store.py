@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from prefect_dask.ledger.entries import Begun, Entry, Moved, Rows, cleaned
+from prefect_dask.ledger.entries import Begun, Entry, Leased, Moved, Rows, cleaned
 from prefect_dask.ledger.errors import LedgerAway
 from prefect_dask.ledger.migrations import all_steps, statements
 from prefect_dask.ledger.packed import unpack_changes
@@ -115,6 +115,8 @@ class Store(ABC):
                     self.insert(key, entry, again=again)
                 elif isinstance(entry, Moved):
                     self._move(key, entry)
+                elif isinstance(entry, Leased):
+                    self._lease(key, entry)
         return superseded
 
     def _run(self, entry: Entry) -> tuple[int, int]:
@@ -143,7 +145,8 @@ class Store(ABC):
         [(flow_key,)] = found
         self.execute(
             "INSERT INTO flow_runs (run_id, flow, name, parameters, scheduled, begun, state, state_number,"
-            f" coordinator, version, fence) VALUES ({self._marks(11)}) ON CONFLICT (run_id) DO NOTHING",
+            " coordinator, version, process, origin, pickled, fence, lease_until)"
+            f" VALUES ({self._marks(15)}) ON CONFLICT (run_id) DO NOTHING",
             (
                 begun.run_id,
                 flow_key,
@@ -155,7 +158,11 @@ class Store(ABC):
                 -1,
                 begun.coordinator,
                 begun.version,
+                begun.process,
+                begun.origin,
+                begun.pickled,
                 begun.fence,
+                begun.lease_until,
             ),
         )
 
@@ -165,6 +172,12 @@ class Store(ABC):
             f"UPDATE flow_runs SET state = {self.mark}, message = {self.mark}, ended = {self.mark},"
             f" state_number = {self.mark} WHERE id = {self.mark} AND state_number < {self.mark}",
             (moved.state, moved.message, ended, moved.number, key, moved.number),
+        )
+
+    def _lease(self, key: int, leased: Leased) -> None:
+        self.execute(
+            f"UPDATE flow_runs SET lease_until = {self.mark} WHERE id = {self.mark} AND ended IS NULL",
+            (leased.until, key),
         )
 
     def _marks(self, count: int) -> str:

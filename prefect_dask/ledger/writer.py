@@ -14,9 +14,10 @@ from typing import Any, TypeAlias
 
 from prefect_dask.engine import clock
 from prefect_dask.engine.logs import get_logger
-from prefect_dask.ledger.entries import Entry
+from prefect_dask.ledger.entries import Entry, Leased
 from prefect_dask.ledger.errors import LedgerAway, LedgerRefused, NotRecorded
 from prefect_dask.ledger.journal import Journal, orphans, read
+from prefect_dask.ledger.leases import LEASE_SECONDS, RENEW_SECONDS
 from prefect_dask.ledger.places import Place
 from prefect_dask.ledger.store import Store
 
@@ -61,6 +62,9 @@ class Writer:
         self._must_be_woken = True
         self._thread: threading.Thread | None = None
         self._retry_at = 0.0
+        #: Runs that this process coordinates, with their fences.
+        self._held: dict[str, int] = {}
+        self._renew_at = 0.0
         #: Written nowhere yet.
         self._unwritten: list[Entry] = []
         self._has_looked_for_orphans = False
@@ -90,6 +94,18 @@ class Writer:
         # In this order: who is about to wait says so, and then looks at the queue once more.
         if self._must_be_woken:
             self._wake()
+
+    def hold(self, run_id: str, fence: int) -> None:
+        """Renew the lease of a run from now on; it is held for the first time already."""
+        with self._changed:
+            if not self._held:
+                self._renew_at = clock.monotonic() + RENEW_SECONDS
+            self._held[run_id] = fence
+
+    def let_go(self, run_id: str) -> None:
+        """Renew the lease of a run no more."""
+        with self._changed:
+            self._held.pop(run_id, None)
 
     def _wake(self) -> None:
         with self._changed:
@@ -137,7 +153,7 @@ class Writer:
                 self._taken_count += len(items)
                 self._is_hurried = False
             try:
-                self._settle(list(_entries_of(items)))
+                self._settle([*_entries_of(items), *self._renewals()])
             except Exception:
                 # Nothing is known that leads here; what is lost must be told all the same.
                 get_logger("ledger").exception("the ledger %s lost entries", self.store.place)
@@ -161,9 +177,9 @@ class Writer:
         waits = not self._journal.is_empty or bool(self._unwritten)
         self._must_be_woken = True
         has_come = self._changed.wait_for(
-            lambda: self._queue or self._is_closing, RETRY_SECONDS if waits else IDLE_SECONDS
+            lambda: self._queue or self._is_closing, self._patience(is_behind=waits)
         )
-        if not has_come and not waits:
+        if not has_come and not waits and not self._held:
             return False
         self._must_be_woken = False
         if not has_come:
@@ -172,6 +188,22 @@ class Writer:
             return bool(self._queue)
         self._changed.wait_for(lambda: self._is_hurried or self._is_closing, COMPANY_SECONDS)
         return True
+
+    def _patience(self, *, is_behind: bool) -> float:
+        """How long to wait for entries, seconds."""
+        patience = RETRY_SECONDS if is_behind else IDLE_SECONDS
+        if self._held:
+            patience = min(patience, max(0.0, self._renew_at - clock.monotonic()))
+        return patience
+
+    def _renewals(self) -> list[Entry]:
+        """The leases that are due to be renewed."""
+        with self._changed:
+            if not self._held or clock.monotonic() < self._renew_at:
+                return []
+            self._renew_at = clock.monotonic() + RENEW_SECONDS
+            until = clock.now() + LEASE_SECONDS
+            return [Leased(run_id, fence, until) for run_id, fence in self._held.items()]
 
     def _settle(self, entries: list[Entry]) -> None:
         entries = self._unwritten + entries

@@ -10,14 +10,15 @@ from tests.house.source import Module, module_names, modules
 
 LAYERS = (
     "cli agents viz server client compat",
-    "apply_map tasks.prefect",
+    "apply_map tasks.prefect resuming",
     "flow",
     "running cache_answers dask_collection flow_task flow_file diagnostics",
     "block resources tasks.control_flow",
     "task_graph inputs",
     "edge parameter tasks",
     "task",
-    "documents operators pickling signature mapping schedules tagging task_defaults raising naming order",
+    "documents operators pickling signature mapping schedules tagging task_defaults raising naming order origin",
+    "resumption",
     "ledger",
     "executors triggers settings logs errors version",
     "engine.flow_runner",

@@ -22,7 +22,10 @@ CREATE TABLE flow_runs (
     message TEXT,
     state_number $integer NOT NULL,
     coordinator TEXT NOT NULL,
-    version TEXT NOT NULL
+    version TEXT NOT NULL,
+    process TEXT NOT NULL DEFAULT '',
+    origin TEXT,
+    pickled $bytes
 );
 
 CREATE INDEX flow_runs_by_flow ON flow_runs (flow, id);

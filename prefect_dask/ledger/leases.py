@@ -1,0 +1,135 @@
+"""Who may write a run: the process whose fence is the latest, as long as it renews its lease.
+
+A coordinating process that dies can tell nobody. Whoever looks at the run sees that its lease ran out, says so in
+the ledger, and raises the fence: should that process wake up after all, nothing that it writes counts.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from prefect_dask.ledger.entries import Rows
+from prefect_dask.ledger.processes import is_gone
+from prefect_dask.ledger.store import Store
+
+LEASE_SECONDS: Final = 45.0
+"""How long a run is its process's without a word. Everybody is to know of a death within 60 s, and a process that
+is stopped for 20 s, or held up in C for as long, must not be taken for dead."""
+
+RENEW_SECONDS: Final = 10.0
+"""How often it is renewed: three may fail on the way, and a transaction every 10 s is nothing."""
+
+
+class Held(NamedTuple):
+    """What a ledger knows of who writes a run."""
+
+    state: str
+    fence: int
+    lease_until: float | None
+    process: str
+    coordinator: str
+
+
+def cause_of_death(held: Held, now: float) -> str | None:
+    """What became of the process that coordinates a run; None where nothing says that it is dead.
+
+    Args:
+        held: The run.
+        now: Seconds since the epoch.
+
+    >>> cause_of_death(Held("Running", 0, 100.0, "", "host:1:1"), now=101.5)
+    'the coordinating process host:1:1 died or lost the ledger: its lease ran out 2 s ago'
+    >>> cause_of_death(Held("Success", 0, None, "", "host:1:1"), now=101.5)
+    """
+    if held.state not in ("Pending", "Running", "Cancelling"):
+        return None
+    if is_gone(held.process):
+        return f"the coordinating process {held.coordinator} died"
+    if held.lease_until is not None and held.lease_until < now:
+        late = now - held.lease_until
+        return (
+            f"the coordinating process {held.coordinator} died or lost the ledger: its lease ran out"
+            f" {late:.0f} s ago"
+        )
+    return None
+
+
+def declare_dead(store: Store, run: int, now: float) -> bool:
+    """Have a run Crashed whose process is dead, unless another process was faster; whether it was done here."""
+    with store.transaction():
+        held = held_run(store, run)
+        cause = cause_of_death(held, now)
+        if cause is None:
+            return False
+        _come_to(store, run, "Crashed", cause, now, is_finished=True)
+        store.execute(
+            f"UPDATE flow_runs SET fence = fence + 1, lease_until = NULL WHERE id = {store.mark}",
+            (run,),
+        )
+        return True
+
+
+def take_over(
+    store: Store, run: int, fence: int, now: float, process: str, coordinator: str
+) -> tuple[int, int] | None:
+    """Make a run this process's.
+
+    Args:
+        store: An open store.
+        run: The run's key.
+        fence: As it was when somebody looked whether it is free.
+        now: Seconds since the epoch.
+        process: This process, for others to see whether it is there.
+        coordinator: The same for people.
+
+    Returns:
+        The fence under which this process writes, and the number that what it says begins with; None where
+        another one has taken it meanwhile.
+    """
+    with store.transaction():
+        held = held_run(store, run)
+        if held.fence != fence:
+            return None
+        m = store.mark
+        store.execute(
+            f"UPDATE flow_runs SET fence = {m}, lease_until = {m}, process = {m}, coordinator = {m}"
+            f" WHERE id = {m}",
+            (fence + 1, now + LEASE_SECONDS, process, coordinator, run),
+        )
+        if held.state != "Pending":
+            _come_to(store, run, "Pending", "taken up again", now, is_finished=False)
+        return fence + 1, _next_number(store, run)
+
+
+def held_run(store: Store, run: int) -> Held:
+    """What is known of who writes a run; within a transaction nobody changes it."""
+    [row] = store.execute(
+        "SELECT state, fence, lease_until, process, coordinator FROM flow_runs"
+        f" WHERE id = {store.mark}{store.row_lock}",
+        (run,),
+    )
+    return Held(*row)
+
+
+def _come_to(
+    store: Store, run: int, state: str, message: str, now: float, *, is_finished: bool
+) -> None:
+    """Note a state of the flow run that its own process did not tell."""
+    number, m = _next_number(store, run), store.mark
+    values: list[Any] = [-1, -1, 0, state, message, now, "", None, None]
+    store.insert(run, Rows("", 0, "states", number, values), again=True)
+    store.execute(
+        f"UPDATE flow_runs SET state = {m}, message = {m}, ended = {m}, state_number = {m} WHERE id = {m}",
+        (state, message, now if is_finished else None, number, run),
+    )
+
+
+def _next_number(store: Store, run: int) -> int:
+    """What is told next of a run is counted from here."""
+    tables = ("states", "log_lines", "cluster_events", "artifacts")
+    each = [f"SELECT max(number) AS last FROM {table} WHERE run = {store.mark}" for table in tables]
+    each.append(f"SELECT max(number + count - 1) FROM packed_states WHERE run = {store.mark}")
+    [(last,)] = store.execute(
+        f"SELECT max(last) FROM ({' UNION ALL '.join(each)}) AS numbers", (run,) * len(each)
+    )
+    return 0 if last is None else int(last) + 1

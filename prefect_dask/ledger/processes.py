@@ -1,0 +1,55 @@
+"""Which process coordinates a run, told such that another one can see whether it is still there."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+_PROC = Path("/proc")
+
+
+def this_process() -> str:
+    """A text that names this process and no other, ever; "" where the system does not tell enough."""
+    return _name_of(os.getpid())
+
+
+def is_gone(process: str) -> bool:
+    """Whether a process that `this_process` named is surely not there any more.
+
+    Only who sees the same processes can tell: not another machine, nor a container beside it.
+
+    >>> is_gone(this_process()), is_gone("")
+    (False, False)
+    """
+    machine, _, rest = process.rpartition("/")
+    pid, _, began = rest.partition("@")
+    if not machine or not began or machine != _machine():
+        return False
+    return _began(int(pid)) != began
+
+
+@cache
+def _name_of(pid: int) -> str:
+    machine, began = _machine(), _began(pid)
+    return f"{machine}/{pid}@{began}" if machine and began else ""
+
+
+@cache
+def _machine() -> str:
+    """This boot of this machine, and which of its processes are seen from here."""
+    try:
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{os.readlink(_PROC / 'self/ns/pid')}"
+    except OSError:
+        return ""  # another system than Linux: there the lease alone tells
+
+
+def _began(pid: int) -> str:
+    """When a process began, in ticks since the boot; "" where it is not there, or is dead and not buried."""
+    try:
+        # What follows the name, which may hold anything, from the third field on.
+        fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in "ZX" else fields[19]

@@ -1,0 +1,101 @@
+"""A recorded run, taken up again by this process."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from prefect_dask.engine import clock
+from prefect_dask.engine.stream import StateChange
+from prefect_dask.ledger.configured import journal_folder
+from prefect_dask.ledger.errors import RunAlive, RunSucceeded
+from prefect_dask.ledger.facts import RecordedFlow, RecordedFlowRun, RecordedResult, RecordedState
+from prefect_dask.ledger.leases import take_over
+from prefect_dask.ledger.ledger import Ledger
+from prefect_dask.ledger.processes import this_process
+from prefect_dask.ledger.recording import Recording, coordinator_name
+from prefect_dask.ledger.writer import writer_for
+
+
+@dataclass(frozen=True, slots=True)
+class Resumable:
+    """A run that may be taken up again.
+
+    Attributes:
+        run: The run.
+        flow: The flow as it was then.
+        fence: Under which its last process wrote.
+        pickled: Its parameters; None where they were not kept.
+        origin: The file with the flow; None where it was made in none.
+    """
+
+    run: RecordedFlowRun
+    flow: RecordedFlow
+    fence: int
+    pickled: bytes | None
+    origin: str | None
+
+    def parameters(self) -> Mapping[str, Any] | None:
+        """The parameters as they were given, by unpickling them; None where they were not kept."""
+        if self.pickled is None:
+            return None
+        values: Mapping[str, Any] = pickle.loads(self.pickled)
+        return values
+
+
+def find_resumable(ledger: Ledger, run_id: str) -> Resumable:
+    """What is known of a run that may be taken up again.
+
+    Raises:
+        UnknownRun: There is none, or several begin like this.
+        RunSucceeded: Nothing is left to be done.
+        RunAlive: Another process is at it.
+    """
+    run = ledger.flow_run(run_id)
+    if run.state == "Success":
+        raise RunSucceeded(run.run_id)
+    if run.ended is None and run.state in ("Pending", "Running", "Cancelling"):
+        raise RunAlive(run.run_id, run.coordinator)
+    with ledger.opened() as store:
+        [(fence, pickled, origin)] = store.ask("kept_of_run", (run.key,))
+    kept = None if pickled is None else bytes(pickled)
+    return Resumable(run, ledger.flow(run.run_id), int(fence), kept, origin)
+
+
+@dataclass(frozen=True, slots=True)
+class TakenUp:
+    """A run that is this process's from now on, and what was recorded of it until now."""
+
+    fence: int
+    first_number: int
+    states: list[RecordedState]
+    results: list[RecordedResult]
+
+
+def take_up(ledger: Ledger, found: Resumable) -> TakenUp:
+    """Make a run this process's.
+
+    Raises:
+        RunAlive: Another process was faster.
+    """
+    run = found.run
+    with ledger.opened() as store:
+        taken = take_over(
+            store, run.key, found.fence, clock.now(), this_process(), coordinator_name()
+        )
+    if taken is None:
+        raise RunAlive(run.run_id, ledger.flow_run(run.run_id).coordinator)
+    # Only now: what its process before still had to say is written, or will never be.
+    return TakenUp(*taken, ledger.states(run.run_id), ledger.results(run.run_id))
+
+
+def recording_on(ledger: Ledger, taken: TakenUp, first_changes: Sequence[StateChange]) -> Recording:
+    """What records the run as it goes on."""
+    return Recording(
+        writer_for(ledger.place, journal_folder()),
+        fence=taken.fence,
+        first_number=taken.first_number,
+        first_changes=first_changes,
+    )

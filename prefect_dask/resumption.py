@@ -1,0 +1,351 @@
+"""From what was recorded of a flow run to the states with which it goes on: plain values in, plain values out.
+
+What is finished and whose result is stored stays as it is. What is finished and whose result was in memory only
+stays so too, unless something that has yet to run takes that result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from prefect_dask.engine import clock
+from prefect_dask.engine.errors import ResultLost, TaskException
+from prefect_dask.engine.graph import FlowGraph, Take
+from prefect_dask.engine.state import (
+    STATES,
+    Cached,
+    Cancelled,
+    Failed,
+    Finished,
+    LazyResult,
+    Looped,
+    Mapped,
+    Paused,
+    Pending,
+    Retrying,
+    Running,
+    Scheduled,
+    Skipped,
+    State,
+    Success,
+    state_at,
+)
+from prefect_dask.engine.stream import StateChange
+from prefect_dask.ledger.facts import RecordedState
+
+#: A task run: index of the task, map index.
+TaskRun = tuple[int, int]
+
+COORDINATOR_DIED = "attempt lost: the coordinating process died"
+MEMORY_ONLY = "its result was in the memory of a process that is gone, and is needed again"
+MADE_ANEW = "what it made is gone with the process that made it"
+STOPPED = "it was stopped, and goes on"
+RESTARTED = "run again"
+
+
+class Turn(NamedTuple):
+    """The last turn of a loop that is over: which, and where its result is."""
+
+    number: int
+    result: LazyResult
+
+
+@dataclass(slots=True)
+class History:
+    """What was recorded of one task run.
+
+    Attributes:
+        last: Its latest state.
+        stored: Where the result of that state is kept; None where it was in memory only.
+        turn: The last turn of a loop whose result is kept.
+    """
+
+    last: RecordedState
+    stored: LazyResult | None = None
+    turn: Turn | None = None
+
+
+class Resumption(NamedTuple):
+    """How a run goes on.
+
+    Attributes:
+        task_states: The states to begin with, by task index.
+        changes: Changes of state that follow from its being taken up again, to be told first.
+        to_run: The tasks that have yet to run, or of which children have.
+    """
+
+    task_states: dict[int, State]
+    changes: list[StateChange]
+    to_run: set[int]
+
+
+def histories(
+    states: Iterable[RecordedState], results: Mapping[int, LazyResult]
+) -> dict[TaskRun, History]:
+    """What was recorded of each task run.
+
+    Args:
+        states: All changes of state of the run, in order.
+        results: What is kept of results, by the number of the state.
+    """
+    found: dict[TaskRun, History] = {}
+    for state in states:
+        if state.task < 0:
+            continue
+        task_run = (state.task, state.map_index)
+        before = found.get(task_run)
+        turn = before.turn if before is not None else None
+        # Running may have the number of what it came to.
+        stored = results.get(state.number) if state.state != "Running" else None
+        if state.state == "Looped" and stored is not None:
+            turn = Turn(state.details["loop_count"], stored)
+        found[task_run] = History(state, stored, turn)
+    return found
+
+
+def resumption(
+    graph: FlowGraph,
+    known: Mapping[TaskRun, History],
+    widths: Mapping[int, int],
+    *,
+    restarts: bool = False,
+) -> Resumption:
+    """How a run goes on.
+
+    Args:
+        graph: The flow.
+        known: What was recorded of its task runs.
+        widths: How many children mapped tasks have, where that is known without running anything.
+        restarts: Whether what failed runs again, and what did not run because of that.
+    """
+    return _Planner(graph, known, widths, restarts=restarts).plan()
+
+
+@dataclass(slots=True)
+class _Going:
+    """One task run as it goes on; `told`: why it came to Pending just now."""
+
+    state: State
+    attempt: int
+    told: str | None = None
+    lacks_result: bool = False
+
+    @property
+    def is_done(self) -> bool:
+        return isinstance(self.state, Finished)
+
+
+@dataclass
+class _Planner:
+    graph: FlowGraph
+    known: Mapping[TaskRun, History]
+    widths: Mapping[int, int]
+    restarts: bool
+    going: dict[TaskRun, _Going] = field(default_factory=dict)
+    #: Per task: whether it, and which of its children, have yet to run.
+    open_tasks: set[int] = field(default_factory=set)
+    open_children: dict[int, set[int]] = field(default_factory=dict)
+
+    def __init__(
+        self,
+        graph: FlowGraph,
+        known: Mapping[TaskRun, History],
+        widths: Mapping[int, int],
+        *,
+        restarts: bool,
+    ) -> None:
+        self.graph, self.known, self.widths, self.restarts = graph, known, widths, restarts
+        self.going, self.open_tasks, self.open_children = {}, set(), {}
+
+    def plan(self) -> Resumption:
+        children: dict[int, list[int]] = {}
+        for (index, map_index), history in self.known.items():
+            self.going[index, map_index] = self._go_on(index, history)
+            if map_index >= 0:
+                children.setdefault(index, []).append(map_index)
+        # From the last task up: what has to run again needs what lies above it.
+        for index in reversed(range(len(self.graph))):
+            self._know_parent(index, children.get(index, []))
+            for map_index in (-1, *children.get(index, ())):
+                self._run_again_if_needed(index, map_index)
+            self._note_open(index)
+        return Resumption(
+            {i: state for i in range(len(self.graph)) if (state := self._state(i)) is not None},
+            self._changes(),
+            self.open_tasks | {i for i, those in self.open_children.items() if those},
+        )
+
+    # ---- one task run
+
+    def _go_on(self, index: int, history: History) -> _Going:
+        last, node = history.last, self.graph.nodes[index]
+        kind = STATES.get(last.state, Pending)
+        attempt = last.attempt
+        if issubclass(kind, Looped):
+            return _Going(self._pending(history, attempt), attempt)
+        if issubclass(kind, Running):
+            return _Going(self._pending(history, attempt), attempt, COORDINATOR_DIED)
+        if issubclass(kind, Cancelled):
+            return _Going(self._pending(history, attempt), attempt, STOPPED)
+        if issubclass(kind, Failed) and self.restarts:
+            return _Going(Pending(), 1, RESTARTED)
+        if issubclass(kind, Finished):
+            if node.runs_anew:
+                return _Going(self._pending(history, attempt), attempt, MADE_ANEW)
+            return self._finished(kind, index, history)
+        return _Going(self._waiting(kind, history), attempt)
+
+    def _finished(self, kind: type[State], index: int, history: History) -> _Going:
+        last, label = history.last, self.graph.nodes[index].label
+        tags = tuple(sorted(label.tags))
+        if issubclass(kind, Mapped):
+            parent = Mapped(last.message)
+            parent.width = int(last.details.get("width", 0))
+            lengths = last.details.get("lengths") or {}
+            parent.lengths = {int(view): list(each) for view, each in lengths.items()}
+            parent.tag(tags)
+            return _Going(parent, last.attempt)
+        # A Cached result would be validated once more.
+        state = state_at(
+            Success if issubclass(kind, Cached) else kind,
+            clock.to_seconds(last.time),
+            last.message,
+            None,
+            tags,
+        )
+        if issubclass(kind, Failed):
+            state._result = TaskException(last.state, last.message or "", "")
+        elif history.stored is not None:
+            state._lazy = history.stored
+        elif not issubclass(kind, Skipped):
+            state._lazy = _Gone(label.name)
+            return _Going(state, last.attempt, lacks_result=True)
+        return _Going(state, last.attempt)
+
+    def _waiting(self, kind: type[State], history: History) -> State:
+        """What waits for its time or for somebody's word does so still."""
+        last = history.last
+        if not issubclass(kind, Scheduled) or "start_time" not in last.details:
+            return self._pending(history, last.attempt)
+        start_time = clock.to_datetime(last.details["start_time"])
+        context = _loop_context(history)
+        if issubclass(kind, Retrying):
+            count = int(last.details["run_count"])
+            return Retrying(last.message, start_time=start_time, context=context, run_count=count)
+        kept = Paused if issubclass(kind, Paused) else Scheduled
+        return kept(last.message, start_time=start_time, context=context)
+
+    def _pending(self, history: History, attempt: int) -> Pending:
+        facts = _loop_context(history)
+        if attempt > 1:
+            facts["task_run_count"] = attempt
+        return Pending(context=facts)
+
+    # ---- what depends on others
+
+    def _know_parent(self, index: int, children: list[int]) -> None:
+        """Children whose number was known beforehand may be ahead of their parent."""
+        if not children or self._is_mapped_out(index):
+            return
+        width = self.widths.get(index)
+        parent = self.going.get((index, -1))
+        if width is None or (parent is not None and parent.is_done):
+            for map_index in children:
+                del self.going[index, map_index]
+            children.clear()
+            return
+        state = Mapped("Preparing children.")
+        state.width = width
+        state.tag(tuple(sorted(self.graph.nodes[index].label.tags)))
+        self.going[index, -1] = _Going(state, 1, told="")
+
+    def _run_again_if_needed(self, index: int, map_index: int) -> None:
+        going = self.going.get((index, map_index))
+        if going is None or not going.lacks_result or not self._is_needed(index, map_index):
+            return
+        history = self.known[index, map_index]
+        going.state, going.told = self._pending(history, going.attempt), MEMORY_ONLY
+        going.lacks_result = False
+
+    def _is_needed(self, index: int, map_index: int) -> bool:
+        """Whether something that has yet to run takes the result of a task run."""
+        graph = self.graph
+        for below in graph.downstream[index]:
+            edges = [e for e in graph.edges_to[below] if e.upstream_task.index == index]
+            if all(edge.key is None and not edge.mapped for edge in edges):
+                continue
+            takes = {view.take for view in graph.views[below] if view.upstream == index}
+            waiting = self.open_children.get(below, set())
+            if map_index >= 0 and takes == {Take.ITEM}:
+                if below in self.open_tasks or map_index in waiting:
+                    return True
+            elif below in self.open_tasks or waiting:
+                return True
+        return False
+
+    def _note_open(self, index: int) -> None:
+        parent = self.going.get((index, -1))
+        if parent is None or not parent.is_done:
+            self.open_tasks.add(index)
+        elif isinstance(parent.state, Mapped):
+            self.open_children[index] = {
+                each
+                for each in range(parent.state.width)
+                if (child := self.going.get((index, each))) is None or not child.is_done
+            }
+
+    def _is_mapped_out(self, index: int) -> bool:
+        parent = self.going.get((index, -1))
+        return parent is not None and isinstance(parent.state, Mapped)
+
+    # ---- what comes of it
+
+    def _state(self, index: int) -> State | None:
+        going = self.going.get((index, -1))
+        if going is None:
+            return None
+        parent = going.state
+        if isinstance(parent, Mapped):
+            parent.map_states = [
+                child.state if (child := self.going.get((index, each))) is not None else Pending()
+                for each in range(parent.width)
+            ]
+        return parent
+
+    def _changes(self) -> list[StateChange]:
+        changes = []
+        for (index, map_index), going in sorted(self.going.items(), key=lambda item: item[0]):
+            if going.told is None:
+                continue
+            state: State = going.state
+            if isinstance(state, Mapped):
+                told = Mapped(state.message)
+                told.width, told.lengths = state.width, state.lengths
+                state = told
+            else:
+                going.state.message = going.told
+                state = Pending(going.told)
+            changes.append(StateChange((index, map_index, 0), going.attempt, state, True, ""))
+        return changes
+
+
+def _loop_context(history: History) -> dict[str, Any]:
+    """What a task run in a loop goes on from."""
+    if history.turn is None:
+        return {}
+    return {
+        "task_loop_count": history.turn.number + 1,
+        "task_loop_result": history.turn.result.fetch_state()._result,
+    }
+
+
+class _Gone(LazyResult):
+    """Where a result would be that was in memory only."""
+
+    def __init__(self, task: str) -> None:
+        self.task = task
+
+    def fetch_state(self) -> State:
+        raise ResultLost(self.task, "it was in the memory of a process that is gone")

@@ -1,0 +1,186 @@
+"""Flows whose coordinating process is killed on the way, and a program that runs one.
+
+    python flows_that_die.py FLOW LEDGER [PARAMETERS as JSON]
+
+Each body appends a line to the file that the variable NOTES names. A task that dies does so only where DIES is set,
+and after the ledger has what it waits for.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections import Counter
+from pathlib import Path
+
+from prefect_dask import Flow, Parameter, context, flatten, task
+from prefect_dask.engine.signals import LOOP, PAUSE
+from prefect_dask.ledger import Ledger
+from tests.waiting import wait_until
+
+
+def note(name: str) -> None:
+    index = context.get("map_index", -1)
+    line = f"{context.flow_run_id} {name} {index} {context.task_run_count} {os.getpid()}\n"
+    with open(os.environ["NOTES"], "a") as file:
+        file.write(line)
+
+
+def notes(path: Path) -> Counter[str]:
+    """How often each body ran, by name and map index."""
+    lines = [line.split() for line in path.read_text().splitlines()]
+    return Counter(name if index == "-1" else f"{name}[{index}]" for _, name, index, *_ in lines)
+
+
+def die_when_recorded(**wanted: int) -> None:
+    """Kill this process, when the ledger has so many changes to each of some states."""
+    if not os.environ.get("DIES"):
+        return
+    ledger = Ledger(os.environ["LEDGER"])
+
+    def is_there() -> bool:
+        told = Counter(each.state for each in ledger.states(context.flow_run_id) if each.task >= 0)
+        return all(told[state] >= count for state, count in wanted.items())
+
+    wait_until(is_there, what=f"{wanted} in the ledger")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@task
+def first(x):
+    note("first")
+    return 2 * x
+
+
+@task
+def second(x):
+    note("second")
+    if x == 4:
+        die_when_recorded(Success=int(os.environ.get("DIES") or 0))
+    return x + 1
+
+
+@task
+def total(xs):
+    note("total")
+    return sum(xs)
+
+
+with Flow("maps") as maps:
+    total(second.map(first.map(Parameter("xs"))))
+
+
+@task(durable=False)
+def cheap():
+    note("cheap")
+    return list(range(4))
+
+
+@task(durable=False)
+def unneeded(x):
+    note("unneeded")
+    return x
+
+
+@task
+def kept(x):
+    note("kept")
+    return sum(x)
+
+
+@task
+def end(x, y):
+    note("end")
+    die_when_recorded(Success=3)
+    return x + len(y)
+
+
+with Flow("memory only") as memory_only:
+    numbers = cheap()
+    end(kept(numbers), numbers, upstream_tasks=[unneeded(7)])
+
+
+@task(max_retries=2, retry_delay=0)
+def unsteady():
+    note("unsteady")
+    if context.task_run_count < 3:
+        raise ValueError("not yet")
+    die_when_recorded(Retrying=2)
+    return context.task_run_count
+
+
+with Flow("retries") as retries:
+    unsteady()
+
+
+@task
+def turning():
+    note("turning")
+    count = context.task_loop_count
+    if count == 4:
+        die_when_recorded(Looped=3)
+        return context.task_loop_result
+    raise LOOP(result=[count, context.task_loop_result])
+
+
+with Flow("loops") as loops:
+    turning()
+
+
+@task
+def lists():
+    note("lists")
+    return [[1, 2], [], [3]]
+
+
+with Flow("flattened") as flattened:
+    total(second.map(first.map(flatten(lists()))))
+
+
+@task
+def asking():
+    note("asking")
+    if not context.resume:
+        raise PAUSE("may it?")
+    return "it may"
+
+
+with Flow("pauses") as pauses:
+    asking()
+
+
+@task
+def broken_at_first():
+    note("broken_at_first")
+    if not os.environ.get("MENDED"):
+        raise ValueError("broken")
+    return 5
+
+
+with Flow("fails") as fails:
+    fine = first(1)
+    second(broken_at_first())
+
+
+@task
+def stalled():
+    note("stalled")
+    ledger = Ledger(os.environ["LEDGER"])
+    # Where this process is stopped; it goes on when another one has taken the run.
+    wait_until(lambda: ledger.flow_runs()[0].state == "Running")
+    Path(os.environ["NOTES"]).with_name("stop-me").touch()
+    wait_until(Path(os.environ["NOTES"]).with_name("go-on").exists, 50)
+    return "too late"
+
+
+with Flow("stalls") as stalls:
+    stalled()
+
+FLOWS = {
+    flow.name: flow
+    for flow in (maps, memory_only, retries, loops, flattened, pauses, fails, stalls)
+}
+
+if __name__ == "__main__":
+    os.environ["LEDGER"] = sys.argv[2]
+    FLOWS[sys.argv[1]].run(json.loads((sys.argv[3:] or ["{}"])[0]), ledger=sys.argv[2])

@@ -1,0 +1,55 @@
+"""A run goes on elsewhere: on a cluster, and where its first process was only stopped, not dead."""
+
+import os
+import signal
+
+from prefect_dask import resume
+from prefect_dask.executors import DaskExecutor
+from prefect_dask.ledger import Ledger
+from tests.durability.flows_that_die import FLOWS, notes
+from tests.durability.test_resume import begin, check_lawful, diary, kill
+from tests.faults.cluster import cluster_of
+from tests.waiting import wait_until
+
+__all__ = ["diary"]
+
+
+def test_a_run_that_began_here_goes_on_on_a_cluster(place, diary, tmp_path):
+    run_id = kill("maps", place, "5", xs=[1, 3, 2, 5])
+    with cluster_of(tmp_path / "cluster", "one") as cluster:
+        state = resume(run_id, ledger=place, executor=DaskExecutor(address=cluster.address))
+        results = {t.name: s.result for t, s in state.result.items()}
+    assert results["total"] == 2 * (1 + 3 + 2 + 5) + 4
+    counts = notes(diary)
+    assert [counts[f"first[{i}]"] for i in range(4)] == [1, 1, 1, 1]
+    assert [counts[f"second[{i}]"] for i in range(4)] == [1, 1, 2, 1]
+    check_lawful(place, run_id)
+
+
+def test_a_process_that_was_stopped_while_its_lease_ran_out_writes_nothing(place, diary):
+    stale = begin("stalls", place)
+    try:
+        wait_until(diary.with_name("stop-me").exists)
+        [run] = Ledger(place).flow_runs()
+        wait_until(lambda: len(Ledger(place).states(run.run_id)) >= 2, what="Running, recorded")
+        os.kill(stale.pid, signal.SIGSTOP)
+        with Ledger(place).opened() as store:
+            store.execute("UPDATE flow_runs SET lease_until = 1.0")
+        crashed = Ledger(place).flow_run(run.run_id)
+        assert crashed.state == "Crashed"
+        assert "its lease ran out" in str(crashed.message)
+        before = Ledger(place).states(run.run_id)
+
+        diary.with_name("go-on").touch()
+        os.kill(stale.pid, signal.SIGCONT)
+        assert stale.wait(50) == 0
+        assert Ledger(place).states(run.run_id) == before
+        assert Ledger(place).flow_run(run.run_id) == crashed
+        assert not Ledger(place).results(run.run_id)
+    finally:
+        stale.kill()
+        stale.wait()
+
+    assert resume(run.run_id, FLOWS["stalls"], ledger=place).is_successful()
+    assert notes(diary)["stalled"] == 2
+    check_lawful(place, run.run_id)

@@ -1,0 +1,223 @@
+"""The coordinating process is killed; another one goes on: what is finished and stored is not run again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from prefect_dask import Flow, restart, resume, task
+from prefect_dask.engine.state import STATES, Pending, is_lawful
+from prefect_dask.executors import LocalDaskExecutor, LocalExecutor
+from prefect_dask.ledger import Ledger
+from prefect_dask.ledger.errors import RunAlive, RunSucceeded, UnknownRun
+from prefect_dask.resuming import FlowDiffers, NoFlowToResume, ParametersNotKept
+from tests.durability import flows_that_die
+from tests.durability.flows_that_die import FLOWS, notes
+from tests.faults.cluster import REPOSITORY
+
+EXECUTORS = [LocalExecutor(), LocalDaskExecutor("threads", 2), LocalDaskExecutor("processes", 1)]
+
+
+@pytest.fixture
+def diary(tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where bodies note that they ran."""
+    path = tmp_path / "notes"
+    path.touch()
+    monkeypatch.setenv("NOTES", str(path))
+    monkeypatch.setenv("LEDGER", str(place))
+    return path
+
+
+def begin(flow: str, place: Path, dies: str = "1", **parameters: object) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, flows_that_die.__file__, flow, str(place), json.dumps(parameters)],
+        env={**os.environ, "DIES": dies, "PYTHONPATH": str(REPOSITORY)},
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def kill(flow: str, place: Path, dies: str = "1", **parameters: object) -> str:
+    """Run a flow in a process that is killed on the way; the run's id."""
+    assert begin(flow, place, dies, **parameters).wait(50) == -signal.SIGKILL
+    return Ledger(place).flow_runs()[0].run_id
+
+
+def check_lawful(place: Path, run_id: str) -> None:
+    """Each task run's history is a lawful path, and so is the flow's."""
+    before: dict[tuple[int, int], str] = {}
+    for state in Ledger(place).states(run_id):
+        task_run = (state.task, state.map_index)
+        old = STATES[before.get(task_run, "Pending")]
+        assert is_lawful(old, STATES[state.state]) or old is Pending, (task_run, old, state)
+        before[task_run] = state.state
+    assert len(set(before)) == len(before)
+
+
+@pytest.mark.parametrize("executor", EXECUTORS, ids=["this thread", "threads", "processes"])
+def test_finished_children_are_not_run_again(place, diary, executor):
+    # x = 4 comes third: two of `first` and `second`, and one of `first`, are recorded before.
+    run_id = kill("maps", place, "5", xs=[1, 3, 2, 5])
+    assert Ledger(place).flow_run(run_id).state == "Crashed"
+    before = notes(diary)
+
+    state = resume(run_id[:12], ledger=place, executor=executor)
+
+    assert state.is_successful()
+    results = {t.name: s.result for t, s in state.result.items()}
+    assert results["total"] == 2 * (1 + 3 + 2 + 5) + 4
+    after = notes(diary)
+    assert after["second[2]"] == 2, "it was running"
+    done = {"first[0]", "first[1]", "first[2]", "second[0]", "second[1]"}
+    assert {name for name in done if before[name]} == done
+    assert {name: after[name] for name in done} == dict.fromkeys(done, 1)
+    run = Ledger(place).flow_run(run_id)
+    assert (run.state, len(Ledger(place).flow_runs())) == ("Success", 1)
+    check_lawful(place, run_id)
+    flow_states = [s.state for s in Ledger(place).states(run_id, -1)]
+    assert flow_states == ["Running", "Crashed", "Pending", "Running", "Success"]
+    [lost] = [s for s in Ledger(place).states(run_id) if "attempt lost" in str(s.message)]
+    assert (lost.task_name, lost.map_index) == ("second", 2)
+
+
+def test_it_may_be_killed_again_and_again(place, diary):
+    run_id = kill("maps", place, "5", xs=[1, 3, 2, 5])
+    code = "import sys; from prefect_dask import resume; resume(sys.argv[1], ledger=sys.argv[2])"
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", code, run_id, str(place)],
+            env={**os.environ, "DIES": "5", "PYTHONPATH": str(REPOSITORY)},
+            stderr=subprocess.DEVNULL,
+            timeout=50,
+        )
+        assert done.returncode == -signal.SIGKILL
+    assert resume(run_id, ledger=place).is_successful()
+    counts = notes(diary)
+    assert counts["second[2]"] == 5
+    assert [counts[f"first[{i}]"] for i in range(3)] == [1, 1, 1]
+    check_lawful(place, run_id)
+
+
+def test_results_in_memory_are_made_again_only_where_they_are_needed(place, diary):
+    run_id = kill("memory only", place)
+    assert resume(run_id, ledger=place).is_successful()
+    assert notes(diary) == Counter(cheap=2, unneeded=1, kept=1, end=2)
+    again = [s for s in Ledger(place).states(run_id) if "needed again" in str(s.message)]
+    assert [s.task_name for s in again] == ["cheap"]
+    check_lawful(place, run_id)
+
+
+def test_retries_keep_their_count(place, diary):
+    run_id = kill("retries", place)
+    state = resume(run_id, ledger=place)
+    assert [s.result for s in state.result.values()] == [3]
+    assert [line.split()[3] for line in diary.read_text().splitlines()] == ["1", "2", "3", "3"]
+    check_lawful(place, run_id)
+
+
+def test_loops_keep_their_turn(place, diary):
+    run_id = kill("loops", place)
+    state = resume(run_id, ledger=place)
+    assert [s.result for s in state.result.values()] == [[3, [2, [1, None]]]]
+    assert notes(diary)["turning"] == 5
+    check_lawful(place, run_id)
+
+
+def test_flattened_maps_keep_their_children(place, diary):
+    run_id = kill("flattened", place, "4")
+    state = resume(run_id, ledger=place, executor=LocalDaskExecutor("threads", 2))
+    assert {t.name: s.result for t, s in state.result.items()}["total"] == 2 * 6 + 3
+    assert notes(diary)["lists"] == 1
+    assert notes(diary)["first[0]"] == 1
+    check_lawful(place, run_id)
+
+
+def test_a_paused_run_is_paused_until_somebody_says_so(place, diary):
+    assert FLOWS["pauses"].run(ledger=place).is_paused()
+    [run] = Ledger(place).flow_runs()
+    assert run.state == "Paused"
+    assert resume(run.run_id, ledger=place).is_paused()
+    assert notes(diary)["asking"] == 1
+    assert Ledger(place).flow_run(run.run_id).state == "Paused"
+    check_lawful(place, run.run_id)
+
+
+def test_a_failed_run_is_restarted_from_what_failed(place, diary, monkeypatch):
+    assert FLOWS["fails"].run(ledger=place).is_failed()
+    [run] = Ledger(place).flow_runs()
+    assert resume(run.run_id, ledger=place).is_failed()
+    assert notes(diary) == Counter(first=1, broken_at_first=1)
+
+    monkeypatch.setenv("MENDED", "1")
+    state = restart(run.run_id, ledger=place)
+    assert state.is_successful()
+    assert notes(diary) == Counter(first=1, broken_at_first=2, second=1)
+    check_lawful(place, run.run_id)
+
+
+def test_what_cannot_be_resumed_is_said(place, diary, tmp_path):
+    @task
+    def one():
+        return 1
+
+    with pytest.raises(Exception, match="no ledger"):
+        resume("0", ledger=place)
+    flow = Flow("here", tasks=[one])
+    flow.run(ledger=place)
+    with pytest.raises(UnknownRun):
+        resume("nothing", ledger=place)
+    [run] = Ledger(place).flow_runs()
+    with pytest.raises(RunSucceeded, match="nothing of it is left"):
+        resume(run.run_id, ledger=place)
+
+    run_id = kill("loops", place)
+    with pytest.raises(FlowDiffers, match="it has one-1, which did not run; it lacks turning-1"):
+        resume(run_id, flow, ledger=place)
+    with Ledger(place).opened() as store:
+        store.execute("UPDATE flow_runs SET origin = NULL")
+    with pytest.raises(NoFlowToResume, match=r"made in no file; .* give it with flow="):
+        resume(run_id, ledger=place)
+    assert resume(run_id, FLOWS["loops"], ledger=place).is_successful()
+
+    run_id = kill("maps", place, "5", xs=[1, 3, 2])
+    with Ledger(place).opened() as store:
+        store.execute("UPDATE flow_runs SET pickled = NULL")
+    with pytest.raises(ParametersNotKept, match="'xs'"):
+        resume(run_id, FLOWS["maps"], ledger=place)
+    assert resume(run_id, FLOWS["maps"], ledger=place, parameters={"xs": [1, 3, 2]})
+
+
+def test_a_run_that_is_alive_is_left_alone(place):
+    seen = []
+
+    @task
+    def look():
+        [run] = Ledger(place).flow_runs()
+        with pytest.raises(RunAlive, match=f":{os.getpid()}:"):
+            resume(run.run_id, flow, ledger=place)
+        seen.append(run)
+
+    flow = Flow("alive", tasks=[look])
+    assert flow.run(ledger=place).is_successful()
+    assert seen
+
+
+def test_changed_code_is_told(place, diary, caplog):
+    run_id = kill("loops", place)
+
+    def flow_of(result: str) -> Flow:
+        @task(name="turning")
+        def other():
+            return result
+
+        with Flow("loops") as flow:
+            other()
+        return flow
+
+    state = resume(run_id, flow_of("other"), ledger=place)
+    assert [s.result for s in state.result.values()] == ["other"]
+    assert "the code of 'turning' is not" in caplog.text

@@ -1,0 +1,152 @@
+"""A run whose process died is Crashed for whoever looks, and that process can write nothing more."""
+
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from prefect_dask import Flow, Parameter, task
+from prefect_dask.engine import clock
+from prefect_dask.ledger import Ledger, leases, writer
+from prefect_dask.ledger.entries import Begun, Entry, Leased, Moved, Rows
+from prefect_dask.ledger.packed import pack_row
+from prefect_dask.ledger.processes import is_gone, this_process
+from prefect_dask.ledger.store import Store
+from tests.waiting import wait_until
+
+RUN = "a" * 32
+
+
+@task
+def double(x):
+    return 2 * x
+
+
+def running(number: int = 0, fence: int = 0) -> Moved:
+    return Moved(RUN, fence, number, "Running", None, 1.0, is_finished=False)
+
+
+def begun(**settings: object) -> Begun:
+    return Begun(RUN, coordinator="far:1:1", **settings)  # type: ignore[arg-type]  # plain settings
+
+
+def state_of(ledger: Ledger) -> tuple[str, str | None]:
+    run = ledger.flow_run(RUN)
+    return run.state, run.message
+
+
+def test_a_process_is_known_by_its_number_and_when_it_began():
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    name = this_process().replace(f"/{os.getpid()}@", f"/{process.pid}@")
+    assert not is_gone(this_process())
+    assert is_gone(name), "this one has the number, and began at another time"
+    process.communicate(b"\n")
+    assert is_gone(name)
+    assert not is_gone("another machine/pid:[1]/1@1"), "nobody here can tell"
+
+
+def test_a_run_whose_lease_ran_out_is_crashed_and_its_process_superseded(
+    ledger: Ledger, store: Store
+):
+    with clock.turned(clock.utc_now()) as hands:
+        now = clock.now()
+        store.write([begun(lease_until=now + leases.LEASE_SECONDS), running()])
+        hands.turn_by(timedelta(seconds=leases.LEASE_SECONDS / 2))
+        assert state_of(ledger)[0] == "Running"
+        hands.turn_by(timedelta(seconds=leases.LEASE_SECONDS))
+        state, message = state_of(ledger)
+    assert state == "Crashed"
+    assert "far:1:1 died or lost the ledger: its lease ran out" in str(message)
+    assert [s.state for s in ledger.states(RUN, -1)] == ["Crashed"]
+    assert ledger.flow_run(RUN).ended is not None
+
+    late: list[Entry] = [
+        Moved(RUN, 0, 5, "Success", None, 9.0, is_finished=True),
+        Rows(
+            RUN, 0, "packed_states", 6, [1, pack_row(0, -1, 1, "Success", None, 1.5, "", 1.0, None)]
+        ),
+        Leased(RUN, 0, 1e12),
+    ]
+    assert store.write(late) == {RUN}
+    assert state_of(ledger)[0] == "Crashed"
+    assert len(ledger.states(RUN)) == 1
+
+
+def test_a_run_whose_process_is_gone_is_crashed_at_once(ledger: Ledger, store: Store):
+    gone = this_process().rpartition("@")[0] + "@1"
+    store.write([begun(lease_until=clock.now() + 1000, process=gone), running()])
+    assert state_of(ledger) == ("Crashed", "the coordinating process far:1:1 died")
+
+
+def test_a_run_that_waits_for_somebodys_word_is_nobodys_and_not_dead(ledger: Ledger, store: Store):
+    gone = this_process().rpartition("@")[0] + "@1"
+    paused = Moved(RUN, 0, 1, "Paused", None, 1.0, is_finished=False)
+    store.write([begun(lease_until=1.0, process=gone), running(), paused, Leased(RUN, 0, None)])
+    assert state_of(ledger)[0] == "Paused"
+
+
+def test_taking_over_is_one_process_alone(ledger: Ledger, store: Store):
+    store.write([begun(lease_until=clock.now() - 1), running()])
+    ledger.flow_run(RUN)
+    [(key, fence)] = store.execute("SELECT id, fence FROM flow_runs")
+    assert fence == 1
+    took = leases.take_over(store, key, fence, clock.now(), this_process(), "here:1:1")
+    assert took == (2, 2)
+    assert leases.take_over(store, key, fence, clock.now(), this_process(), "here:1:1") is None
+    assert [s.state for s in ledger.states(RUN, -1)] == ["Crashed", "Pending"]
+
+
+def test_leases_are_renewed_while_a_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(writer, "RENEW_SECONDS", 0.05)
+    place = tmp_path / "its.sqlite"
+    seen = []
+
+    def lease() -> float:
+        with Ledger(place).opened() as store:
+            return float(store.execute("SELECT lease_until FROM flow_runs")[0][0] or 0)
+
+    @task
+    def watch():
+        seen.append(lease())
+        wait_until(lambda: lease() > seen[0], what="a renewed lease")
+
+    assert Flow("watched", tasks=[watch]).run(ledger=place).is_successful()
+
+
+def test_a_run_whose_process_was_taken_for_dead_is_told_so(tmp_path: Path):
+    place = tmp_path / "its.sqlite"
+
+    @task
+    def declare():
+        with Ledger(place).opened() as store:
+            store.execute("UPDATE flow_runs SET lease_until = 1.0")
+        assert Ledger(place).flow_runs()[0].state == "Crashed"
+
+    state = Flow("stale", tasks=[declare]).run(ledger=place)
+    assert state.is_failed()
+    assert "taken over by another process" in str(state.message)
+    assert Ledger(place).flow_runs()[0].state == "Crashed"
+
+
+def test_what_a_run_needs_to_be_taken_up_again_is_kept(url: str, ledger: Ledger):
+    class Point:
+        pass
+
+    with Flow("kept") as flow:
+        double(Parameter("x"))
+    flow.run(x=Point, ledger=url)
+    with ledger.opened() as store:
+        [(pickled, origin)] = store.execute("SELECT pickled, origin FROM flow_runs")
+    assert bytes(pickled).startswith(b"\x80")
+    assert origin == __file__
+
+
+def test_parameters_with_secrets_in_them_are_not_kept(url: str, ledger: Ledger):
+    with Flow("secret") as flow:
+        double(Parameter("x"))
+    flow.run(x="open-sesame", ledger=url, context={"secrets": {"S": "open-sesame"}})
+    with ledger.opened() as store:
+        assert store.execute("SELECT pickled FROM flow_runs") == [(None,)]
