@@ -402,15 +402,17 @@ class FlowRunner:
         """The flow's state from the states of its tasks; the user's handler has the last word."""
         states = self.book.task_states()
         state = flow_outcome(self.graph, states)
-        state.result = self._task_states()
+        state.result = self._by_task(states)
         if self.terminal_state_handler is not None and state.is_finished():
-            return self._ask_terminal_state_handler(self.terminal_state_handler, state)
+            return self._ask_terminal_state_handler(self.terminal_state_handler, state, states)
         return state
 
     def _ask_terminal_state_handler(
-        self, handler: Callable[[State, set[State]], State | None], state: State
+        self,
+        handler: Callable[[State, set[State]], State | None],
+        state: State,
+        states: Sequence[State],
     ) -> State:
-        states = self.book.task_states()
         references = {states[n.label.index] for n in self.graph.nodes if n.is_reference}
         try:
             answer = handler(state, references) or state
@@ -450,10 +452,10 @@ class FlowRunner:
         return state
 
     def _task_states(self) -> dict[Any, State]:
-        return {
-            node.task: state
-            for node, state in zip(self.graph.nodes, self.book.task_states(), strict=True)
-        }
+        return self._by_task(self.book.task_states())
+
+    def _by_task(self, states: Sequence[State]) -> dict[Any, State]:
+        return {n.task: state for n, state in zip(self.graph.nodes, states, strict=True)}
 
     def _move(self, old: State, new: State) -> State:
         """Come to the flow state `new`, or to the one that the state handlers make of it."""
