@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from . import clock
 from .node import HostedRun, RunNotHosted, hosted, opened, whole_state
 from .state import Pending, State
-from .stream import NodeId, NotBegun, without_result
+from .stream import FLUSH_SECONDS, NodeId, NotBegun, without_result
 from .task_runs import is_final
 from .timeouts import BodyStopped
 from .widths import Pick
@@ -128,9 +128,10 @@ class GroupRun:
 
     def run(self) -> list[State]:
         """The states of the members; those that were handed back are Pending."""
-        until, cutting = self._began + CUT_SECONDS, self._run.cutting
+        began, cutting = self._began, self._run.cutting
+        until = began + CUT_SECONDS
         if len(self._ends) > 1:
-            until = self._began + BATCH_CUT_SECONDS
+            until = began + BATCH_CUT_SECONDS
             self._watch_after(SLOW_SECONDS)
         for position, member in enumerate(self._members):
             with self._guard:
@@ -153,8 +154,9 @@ class GroupRun:
         with self._guard:
             self._position = self._end = len(self._states)
         self._let_go()
-        if cutting is not None and len(self._states) >= PACK_FROM:
-            # Others of so many do not wait for company, and somebody may wait for these.
+        took = clock.monotonic() - began
+        if cutting is not None and (len(self._states) >= PACK_FROM or took > FLUSH_SECONDS):
+            # So many, or what took so long, does not wait for company, and somebody may wait for it.
             cutting.flush()
         left = len(self._members) - len(self._states)
         return self._states + [Pending()] * left
