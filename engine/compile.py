@@ -74,9 +74,7 @@ class Row(NamedTuple):
     """A Dask node as it travels to the scheduler."""
 
     key: DaskKey
-    as_of: float
-    members: Sequence[Member] | bytes
-    ends: tuple[int, ...]
+    told: bytes
     arguments: tuple[DaskKey, ...]
 
 
@@ -116,7 +114,8 @@ def compile_groups(
     for group in groups:
         items = [item for chain in group for item in chain.items]
         # Numbered: what a node handed back goes to Dask again as the same task run.
-        key = keys.of(items[0].node, next(numbers))
+        number = next(numbers)
+        key = keys.of(items[0].node, number)
         node = _NodeCompiler(keys, compiled, places, {item.node: i for i, item in enumerate(items)})
         members = [
             Member(
@@ -134,7 +133,8 @@ def compile_groups(
             ends.append((ends[-1] if ends else 0) + len(chain.items))
         compiled.places.update((item.node, Place(key, i)) for i, item in enumerate(items))
         as_of = max(item.as_of for item in items)
-        compiled.rows.append(Row(key, as_of, packed(members), tuple(ends), tuple(node.arguments)))
+        told = packed(number, as_of, members, ends)
+        compiled.rows.append(Row(key, told, tuple(node.arguments)))
     return compiled
 
 
@@ -198,9 +198,10 @@ class NodesExpr(Expr):
         dsk: dict[DaskKey, Task | DataNode] = {
             key: DataNode(key, state) for key, state in given.items()
         }
-        for key, as_of, members, ends, arguments in rows:
-            above = [TaskRef(argument) for argument in arguments]
-            dsk[key] = Task(key, run_group, token, key[-1], as_of, members, ends, *above)
+        refs: dict[DaskKey, TaskRef] = {}
+        for key, told, arguments in rows:
+            above = [refs.get(each) or refs.setdefault(each, TaskRef(each)) for each in arguments]
+            dsk[key] = Task(key, run_group, token, told, *above)
         return dsk
 
 

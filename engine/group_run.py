@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from . import clock
 from .node import HostedRun, RunNotHosted, hosted, opened, whole_state
 from .state import Pending, State
-from .stream import NodeId, NotBegun, without_result
+from .stream import FLUSH_SECONDS, NodeId, NotBegun, without_result
 from .task_runs import is_final
 from .timeouts import BodyStopped
 from .widths import Pick
@@ -33,8 +33,14 @@ SLOW_SECONDS: Final = 0.4
 """For how long a task run may keep others of its node waiting. With what it takes to see that, and to hand
 them over again, none waits for longer than a second."""
 
-PACK_FROM: Final = 20
-"""From so many members on, a node's members travel packed: as bytes that the scheduler does not open."""
+MANY: Final = 20
+"""From so many members on, a node is worth a message of its own when it ends."""
+
+COMPRESS_FROM_BYTES: Final = 500
+"""From so many bytes on, what a node is told travels compressed."""
+
+#: With what a pickle begins, and nothing compressed does.
+PICKLE_MARK: Final = pickle.dumps(None)[:1]
 
 #: Types whose values need not be measured.
 SMALL: Final = frozenset({type(None), bool, int, float})
@@ -57,30 +63,21 @@ class Member(NamedTuple):
     is_passed_on: bool
 
 
-def packed(members: Sequence[Member]) -> Sequence[Member] | bytes:
-    """Members as they travel."""
-    if len(members) < PACK_FROM:
-        return tuple(members)
+def packed(number: int, as_of: float, members: Sequence[Member], ends: Sequence[int]) -> bytes:
+    """What a node is told, as it travels: bytes that the scheduler holds, and does not open; see `run_group`."""
     # Plain tuples: a class would be named in each.
-    return zlib.compress(pickle.dumps([tuple(member) for member in members]), 1)
+    data = pickle.dumps((number, as_of, [tuple(member) for member in members], tuple(ends)))
+    return data if len(data) < COMPRESS_FROM_BYTES else zlib.compress(data, 1)
 
 
-def run_group(
-    token: str,
-    number: int,
-    as_of: float,
-    members: Sequence[Any] | bytes,
-    ends: Sequence[int],
-    *arguments: Any,
-) -> list[State]:
+def run_group(token: str, told: bytes, *arguments: Any) -> list[State]:
     """The function of each node of a Dask graph; its value is the states of its task runs, with their results.
 
     Args:
         token: The run.
-        number: The number of the node in the run.
-        as_of: The moment for which a scheduled start counts as reached, seconds since the epoch.
-        members: The task runs, in order, as from `packed`.
-        ends: Where each of its chains ends: in between, nothing depends on what came before.
+        told: As from `packed`: the number of the node in the run; the moment for which a scheduled start counts as
+            reached, seconds since the epoch; the task runs, in order; where each of its chains ends, in between
+            nothing depends on what came before.
         arguments: What they look at: the values of other nodes; states from outside the run, as pickles.
 
     Raises:
@@ -89,12 +86,10 @@ def run_group(
     run = hosted(token)
     if run is None:
         raise RunNotHosted(token)
-    if isinstance(members, bytes):
-        rows: Sequence[Any] = pickle.loads(zlib.decompress(members))
-    else:
-        rows = members
-    opened_members = [Member(*each) for each in rows]
-    group = GroupRun(run, number, as_of, opened_members, ends, arguments)
+    # From the client whose functions this process runs anyway.
+    plain = told if told.startswith(PICKLE_MARK) else zlib.decompress(told)
+    number, as_of, rows, ends = pickle.loads(plain)
+    group = GroupRun(run, number, as_of, [Member(*row) for row in rows], ends, arguments)
     try:
         return run.stoppably(group.run)
     except BodyStopped:
@@ -128,9 +123,10 @@ class GroupRun:
 
     def run(self) -> list[State]:
         """The states of the members; those that were handed back are Pending."""
-        until, cutting = self._began + CUT_SECONDS, self._run.cutting
+        began, cutting = self._began, self._run.cutting
+        until = began + CUT_SECONDS
         if len(self._ends) > 1:
-            until = self._began + BATCH_CUT_SECONDS
+            until = began + BATCH_CUT_SECONDS
             self._watch_after(SLOW_SECONDS)
         for position, member in enumerate(self._members):
             with self._guard:
@@ -153,8 +149,9 @@ class GroupRun:
         with self._guard:
             self._position = self._end = len(self._states)
         self._let_go()
-        if cutting is not None and len(self._states) >= PACK_FROM:
-            # Others of so many do not wait for company, and somebody may wait for these.
+        took = clock.monotonic() - began
+        if cutting is not None and (len(self._states) >= MANY or took > FLUSH_SECONDS):
+            # So many, or what took so long, does not wait for company, and somebody may wait for it.
             cutting.flush()
         left = len(self._members) - len(self._states)
         return self._states + [Pending()] * left

@@ -162,8 +162,8 @@ class HostedRun:
                 upstream,
                 self.report,
                 picks,
-                leaves_process=self.leaves_process,
-                worker=self.worker,
+                self.leaves_process,
+                self.worker,
             )
         finally:
             _here.reset(here)

@@ -26,7 +26,7 @@ def flow_outcome(graph: FlowGraph, states: Sequence[State]) -> State:
     for node, state in zip(graph.nodes, states, strict=True):
         if type(state) is Success:
             continue
-        for name, each in _noteworthy(node.label.name, state):
+        for name, each in runs_of(node.label.name, state):
             if isinstance(each, Scheduled):
                 waiting.append(name)
             if not each.is_finished() or each.is_looped():
@@ -60,8 +60,8 @@ def hidden(state: State) -> State:
     return state
 
 
-def _noteworthy(name: str, state: State) -> Iterator[tuple[str, State]]:
-    """The runs of a task, by name, that may be no plain successes: its own, and those of its children."""
+def runs_of(name: str, state: State) -> Iterator[tuple[str, State]]:
+    """The runs of a task that may be no plain successes, by name: its own, and those of its children."""
     yield name, state
     if isinstance(state, Mapped):
         for index, child in noteworthy(state.map_states):

@@ -140,7 +140,6 @@ class TaskRunner:
         upstream: Sequence[State],
         report: Report,
         picks: Sequence[Pick] | None = None,
-        *,
         leaves_process: bool = False,
         worker: str = "",
     ) -> State:

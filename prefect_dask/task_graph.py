@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Set
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from prefect_dask.edge import Edge
@@ -370,18 +371,12 @@ class TaskGraph:
         """
         # Tasks and constants may be changed without asking the flow. The answer holds the constants, so that no
         # other one can have the id of one of them.
-        facts: list[Any] = [self.name]
-        for task in self.slugs:
-            facts.append(task.name)
-            if task.tags:
-                facts.append(frozenset(task.tags))
-            facts.append((task.is_secret, task.echoes_inputs, task.runs_anew, task.decides_outcome))
-            constants = self.constants.get(task)
+        facts: list[Any] = [self.name, *map(_facts_of, self.slugs)]
+        facts += [(task, frozenset(task.tags)) for task in self.slugs if task.tags]
+        facts += [(task, id(task.value)) for task in self.slugs if isinstance(task, Constant)]
+        for task, constants in self.constants.items():
             if constants:
-                facts += constants
-                facts += map(id, constants.values())
-            if isinstance(task, Constant):
-                facts.append(id(task.value))
+                facts.append((task, *constants, *map(id, constants.values())))
         if self._described is None or self._described[0] != facts:
             self._described = (facts, self._describe())
         return self._described[1]
@@ -434,6 +429,10 @@ class TaskGraph:
 
     def _cycle(self, cycle: Cycle) -> FlowCycle:
         return FlowCycle(self.name, [task.name for task in cycle.things if isinstance(task, Task)])
+
+
+#: What a description says of a task, beside tags and constants.
+_facts_of = attrgetter("name", "is_secret", "echoes_inputs", "runs_anew", "decides_outcome")
 
 
 def _shown(thing: Any) -> str:

@@ -63,6 +63,8 @@ def cluster_apart(options: Options) -> Iterator[distributed.Client]:
     ):
         client.wait_for_workers(WORKERS, timeout=60)
         yield client
+        # A scheduler that loses results with its workers lists them all in a pipe that nobody reads, and hangs.
+        settle(client)
 
 
 def settle(client: distributed.Client) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import distributed
@@ -135,10 +136,15 @@ class Places:
         first = len(self._holdings) << POSITION_BITS
         self._holdings.append(holding)
         self._by_key[key] = holding
-        for position, node in enumerate(nodes):
-            self.forget(node)
-            holding._nodes.extend(node)
-            self._set_number(node, first + position)
+        holding._nodes.extend(chain.from_iterable(nodes))
+        for number, node in enumerate(nodes, start=first):
+            column, row = _slot(node)
+            numbers = self._numbers.get(column, ())
+            if row >= len(numbers):
+                self._make_room(column, row)
+            elif numbers[row] != NONE:
+                self.forget(node)
+            self._numbers[column][row] = number
 
     def set_over(self, node: NodeId, *, is_over: bool) -> None:
         """Note whether a task run is over."""
@@ -154,7 +160,8 @@ class Places:
         if number == NONE:
             return
         holding = self._holdings[number >> POSITION_BITS]
-        self._set_number(node, NONE)
+        column, row = _slot(node)
+        self._numbers[column][row] = NONE
         holding.wanted -= 1
         if holding.wanted == 0:
             holding.future = None
@@ -170,13 +177,6 @@ class Places:
         column, row = _slot(node)
         numbers = self._numbers.get(column, ())
         return numbers[row] if row < len(numbers) else NONE
-
-    def _set_number(self, node: NodeId, number: int) -> None:
-        column, row = _slot(node)
-        numbers = self._numbers.get(column, ())
-        if row >= len(numbers):
-            self._make_room(column, row)
-        self._numbers[column][row] = number
 
     def _make_room(self, column: int, row: int) -> None:
         over = self._over.setdefault(column, bytearray())

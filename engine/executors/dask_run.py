@@ -236,6 +236,7 @@ class DaskRun:
             self._out.clear()
             self._repairs.clear()
             self._places = Places(0)
+            self.result_of = partial(remote_state, self._places)
         return events
 
     def _end_on_cluster(self, *, is_cancelled: bool) -> list[Event]:
