@@ -244,12 +244,16 @@ class FlowRunner:
             if book.has_more and (room := graph_run.room()):
                 self._hand_over(graph_run, book.take_more(clock.now(), room))
             is_idle = book.out_count == 0 and due is None and not book.has_more
-            if is_idle and not self._resume_paused(graph_run):
-                return
+            if is_idle:
+                collector.close()  # a person may be asked, and take a while
+                if not self._resume_paused(graph_run):
+                    return
             if due is not None and book.out_count == 0 and clock.is_turned():
                 clock.wait_until(due)
                 continue
             longest = BREATH_SECONDS if book.has_more and graph_run.room() else WAIT_SECONDS
+            if (left := held_until - clock.monotonic()) > 0:
+                longest = min(longest, left)
             timeout = longest if due is None else min(longest, due - clock.now())
             self._take_in(graph_run, graph_run.wait(max(0.0, timeout)))
             self._hand_over(graph_run, book.take_grown(clock.now(), graph_run.room()))

@@ -12,7 +12,7 @@ import threading
 import uuid
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 from . import clock
@@ -167,21 +167,6 @@ class HostedRun:
             )
         finally:
             _here.reset(here)
-
-    def run_stoppable(
-        self,
-        node: NodeId,
-        start: State | None,
-        as_of: float,
-        upstream: Sequence[State],
-        picks: Sequence[Pick] | None,
-    ) -> State:
-        """Run one node such that `stop` can end it.
-
-        Raises:
-            BodyStopped: It was stopped.
-        """
-        return self.stoppably(partial(self.run, node, start, as_of, upstream, picks))
 
     def stoppably(self, function: Callable[[], T]) -> T:
         """Call a function such that `stop` can end it.

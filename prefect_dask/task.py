@@ -34,6 +34,7 @@ from prefect_dask.errors import (
 )
 from prefect_dask.operators import Operators
 from prefect_dask.pickling import function_by_name, function_named
+from prefect_dask.retry_settings import RetryDelay, as_delays, as_types, default, retry_rule
 from prefect_dask.signature import (
     RunSignature,
     length_of_returned_tuple,
@@ -48,8 +49,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-Delay = timedelta | float
-RetryDelay = Delay | Sequence[Delay] | Callable[[int], timedelta]
 StateHandler = Callable[[Any, State, State], State | None]
 
 
@@ -223,10 +222,10 @@ class Task(Operators["Task"]):
             )
         self.tags = set(tags or ()) | (context.get("tags") or frozenset())
 
-        self.max_retries, self.retry_delay = _retry_rule(self.name, max_retries, retry_delay)
-        self.retry_on = _as_types(retry_on)
+        self.max_retries, self.retry_delay = retry_rule(self.name, max_retries, retry_delay)
+        self.retry_on = as_types(retry_on)
         self.retry_jitter = retry_jitter
-        self.timeout = timeout if timeout is not None else _default("timeout")
+        self.timeout = timeout if timeout is not None else default("timeout")
         self.isolation = isolation
 
         self.trigger: Trigger = trigger or all_successful
@@ -409,9 +408,9 @@ class Task(Operators["Task"]):
                     )
                 value = set(value) | (context.get("tags") or frozenset())
             elif name == "retry_delay":
-                value = _as_delays(repr(self), value)
+                value = as_delays(repr(self), value)
             elif name == "retry_on":
-                value = _as_types(value)
+                value = as_types(value)
             setattr(self, name, value)
         self._check_settings()
 
@@ -649,56 +648,3 @@ def task(fn: Any = None, /, **settings: Any) -> Any:
     if fn is None:
         return lambda function: FunctionTask(function, **settings)
     return FunctionTask(fn, **settings)
-
-
-# ---- settings
-
-
-def _default(name: str) -> Any:
-    from prefect_dask.settings import config
-
-    return getattr(config.tasks.defaults, name) or None
-
-
-def _retry_rule(
-    task: str, max_retries: int | None, retry_delay: RetryDelay | None
-) -> tuple[int, Any]:
-    """How often and after which time, with the configuration for what is not given."""
-    owner = f"<Task: {task}>"
-    if max_retries is None:
-        max_retries = _default("max_retries") or 0
-    if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
-        raise WrongSetting(owner, f"max_retries is a number, 0 or more, got {max_retries!r}")
-    if retry_delay is None and max_retries:
-        retry_delay = _default("retry_delay")
-    return max_retries, _as_delays(owner, retry_delay)
-
-
-def _as_types(
-    kinds: type[BaseException] | Iterable[type[BaseException]] | None,
-) -> tuple[type[BaseException], ...] | None:
-    if kinds is None:
-        return None
-    return (kinds,) if isinstance(kinds, type) else tuple(kinds)
-
-
-def _as_delays(owner: str, delay: RetryDelay | None) -> Any:
-    if delay is None or callable(delay):
-        return delay
-    if isinstance(delay, list | tuple) and delay:
-        return [_as_delay(owner, item) for item in delay]
-    return _as_delay(owner, delay)
-
-
-def _as_delay(owner: str, delay: Any) -> timedelta:
-    if isinstance(delay, int | float) and not isinstance(delay, bool):
-        delay = timedelta(seconds=delay)
-    if not isinstance(delay, timedelta):
-        raise WrongSettingType(
-            owner,
-            "retry_delay must be a timedelta, seconds, a list of them or a function, got "
-            f"{delay!r}",
-        )
-    if delay < timedelta(0):
-        raise WrongSetting(owner, f"retry_delay must not be below 0, got {delay}")
-    return delay

@@ -17,7 +17,8 @@ LAYERS = (
     "task_graph inputs",
     "edge parameter tasks",
     "task",
-    "documents operators pickling signature mapping schedules tagging task_defaults raising naming order origin",
+    "documents operators pickling signature mapping schedules tagging task_defaults retry_settings raising"
+    " naming order origin",
     "resumption",
     "ledger",
     "executors triggers settings logs errors version",
