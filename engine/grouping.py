@@ -43,6 +43,27 @@ CHAIN_SECONDS = 1.0
 RUN_SECONDS = 30e-6
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Kind:
+    """What a task run is, as far as it matters to grouping: one object for all that are alike.
+
+    That they are told apart by which object it is, makes a chain of a thousand as easy to look up as a number.
+
+    Attributes:
+        code: Where the function stands that its task runs.
+        resources: What it asks of a worker.
+        isolation: In what it runs there.
+    """
+
+    code: tuple[Any, ...]
+    resources: tuple[tuple[str, float], ...]
+    isolation: str | None
+
+
+#: Those that there are in this process, which keeps durations by them.
+_kinds: dict[tuple[Any, ...], Kind] = {}
+
+
 @dataclass(slots=True, eq=False)
 class Chain:
     """Hand-overs of which each waits for the one before, and nothing else for that.
@@ -58,7 +79,7 @@ class Chain:
     items: list[HandOver]
     needs: set[NodeId]
     rank: int
-    kind: tuple[Any, ...] | None
+    kind: tuple[Kind, ...] | None
     missing: int = 0
 
     @property
@@ -91,9 +112,10 @@ class Kinds:
     def __init__(self, graph: FlowGraph, grouping: Grouping = "auto") -> None:
         self.grouping = grouping
         self.ranks = _ranks(graph)
-        #: What each task runs, and what it asks of the place where it runs.
-        self.kinds = kinds_of(graph)
-        self.places = [(_resources(node.label.tags), node.task.isolation) for node in graph.nodes]
+        self.kinds = [
+            _known_kind(code, _resources(node.label.tags), node.task.isolation)
+            for code, node in zip(codes_of(graph), graph.nodes, strict=True)
+        ]
         self.batch = [node.task.batch for node in graph.nodes]
         self.is_mapped = graph.is_mapped
 
@@ -126,16 +148,16 @@ class Kinds:
             if users is not None and not is_alone:
                 chain = self._chain_before(item, open_needs, last, users)
             if chain is None:
-                kind = None if is_alone else self._kind_of(item)
-                chain = Chain([item], set(open_needs), self.ranks[item.node[0]], kind and (kind,))
+                chain = Chain([item], set(open_needs), self.ranks[item.node[0]], None)
                 chains.append(chain)
             else:
                 del last[chain.items[-1].node]
                 chain.items.append(item)
-                kind = self._kind_of(item)
-                chain.kind = None if chain.kind is None or kind is None else (*chain.kind, kind)
             if not is_alone:
                 last[item.node] = chain
+        for chain in chains:
+            if not alone or chain.items[0].node[:2] not in alone:
+                chain.kind = self._kind_of(chain.items)
         return chains
 
     @property
@@ -156,22 +178,26 @@ class Kinds:
             if (
                 chain is not None
                 and users[node] == 1
-                and self.places[item.node[0]] == self.places[node[0]]
+                and _same_place(self.kinds[item.node[0]], self.kinds[node[0]])
                 and all(other == node or other in chain.needs for other in open_needs)
             ):
                 return chain
         return None
 
-    def of(self, node: NodeId) -> Any:
+    def of(self, node: NodeId) -> Kind | None:
         """What a task run is; None for the parent of a map, which is one of its kind."""
         task, map_index, _ = node
-        if map_index < 0 and self.is_mapped[task]:
-            return None
-        return (self.kinds[task], self.places[task])
+        return None if map_index < 0 and self.is_mapped[task] else self.kinds[task]
 
-    def _kind_of(self, item: HandOver) -> Any:
-        # What goes on must not wait for others, nor they for it.
-        return None if item.start is not None else self.of(item.node)
+    def _kind_of(self, items: Sequence[HandOver]) -> tuple[Kind, ...] | None:
+        kinds = []
+        for item in items:
+            # What goes on must not wait for others, nor they for it.
+            kind = None if item.start is not None else self.of(item.node)
+            if kind is None:
+                return None
+            kinds.append(kind)
+        return tuple(kinds)
 
     def fixed_size(self, chain: Chain) -> int | None:
         """How many chains like this one share a node where that does not depend on how long they take."""
@@ -199,19 +225,18 @@ def batch_size(seconds: float, count: int, left: int, threads: int) -> int:
 
     Returns:
         So many that a node takes `BATCH_SECONDS`, and towards the end, so that threads end together, less, down to
-        `NODE_SECONDS`; yet so few that each thread gets `NODES_PER_THREAD` nodes; 1 where one chain takes
-        `NODE_SECONDS` by itself.
+        `NODE_SECONDS`; yet so few that each thread gets `NODES_PER_THREAD` nodes.
 
     >>> [batch_size(0.0001, 10_000, left, threads=2) for left in (10_000, 6_000, 2_000)]
     [1000, 750, 500]
     >>> batch_size(0.0001, 800, 800, threads=2), batch_size(60, 100, 100, threads=2)
     (100, 1)
+    >>> [batch_size(0.05, 64, left, threads=2) for left in (64, 16, 8)]
+    [2, 2, 1]
     """
-    if seconds >= NODE_SECONDS:
-        return 1
     share = NODES_PER_THREAD * threads
     wanted = min(
-        ceil(BATCH_SECONDS / seconds), max(ceil(NODE_SECONDS / seconds), ceil(left / share))
+        round(BATCH_SECONDS / seconds), max(round(NODE_SECONDS / seconds), ceil(left / share))
     )
     return max(1, min(wanted, ceil(count / share)))
 
@@ -224,25 +249,36 @@ def _ranks(graph: FlowGraph) -> list[int]:
     return ranks
 
 
-def kinds_of(graph: FlowGraph) -> list[tuple[Any, ...]]:
-    """Of each task, what tells it from those of another kind: where the function stands that they run."""
-    kinds: dict[Any, tuple[Any, ...]] = {}
+def codes_of(graph: FlowGraph) -> list[tuple[Any, ...]]:
+    """Of each task, what tells the code that it runs from other code: where that function stands."""
+    codes: dict[Any, tuple[Any, ...]] = {}
     found = []
     for node in graph.nodes:
         run = node.task.run
         function = getattr(run, "__func__", run)
-        kind = kinds.get(function)
-        if kind is None:
-            kind = kinds[function] = _kind_of(function)
-        found.append(kind)
+        code = codes.get(function)
+        if code is None:
+            code = codes[function] = _code_of(function)
+        found.append(code)
     return found
 
 
-def _kind_of(function: Any) -> tuple[Any, ...]:
+def _code_of(function: Any) -> tuple[Any, ...]:
     code = getattr(function, "__code__", None)
     where = () if code is None else (code.co_filename, code.co_firstlineno)
     name = getattr(function, "__qualname__", type(function).__qualname__)
     return (getattr(function, "__module__", ""), name, *where)
+
+
+def _known_kind(*facts: Any) -> Kind:
+    kind = _kinds.get(facts)
+    if kind is None:
+        kind = _kinds.setdefault(facts, Kind(*facts))
+    return kind
+
+
+def _same_place(one: Kind, other: Kind) -> bool:
+    return one is other or (one.resources, one.isolation) == (other.resources, other.isolation)
 
 
 def _resources(tags: frozenset[str]) -> tuple[tuple[str, float], ...]:

@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 from . import clock
+from .collector import CollectorHeld
 from .context import RunInfo
 from .errors import PrefectDaskError
 from .graph import FlowGraph, Take
@@ -127,7 +128,8 @@ class HostedRun:
         return self._open(index) if isinstance(runner, Parcel) else runner
 
     def _open(self, index: int) -> TaskRunner:
-        with self._opening:
+        # What is made here lasts: a worker's collector would look at all of Dask for it, for 50 ms.
+        with self._opening, CollectorHeld():
             parcel = self._runners[index]
             if isinstance(parcel, Parcel):
                 # From the client that submitted the graph whose functions this process runs anyway.

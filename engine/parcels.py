@@ -12,7 +12,7 @@ from . import failures
 from .context import RunInfo
 from .errors import TaskNotPicklable
 from .graph import Edge, FlowGraph, Node, TaskLabel, TaskLike
-from .grouping import kinds_of
+from .grouping import codes_of
 from .task_runner import TaskRunner
 
 #: How many tasks travel in one pickle at most: it is opened as a whole.
@@ -39,13 +39,13 @@ def pack(graph: FlowGraph, info: RunInfo) -> Parcels:
     Raises:
         TaskNotPicklable: A task holds what cannot be pickled.
     """
-    kinds: dict[Any, list[int]] = {}
-    for index, kind in enumerate(kinds_of(graph)):
-        kinds.setdefault(kind, []).append(index)
+    alike: dict[Any, list[int]] = {}
+    for index, code in enumerate(codes_of(graph)):
+        alike.setdefault(code, []).append(index)
     labels = [_label_row(node.label) for node in graph.nodes]
     parcels = [
         Parcel(part, _dumps(graph, part, labels))
-        for indices in kinds.values()
+        for indices in alike.values()
         for start in range(0, len(indices), PARCEL_SIZE)
         if (part := tuple(indices[start : start + PARCEL_SIZE]))
     ]

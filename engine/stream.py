@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -28,6 +28,10 @@ NodeId: TypeAlias = tuple[int, int, int]
 #: How long records may wait for company before they are sent, seconds. Unseen by people, and 40 batches/s cost
 #: a scheduler nothing (benchmarks/overhead.py).
 FLUSH_SECONDS = 0.025
+
+#: How long a body runs before that is told by itself, seconds: what is over before that tells it with its end. A
+#: record alone costs the processes on its way some 2 ms between them, which is 2 % of so long a body.
+RUNNING_SECONDS = 0.1
 
 #: How often the listeners' thread looks for what the calling thread cannot tell while it runs a body, seconds.
 LOOK_SECONDS = 0.05
@@ -162,22 +166,27 @@ class Report:
         with self._looking:
             return None
 
-    def look(self, take: Callable[[list[StateChange]], object]) -> None:
+    def look(
+        self,
+        take: Callable[[list[StateChange]], object],
+        among: Collection[NodeId] | None = None,
+    ) -> None:
         """Tell that what is at work is. For any thread.
 
         Args:
             take: Called where something has begun since the last look, with what was not told of that. Until it
                 returns, none of these goes on when its body is over.
+            among: What else is at work is left for another look; None: nothing is.
         """
         with self._looking:
             changes = []
             has_begun = False
-            while self._at_work:
-                try:
-                    node, (attempt, moment) = self._at_work.popitem()
-                except KeyError:  # the last one was just over
-                    break
+            for node in list(self._at_work) if among is None else among:
+                noted = self._at_work.pop(node, None)
+                if noted is None:
+                    continue  # it is over
                 has_begun = True
+                attempt, moment = noted
                 if moment is not None:
                     running = state_at(Running, moment)
                     changes.append(StateChange(node, attempt, running, False, self._worker))
@@ -316,20 +325,34 @@ class Batcher(Report):
         self._records: list[Told] = []
         self._number = 0
         self._last_sent = 0.0
-        self._is_flush_due = False
+        self._is_flush_due = self._is_look_due = False
+        #: What was at work already when somebody looked.
+        self._seen: Collection[NodeId] = ()
         self._lock = threading.Lock()
         # Held while a batch is numbered and sent, so that batches leave in the order of their numbers.
         self._send_lock = threading.Lock()
 
     def begin(self, node: NodeId, attempt: int, moment: float | None) -> None:
-        """Note that a body begins; the next batch tells it, unless it is over by then."""
+        """Note that a body begins; that is told when it has run for `RUNNING_SECONDS`, or for twice as long."""
         super().begin(node, attempt, moment)
-        if not self._is_flush_due:
-            with self._lock:
-                must_schedule = not self._is_flush_due
-                self._is_flush_due = True
-            if must_schedule:
-                self._call_later(FLUSH_SECONDS, self.flush)
+        if not self._is_look_due:
+            self._ask_for_look()
+
+    def _look_again(self) -> None:
+        """Tell what was at work the last time already, and look again as long as anything is."""
+        # First, so that what begins from now on asks for another look.
+        self._is_look_due = False
+        self._send_all(self._seen)
+        self._seen = list(self._at_work)
+        if self._seen:
+            self._ask_for_look()
+
+    def _ask_for_look(self) -> None:
+        with self._lock:
+            must_schedule = not self._is_look_due
+            self._is_look_due = True
+        if must_schedule:
+            self._call_later(RUNNING_SECONDS, self._look_again)
 
     def collect(self, record: Told) -> None:
         """Take what is told."""
@@ -348,12 +371,15 @@ class Batcher(Report):
 
     def flush(self) -> None:
         """Send what is there now."""
+        self._send_all()
+
+    def _send_all(self, at_work: Collection[NodeId] = ()) -> None:
+        """Send what is there now, and that these are at work, where they still are."""
         with self._send_lock:
             with self._lock:
-                # First, so that what begins after the look at what is at work asks for the next flush.
                 self._is_flush_due = False
                 records, self._records = self._records, []
-                self.look(records.extend)
+                self.look(records.extend, at_work)
             if records:
                 self._send(self._number, encode_batch(records))
                 self._number += 1

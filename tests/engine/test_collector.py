@@ -1,6 +1,8 @@
 """The cycle collector is held back while somebody holds it, and left as it was found."""
 
 import gc
+import threading
+import time
 
 import pytest
 from distributed import Client, LocalCluster
@@ -51,10 +53,46 @@ def test_who_is_asked_whether_a_paused_run_may_go_on_finds_it_collecting():
         result = approved()
     collecting: list[bool] = []
     with (
-        LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=1, processes=False, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster),
     ):
         runner = FlowRunner(flow.describe(), executor=DaskExecutor(), ask_to_resume=ask)
         state = runner.run()
         assert state.result[result].result == 1
     assert collecting == [True]
+
+
+def test_it_may_be_let_go_before_the_end_and_in_another_thread():
+    with CollectorHeld() as first, CollectorHeld() as second:
+        thread = threading.Thread(target=second.let_go)
+        thread.start()
+        thread.join(10)
+        second.let_go()
+        assert not gc.isenabled(), "what was let go twice counts once"
+        first.let_go()
+        assert gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_on_a_worker_it_is_held_back_behind_many_short_bodies_and_not_behind_a_long_one():
+    @task
+    def short(i):
+        return gc.isenabled()
+
+    @task(batch=100)
+    def one_is_long(i):
+        until = time.monotonic() + 30
+        while i == 99 and not gc.isenabled():
+            assert time.monotonic() < until, "it was never let go"
+            threading.Event().wait(0.01)
+
+    with Flow("short and long") as flow:
+        found = short.map(list(range(100)), task_args={"batch": 100})
+        one_is_long.map(list(range(100)))
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster),
+    ):
+        state = flow.run(executor=DaskExecutor())
+        assert state.is_successful()
+        assert state.result[found].result == [False] * 100

@@ -9,6 +9,8 @@ from prefect_dask.engine.logs import LogLine
 from prefect_dask.engine.state import Failed, Mapped, Retrying, Running, Success
 from prefect_dask.engine.stream import (
     FLUSH_RECORDS,
+    FLUSH_SECONDS,
+    RUNNING_SECONDS,
     Announcer,
     Batcher,
     LineLogged,
@@ -80,22 +82,40 @@ def test_that_a_body_runs_is_told_by_whoever_looks_first():
     assert told == [running], "it is told once"
 
 
-def test_a_batch_tells_what_is_at_work_when_it_leaves():
+def test_what_is_at_work_for_a_while_is_told_once_and_what_is_over_before_with_its_end():
     sent, timers = [], []
-    batcher = Batcher(lambda n, b: sent.append(b), lambda s, f: timers.append(f), math.inf)
+    batcher = Batcher(lambda n, b: sent.append(b), lambda s, f: timers.append((s, f)), math.inf)
+
+    def pass_time():
+        due, timers[:] = list(timers), []
+        for _, function in due:
+            function()
 
     batcher.begin((0, -1, 1), 1, 10.0)
     batcher.tell(change(0, Success(), is_over=True)._replace(began=batcher.end((0, -1, 1))))
     batcher.begin((1, -1, 1), 1, 11.0)
-    assert len(timers) == 1
-    timers.pop()()
-    batcher.begin((2, -1, 1), 1, 12.0)
-    assert len(timers) == 1, "what begins after a batch has left asks for the next one"
-
+    assert sorted(seconds for seconds, _ in timers) == [FLUSH_SECONDS, RUNNING_SECONDS]
+    pass_time()
     [batch] = sent
-    blink, running = decode_batch(batch, "w")
+    [blink] = decode_batch(batch, "w")
     assert (type(blink.state), blink.began) == (Success, 10.0)
-    assert (running.node, type(running.state), running.state._time) == ((1, -1, 1), Running, 11.0)
+
+    batcher.begin((2, -1, 1), 1, 12.0)
+    pass_time()
+    running = decode_batch(sent[1], "w")
+    assert [(c.node, type(c.state), c.state._time) for c in running] == [
+        ((1, -1, 1), Running, 11.0)
+    ]
+    assert batcher.end((1, -1, 1)) is None, "that it ran is told"
+    assert batcher.end((2, -1, 1)) == 12.0
+
+    pass_time()
+    assert not timers, "nobody looks where nothing runs"
+    batcher.begin((3, -1, 1), 1, 13.0)
+    pass_time()
+    batcher.begin((4, -1, 1), 1, 14.0)
+    pass_time()
+    assert [c.node for c in decode_batch(sent[2], "w")] == [(3, -1, 1)]
 
 
 def test_a_state_class_of_the_users_travels_as_the_nearest_known_one():
