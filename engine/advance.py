@@ -462,6 +462,8 @@ class Book:
         runs = self.runs
         row = runs.row_of(index, place - 1)
         if row is None:
+            if index not in runs.width and runs.is_out[index]:
+                return None  # how many children there are is still under way
             # A child that is not there: its parent was not mapped after all, and says why.
             row, place = index, 0
         if not runs.is_out[row]:

@@ -1,6 +1,7 @@
 """The book of a flow run: what can be handed over, and what follows from what comes back."""
 
 from datetime import datetime, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from prefect_dask.engine.hand_over import Given
 from prefect_dask.engine.state import (
     Crashed,
     Failed,
+    Mapped,
     Paused,
     Pending,
     Retrying,
@@ -209,6 +211,34 @@ def test_every_task_of_every_graph_ends_after_exactly_its_attempts(history):
     assert all(book.is_done(index) for index in range(len(graph)))
     assert attempts == [n + 1 for n in retries]
     assert book.out_count == 0
+
+
+def test_a_child_waits_until_the_children_above_are_known_though_its_own_number_is():
+    """Two maps and one over both, where the word of the first map is the last one to arrive.
+
+    list ─┬─ first ──┐
+          └─ second ─┴─ both
+    """
+    labels = [TaskLabel(i, f"t{i}", f"t{i}-1") for i in range(4)]
+    task: Any = SimpleNamespace(max_in_flight=None)
+    arrows = ((0, 1), (0, 2), (1, 3), (2, 3))
+    edges = [Edge(labels[a], labels[b], f"x{a}", mapped=True) for a, b in arrows]
+    book = Book(FlowGraph("f", [Node(label, task=task) for label in labels], edges))
+    book.take_all(NOW)
+    end(book, 0, Success())
+
+    for index in (2, 3):
+        parent = Mapped()
+        parent.width = 1
+        end(book, index, parent)
+    assert [item.node for item in book.take_grown(NOW)] == [(2, 0, 1)]
+
+    parent = Mapped()
+    parent.width = 1
+    end(book, 1, parent)
+    plan = book.take_grown(NOW)
+    assert [item.node for item in plan] == [(1, 0, 1), (3, 0, 1)]
+    assert plan[1].upstream == ((1, 0, 1), (2, 0, 1))
 
 
 def test_edges_must_point_forward():
