@@ -133,7 +133,7 @@ class Stoppable(Generic[T]):
             if self in _calls_here():  # not when it was stopped before it began, nor a second time
                 _calls_here().remove(self)
             if self._is_raised:  # and has perhaps not come through
-                _set_async_exception(threading.get_ident(), None)
+                _withdraw_here()
 
 
 def unstopped(fn: Callable[[], T]) -> T:
@@ -264,13 +264,30 @@ class _Body(Generic[T]):
             self._context.run(self._on_late, outcome)
 
 
-def _set_async_exception(ident: int, exc_type: type[BaseException] | None) -> bool:
-    """Put an exception on its way to a thread; with None, take back what is on its way."""
+class _Withdrawn(BaseException):
+    """Takes the place of an exception that was on its way to this thread."""
+
+
+def _withdraw_here() -> None:
+    """Take back what is on its way to this thread, whether it has come or not.
+
+    By another one that is caught here: with None for it, CPython 3.11 would for ever take something to be on its
+    way, and a thread that is traced, by a debugger or for coverage, would wait for that without end.
+    """
+    try:
+        if _set_async_exception(threading.get_ident(), _Withdrawn):
+            while True:
+                pass
+    except _Withdrawn:
+        pass
+
+
+def _set_async_exception(ident: int, exc_type: type[BaseException]) -> bool:
+    """Put an exception on its way to a thread, in the place of the one that is."""
     try:
         import ctypes
 
         set_async = ctypes.pythonapi.PyThreadState_SetAsyncExc
     except (ImportError, AttributeError):  # not CPython
         return False
-    exception: Any = ctypes.py_object() if exc_type is None else ctypes.py_object(exc_type)
-    return bool(set_async(ctypes.c_ulong(ident), exception))
+    return bool(set_async(ctypes.c_ulong(ident), ctypes.py_object(exc_type)))

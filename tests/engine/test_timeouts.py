@@ -5,6 +5,7 @@ import contextlib
 import contextvars
 import ctypes
 import gc
+import subprocess
 import sys
 import threading
 import time
@@ -345,3 +346,38 @@ def test_without_a_way_into_threads_a_late_body_is_given_up_all_the_same(bodies,
 
     outcome = bodies.wait_told()
     assert (outcome.value, outcome.error) == ("late", None)
+
+
+def test_after_a_stop_other_threads_may_be_traced():
+    """CPython 3.11 left a traced thread in an endless loop where a stop was taken back (a debugger, coverage)."""
+    program = """
+import sys, threading
+from prefect_dask.engine.timeouts import BodyStopped, Stoppable
+
+began, go_on = threading.Event(), threading.Event()
+def body():
+    began.set()
+    go_on.wait(10)
+def run():
+    try:
+        call.run()
+    except BodyStopped:
+        print("stopped")
+call = Stoppable(body)
+thread = threading.Thread(target=run)
+thread.start()
+began.wait(10)
+call.stop()
+go_on.set()
+thread.join(10)
+def trace(frame, event, arg):
+    return trace
+def traced():
+    return 6 * 7
+sys.settrace(trace)
+print(traced())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, timeout=30, check=True
+    )
+    assert done.stdout.split() == ["stopped", "42"]
