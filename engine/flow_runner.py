@@ -25,6 +25,7 @@ from .node import RunPackage
 from .outcome import flow_outcome, hidden
 from .result import ResultRules
 from .signals import ENDRUN, PrefectStateSignal
+from .slots import Slots
 from .state import (
     Cancelled,
     Crashed,
@@ -32,6 +33,7 @@ from .state import (
     LazyResult,
     Paused,
     Pending,
+    Retrying,
     Running,
     State,
 )
@@ -66,6 +68,10 @@ BREATH_SECONDS = 0.002
 #: with all of Dask it takes 40 ms, which is as long as a run of a thousand short tasks.
 HELD_SECONDS = 0.2
 
+#: How long it waits at a time where task runs wait for slots, seconds: no person sees it, and a look at a list is
+#: nothing.
+SLOT_LOOK_SECONDS = 0.02
+
 FlowStateHandler = Callable[[State, State], State | None]
 
 
@@ -90,6 +96,7 @@ class FlowRunner:
             be done; without it the run ends in Paused.
         results: Where and when results are written.
         observer: Sees all that happens in the run, and keeps it.
+        slots: Keeps the concurrency limits; without them there are none.
     """
 
     def __init__(
@@ -111,6 +118,7 @@ class FlowRunner:
         ask_to_resume: Callable[[str, State], bool] | None = None,
         results: ResultRules | None = None,
         observer: Observer | None = None,
+        slots: Slots | None = None,
     ) -> None:
         secrets.remember((context or {}).get("secrets"))
         self.graph, self.executor = graph, executor
@@ -132,6 +140,12 @@ class FlowRunner:
         self._keep = keep
         self._ask_to_resume = ask_to_resume
         self._observer = observer or Observer()
+        #: Where the limits are that the run falls under; None where it falls under none.
+        self._slots = slots
+        #: Executions that have a slot.
+        self._holding: set[NodeId] = set()
+        #: Of these, those whose outcome did not count any more when it was told.
+        self._over_unheard: list[NodeId] = []
         self._announcer = Announcer(listeners, self.logger)
         #: Whether anybody wants to know what task runs come to.
         self._is_followed = observer is not None or self._announcer.is_wanted
@@ -165,7 +179,8 @@ class FlowRunner:
                 # What cannot be set up raises here, before any task has run.
                 with CollectorHeld():
                     run_id = self.info.flow_run_id[:12]
-                    package = RunPackage(run_id, self.graph, self.info, self._keep)
+                    limited = self._look_for_limits()
+                    package = RunPackage(run_id, self.graph, self.info, self._keep, limited)
                     graph_run = self.executor.open(package)
                 self._observer.begin(self.info, self.graph)
                 state = self._move(state, Running("Running flow."))
@@ -177,6 +192,7 @@ class FlowRunner:
         except KeyboardInterrupt as interrupt:
             raise RunInterrupted(self._kept(self._cancelled())) from interrupt
         finally:
+            self._end_slots()
             self._announcer.close()
         self.logger.info(
             "Flow run %r: finished with state %s. %s",
@@ -202,6 +218,7 @@ class FlowRunner:
         finally:
             self._is_closing = True
             self._take_in(graph_run, graph_run.close(is_cancelled=not is_whole))
+            self._end_slots()
         if error is None:
             return self._outcome()
         self._lose_running(error)
@@ -243,15 +260,19 @@ class FlowRunner:
                 continue
             if book.has_more and (room := graph_run.room()):
                 self._hand_over(graph_run, book.take_more(clock.now(), room))
-            is_idle = book.out_count == 0 and due is None and not book.has_more
+            if self._slots is not None:
+                self._see_to_slots(graph_run, self._slots)
+            is_idle = due is None and not (book.out_count or book.has_more or book.wants_slots)
             if is_idle:
                 collector.close()  # a person may be asked, and take a while
                 if not self._resume_paused(graph_run):
                     return
-            if due is not None and book.out_count == 0 and clock.is_turned():
+            if due is not None and not (book.out_count or book.wants_slots) and clock.is_turned():
                 clock.wait_until(due)
                 continue
             longest = BREATH_SECONDS if book.has_more and graph_run.room() else WAIT_SECONDS
+            if book.wants_slots:
+                longest = min(longest, SLOT_LOOK_SECONDS)
             if (left := held_until - clock.monotonic()) > 0:
                 longest = min(longest, left)
             timeout = longest if due is None else min(longest, due - clock.now())
@@ -259,6 +280,47 @@ class FlowRunner:
             self._hand_over(graph_run, book.take_grown(clock.now(), graph_run.room()))
             self._hand_over(graph_run, book.take_freed(clock.now()))
             self._observer.check()
+
+    # ---- slots
+
+    def _look_for_limits(self) -> frozenset[int]:
+        """The tasks that fall under a limit; each of their runs waits for a slot."""
+        limited = self._slots.limited(self.info, self.graph) if self._slots else frozenset()
+        if limited:
+            self.book.limit(limited)
+        else:
+            self._slots = None
+        return limited
+
+    def _see_to_slots(self, graph_run: GraphRun, slots: Slots) -> None:
+        """Give back what is over, ask for what is wanted, hand over what has its slot."""
+        book = self.book
+        over = self._over_unheard + [node for node in self._holding if not book.may_run(node)]
+        if over:
+            self._over_unheard = []
+            self._holding.difference_update(over)
+            slots.give_back(over)
+        if book.wants_slots:
+            if wanted := book.take_wanted():
+                slots.ask([(node, self._attempt_to_come(node)) for node in wanted])
+            if granted := slots.take_granted():
+                plan, needless = book.take_granted(granted, clock.now())
+                self._holding.update(granted)
+                self._holding.difference_update(needless)
+                slots.give_back(needless)
+                self._hand_over(graph_run, plan)
+
+    def _attempt_to_come(self, node: NodeId) -> int:
+        state = self.book.state(*node[:2])
+        if isinstance(state, Retrying):
+            return (state.run_count or 0) + 1
+        return self._attempts.get(node[:2], 1)
+
+    def _end_slots(self) -> None:
+        if self._slots is not None:
+            self._holding.clear()
+            self._slots.end()
+            self._slots = None
 
     def _resume_paused(self, graph_run: GraphRun) -> bool:
         """Ask for each paused task whether it may go on; whether any may."""
@@ -322,11 +384,15 @@ class FlowRunner:
                 told.append(change_of((node, attempt, state, is_over, worker, began, stored)))
             if state._lazy is not None and node[1] >= 0:
                 self.book.fold(node, state)
+        elif is_over and node in self._holding:
+            self._over_unheard.append(node)
         if is_over and self._keep is not None and self.book.is_settled(node):
             self._settle(graph_run, node)
 
     def _take_loss(self, lost: AttemptLost, told: list[StateChange]) -> None:
         state = self.book.lose(lost.node, f"attempt lost: {lost.cause}")
+        if state is None and lost.node in self._holding:
+            self._over_unheard.append(lost.node)
         if state is None and self.book.is_settled(lost.node):
             self.logger.warning(
                 "the result of task %r is lost and is made again: %s",

@@ -38,12 +38,19 @@ class RunPackage:
         graph: The flow.
         info: The facts of the run.
         keep: Indices of the tasks whose results are kept; None: all.
+        limited: Indices of the tasks of which each execution has a slot: none may be repeated unasked.
     """
 
     def __init__(
-        self, token: str, graph: FlowGraph, info: RunInfo, keep: frozenset[int] | None = None
+        self,
+        token: str,
+        graph: FlowGraph,
+        info: RunInfo,
+        keep: frozenset[int] | None = None,
+        limited: frozenset[int] = frozenset(),
     ) -> None:
         self.token, self.graph, self.info, self.keep = token, graph, info, keep
+        self.limited = limited
 
     @cached_property
     def runners(self) -> list[TaskRunner]:

@@ -14,11 +14,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import distributed
+from dask._task_spec import Task
 from dask.sizeof import sizeof
 from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
 
 from .. import clock
 from ..beforehand import Beforehand
+from ..group_run import repeat_refused, run_once
 from ..logs import get_logger
 from ..node import PROCESS_ID, Cutting, HostedRun, forward_log_lines, host, unhost
 from ..parcels import Parcels
@@ -133,6 +135,15 @@ class ClusterWatch(SchedulerPlugin):
         elif topic == MEMORY_TOPIC and isinstance(msg, dict):
             # Told by its nanny, which ends it now.
             self._tell_all("out of memory", msg["worker"], {"rss_bytes": msg["rss"]})
+
+    def transition(self, key: Any, start: Any, finish: Any, *args: Any, **kwargs: Any) -> None:
+        """Called by the scheduler for each change of a task, before the next one."""
+        if finish == "released" and start in ("processing", "memory"):
+            # Lost with its worker, and perhaps about to be made again.
+            state = self.scheduler.tasks.get(key)
+            made_by = None if state is None else state.run_spec
+            if isinstance(made_by, Task) and made_by.func is run_once:
+                state.run_spec = Task(key, repeat_refused, *made_by.args)
 
     def _tell_all(self, kind: str, worker: str, details: dict[str, Any]) -> None:
         """Tell each client of ours what happened to the cluster."""

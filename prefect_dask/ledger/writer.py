@@ -6,7 +6,7 @@ import atexit
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -82,6 +82,21 @@ class Writer:
                 return  # it is in use
             with suppress(LedgerAway):  # the journal will do until it is there
                 self.store.open()
+
+    def ask(self, query: str) -> list[tuple[Any, ...]]:
+        """The rows of a query, from any thread.
+
+        Raises:
+            LedgerAway: It cannot be asked now.
+            LedgerRefused: The same.
+        """
+        with self._changed:
+            if self._thread is None or self.store.place.kind == "memory":
+                self.store.open()
+                return self.store.ask(query)
+        with closing(open_store(self.store.place)) as store:  # the thread is at the other one
+            store.open()
+            return store.ask(query)
 
     def put(self, make: MakesEntries, item: Any) -> None:
         """Write entries soon; returns at once.
