@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,14 +81,14 @@ def at_work(path: Path, until: Path | None, at_least: float) -> None:
     """The time between two lines of a body: until a file is there, or so many seconds."""
     diary = Diary(path)
     name = f"{context.task_name}[{context.get('map_index')}]".replace(" ", "-")
-    diary.note("begin", os.getpid(), name)
+    diary.note("begin", os.getpid(), name, time.monotonic())
     try:
         if until is not None:
             wait_until(until.exists, 10)
         else:
             threading.Event().wait(at_least)
     finally:
-        diary.note("end", os.getpid(), name)
+        diary.note("end", os.getpid(), name, time.monotonic())
 
 
 @task(tags=["scarce"])
