@@ -123,13 +123,6 @@ class Book:
             and bool(self.runs.is_out[row])
         )
 
-    def may_run(self, node: NodeId) -> bool:
-        """Whether an execution may be in its body: one whose outcome does not count may be, until it is told over."""
-        row = self.runs.row_of(node[0], node[1])
-        return self.counts(node) or (
-            row is not None and isinstance(self.runs.states[row], Running)
-        )
-
     def next_due(self) -> float | None:
         """When the next waiting task run is due, seconds since the epoch; None when none waits for a time."""
         runs = self.runs

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -72,6 +74,13 @@ HELD_SECONDS = 0.2
 #: nothing.
 SLOT_LOOK_SECONDS = 0.02
 
+#: For how long the slot is kept of an execution that does not count any more, where nobody says that its body runs,
+#: seconds: that is told within a fifth.
+DOUBT_SECONDS = 1.0
+
+#: Stand for the end of that time where an execution counts, and where its body runs on though it does not.
+UNBOUNDED, RUNS_ON = math.inf, sys.float_info.max
+
 FlowStateHandler = Callable[[State, State], State | None]
 
 
@@ -138,14 +147,16 @@ class FlowRunner:
             results=results or ResultRules(),
         )
         self._keep = keep
+        #: Whether anything follows from the end of an execution beside its state.
+        self._must_hear_ends = keep is not None
         self._ask_to_resume = ask_to_resume
         self._observer = observer or Observer()
         #: Where the limits are that the run falls under; None where it falls under none.
         self._slots = slots
-        #: Executions that have a slot.
-        self._holding: set[NodeId] = set()
-        #: Of these, those whose outcome did not count any more when it was told.
-        self._over_unheard: list[NodeId] = []
+        #: Executions that have a slot, and when they had it back at the latest (`clock.monotonic`).
+        self._holding: dict[NodeId, float] = {}
+        #: Of these, those that are over.
+        self._over: list[NodeId] = []
         self._announcer = Announcer(listeners, self.logger)
         #: Whether anybody wants to know what task runs come to.
         self._is_followed = observer is not None or self._announcer.is_wanted
@@ -288,6 +299,7 @@ class FlowRunner:
         limited = self._slots.limited(self.info, self.graph) if self._slots else frozenset()
         if limited:
             self.book.limit(limited)
+            self._must_hear_ends = True
         else:
             self._slots = None
         return limited
@@ -295,20 +307,37 @@ class FlowRunner:
     def _see_to_slots(self, graph_run: GraphRun, slots: Slots) -> None:
         """Give back what is over, ask for what is wanted, hand over what has its slot."""
         book = self.book
-        over = self._over_unheard + [node for node in self._holding if not book.may_run(node)]
-        if over:
-            self._over_unheard = []
-            self._holding.difference_update(over)
-            slots.give_back(over)
+        self._look_for_uncounted()
+        if self._over:
+            over, self._over = self._over, []
+            slots.give_back([node for node in over if self._holding.pop(node, None) is not None])
         if book.wants_slots:
             if wanted := book.take_wanted():
                 slots.ask([(node, self._attempt_to_come(node)) for node in wanted])
             if granted := slots.take_granted():
                 plan, needless = book.take_granted(granted, clock.now())
-                self._holding.update(granted)
-                self._holding.difference_update(needless)
+                self._holding.update(dict.fromkeys(granted, UNBOUNDED))
+                for node in needless:
+                    del self._holding[node]
                 slots.give_back(needless)
                 self._hand_over(graph_run, plan)
+
+    def _look_for_uncounted(self) -> None:
+        """Of executions that do not count any more nobody may ever hear: those that do not seem to run are over."""
+        now = clock.monotonic()
+        for node, until in self._holding.items():
+            if until == UNBOUNDED and not self.book.counts(node):
+                self._holding[node] = now + DOUBT_SECONDS
+            elif until <= now:
+                self._over.append(node)
+
+    def _hear_of_uncounted(self, node: NodeId, *, is_over: bool) -> None:
+        """What follows from the word of an execution that does not count any more, and may hold a slot."""
+        if node in self._holding:
+            if is_over:
+                self._over.append(node)
+            else:
+                self._holding[node] = RUNS_ON
 
     def _attempt_to_come(self, node: NodeId) -> int:
         state = self.book.state(*node[:2])
@@ -384,15 +413,18 @@ class FlowRunner:
                 told.append(change_of((node, attempt, state, is_over, worker, began, stored)))
             if state._lazy is not None and node[1] >= 0:
                 self.book.fold(node, state)
-        elif is_over and node in self._holding:
-            self._over_unheard.append(node)
-        if is_over and self._keep is not None and self.book.is_settled(node):
-            self._settle(graph_run, node)
+        elif self._slots is not None:
+            self._hear_of_uncounted(node, is_over=is_over)
+        if is_over and self._must_hear_ends:
+            if moves and node in self._holding:
+                self._over.append(node)
+            if self._keep is not None and self.book.is_settled(node):
+                self._settle(graph_run, node)
 
     def _take_loss(self, lost: AttemptLost, told: list[StateChange]) -> None:
         state = self.book.lose(lost.node, f"attempt lost: {lost.cause}")
-        if state is None and lost.node in self._holding:
-            self._over_unheard.append(lost.node)
+        if state is None:
+            self._hear_of_uncounted(lost.node, is_over=True)
         if state is None and self.book.is_settled(lost.node):
             self.logger.warning(
                 "the result of task %r is lost and is made again: %s",
@@ -407,6 +439,7 @@ class FlowRunner:
         state = self.book.hand_back(back.node, f"attempt lost: {back.cause}")
         if state is None:
             return []
+        self._over.append(back.node)
         self.logger.warning("task %r: %s", self._name(back.node), state.message)
         told.append(self._decided(back.node, state, back.worker))
         return [back.node[:2]]
@@ -417,6 +450,7 @@ class FlowRunner:
         state = Crashed(failures.text_of(crash.error), result=crash.error)
         if not self.book.crash(crash.node, state):
             return []
+        self._over.append(crash.node)
         self.logger.error("task %r crashed: %s", self._name(crash.node), state.message)
         told.append(self._decided(crash.node, state, crash.worker))
         self._settle(graph_run, crash.node)

@@ -100,10 +100,11 @@ def run_group(token: str, told: bytes, *arguments: Any) -> list[State]:
     run = hosted(token)
     if run is None:
         raise RunNotHosted(token)
-    group = GroupRun(run, *opened_told(told), arguments)
+    number, as_of, members, ends = opened_told(told)
+    group = GroupRun(run, number, as_of, members, ends, arguments)
     try:
         with ExitStack() as stack:
-            if run.cutting is not None and len(rows) >= MANY:
+            if run.cutting is not None and len(members) >= MANY:
                 held = stack.enter_context(CollectorHeld())
                 run.cutting.call_later(HELD_SECONDS, held.let_go)
             return run.stoppably(group.run)
