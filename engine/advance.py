@@ -81,8 +81,9 @@ class Book:
         #: Tasks whose runs need a slot each, and those that they wait for before they ask for one.
         self._limited: frozenset[int] = frozenset()
         self._before_limited: frozenset[int] = frozenset()
-        #: Task runs that wait for a slot, and whether it was asked for; those whose slot was just granted.
-        self._wanting: dict[Slot, bool] = {}
+        #: Task runs that wait for a slot, those of them for which none was asked yet, and whose was just granted.
+        self._wanting: set[Slot] = set()
+        self._to_ask: list[Slot] = []
         self._granted: set[Slot] = set()
         #: Task runs that are done since `take_freed`, where some that need a slot waited for them.
         self._done_before: list[Slot] = []
@@ -125,12 +126,17 @@ class Book:
 
     def next_due(self) -> float | None:
         """When the next waiting task run is due, seconds since the epoch; None when none waits for a time."""
+        due = self.next_due_of()
+        return None if due is None else due[0]
+
+    def next_due_of(self) -> tuple[float, int, int] | None:
+        """As `next_due`, and which task run that is: task, map index."""
         runs = self.runs
         while self._due:
             moment, index, place, generation = self._due[0]
             row = runs.row_of(index, place - 1)
             if row is not None and runs.generation[row] == generation and not runs.is_out[row]:
-                return moment
+                return moment, index, place - 1
             heapq.heappop(self._due)
         return None
 
@@ -349,18 +355,16 @@ class Book:
 
     def take_wanted(self) -> list[NodeId]:
         """The executions for which a slot has to be asked for."""
-        new = [slot for slot, is_asked in self._wanting.items() if not is_asked]
-        self._wanting.update(dict.fromkeys(new, True))
+        new, self._to_ask = self._to_ask, []
         return [self._next_node(slot) for slot in new]
 
     def take_granted(
         self, nodes: Iterable[NodeId], now: float
     ) -> tuple[list[HandOver], list[NodeId]]:
-        """What can be handed over because some executions have their slot, and which of these need none any more."""
+        """What can be handed over because executions have their slot, and which of these need none any more."""
         asked = {(index, map_index + 1): (index, map_index, g) for index, map_index, g in nodes}
         self._granted = {slot for slot, node in asked.items() if self._next_node(slot) == node}
-        for slot in asked:
-            self._wanting.pop(slot, None)
+        self._wanting.difference_update(asked)
         plan = self._take_slots(set(asked), now)
         self._granted = set()
         taken = {item.node for item in plan}
@@ -379,7 +383,8 @@ class Book:
         if slot in self._granted:
             return False
         if slot not in self._wanting and self._has_all_above(index, place):
-            self._wanting[slot] = False
+            self._wanting.add(slot)
+            self._to_ask.append(slot)
         return True
 
     def _has_all_above(self, index: int, place: int) -> bool:

@@ -19,7 +19,7 @@ from .errors import (
     ResultNotKept,
     RunInterrupted,
 )
-from .executors.base import Executor, GraphRun, HoldsResults, RunsHere
+from .executors.base import Executor, GraphRun, HoldsResults, RunsHere, SeesWorkers
 from .graph import FlowGraph
 from .hand_over import HandOver
 from .logs import get_logger, replay
@@ -28,6 +28,7 @@ from .outcome import flow_outcome, hidden
 from .result import ResultRules
 from .signals import ENDRUN, PrefectStateSignal
 from .slots import Slots
+from .stall import AtWork, Stalled, StallWatch, WaitsForSlot, stall_text
 from .state import (
     Cancelled,
     Crashed,
@@ -81,6 +82,9 @@ DOUBT_SECONDS = 1.0
 #: Stand for the end of that time where an execution counts, and where its body runs on though it does not.
 UNBOUNDED, RUNS_ON = math.inf, sys.float_info.max
 
+#: After how long without progress it is said who waits for what, where nobody says another time.
+STALL_SECONDS = 300.0
+
 FlowStateHandler = Callable[[State, State], State | None]
 
 
@@ -106,6 +110,7 @@ class FlowRunner:
         results: Where and when results are written.
         observer: Sees all that happens in the run, and keeps it.
         slots: Keeps the concurrency limits; without them there are none.
+        stall_seconds: After how long without progress it is logged who waits for what; 0: never.
     """
 
     def __init__(
@@ -128,6 +133,7 @@ class FlowRunner:
         results: ResultRules | None = None,
         observer: Observer | None = None,
         slots: Slots | None = None,
+        stall_seconds: float = STALL_SECONDS,
     ) -> None:
         secrets.remember((context or {}).get("secrets"))
         self.graph, self.executor = graph, executor
@@ -157,6 +163,9 @@ class FlowRunner:
         self._holding: dict[NodeId, float] = {}
         #: Of these, those that are over.
         self._over: list[NodeId] = []
+        self._stall = StallWatch(stall_seconds)
+        #: Where those task runs run, or ran, that were told to.
+        self._where: dict[tuple[int, int], str] = {}
         self._announcer = Announcer(listeners, self.logger)
         #: Whether anybody wants to know what task runs come to.
         self._is_followed = observer is not None or self._announcer.is_wanted
@@ -249,7 +258,7 @@ class FlowRunner:
         if isinstance(graph_run, RunsHere):
             graph_run.take_early = partial(self._take_in, graph_run)
             if self._is_followed:
-                self._announcer.watch(graph_run.look)
+                self._announcer.watch(partial(self._look_in, graph_run))
         with ExitStack() as collector:
             if isinstance(graph_run, HoldsResults):
                 book.fold_with(graph_run.result_of)
@@ -288,6 +297,7 @@ class FlowRunner:
                 longest = min(longest, left)
             timeout = longest if due is None else min(longest, due - clock.now())
             self._take_in(graph_run, graph_run.wait(max(0.0, timeout)))
+            self._look_for_stall(graph_run)
             self._hand_over(graph_run, book.take_grown(clock.now(), graph_run.room()))
             self._hand_over(graph_run, book.take_freed(clock.now()))
             self._observer.check()
@@ -350,6 +360,37 @@ class FlowRunner:
             self._holding.clear()
             self._slots.end()
             self._slots = None
+
+    # ---- where nothing happens
+
+    def _look_in(self, graph_run: RunsHere) -> None:
+        """Take in what there is, where the calling thread is in a body; called in the listeners' thread."""
+        graph_run.look()
+        self._look_for_stall(graph_run)
+
+    def _look_for_stall(self, graph_run: GraphRun | RunsHere) -> None:
+        quiet = self._stall.look(clock.monotonic())
+        if quiet is not None:
+            workers = graph_run.shortages() if isinstance(graph_run, SeesWorkers) else []
+            self.logger.warning("%s", stall_text(self._stalled(quiet, workers), clock.now()))
+
+    def _stalled(self, quiet_seconds: float, workers: Sequence[str]) -> Stalled:
+        """Who waits for what, as far as it is known here."""
+        book, nodes = self.book, self.graph.nodes
+        waits = [] if self._slots is None else self._slots.waits()
+        due = book.next_due_of()
+        return Stalled(
+            self.info.flow_run_name,
+            quiet_seconds,
+            [
+                AtWork(self._name((i, m, 0)), state._time, self._where.get((i, m), ""))
+                for i, m, state in book.waiting(Running)
+            ],
+            [WaitsForSlot(nodes[w.task].label.name, w.waiting, w.limits, w.why) for w in waits],
+            workers,
+            None if due is None else (self._name((due[1], due[2], 0)), due[0]),
+            sum(1 for _ in book.waiting(Paused)),
+        )
 
     def _resume_paused(self, graph_run: GraphRun) -> bool:
         """Ask for each paused task whether it may go on; whether any may."""
@@ -415,7 +456,9 @@ class FlowRunner:
                 self.book.fold(node, state)
         elif self._slots is not None:
             self._hear_of_uncounted(node, is_over=is_over)
-        if is_over and self._must_hear_ends:
+        if not is_over:
+            self._where[node[:2]] = worker
+        elif self._must_hear_ends:
             if moves and node in self._holding:
                 self._over.append(node)
             if self._keep is not None and self.book.is_settled(node):
@@ -486,6 +529,7 @@ class FlowRunner:
         """Pass on changes that count."""
         if not changes:
             return
+        self._stall.note_progress()
         self._observer.take_changes(changes)
         if self._announcer.is_wanted:
             self._announcer.announce(self._records_of(changes))

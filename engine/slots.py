@@ -19,13 +19,13 @@ class SlotWait(NamedTuple):
 
     Attributes:
         task: Which one, by its place in the flow.
-        count: How many of its runs wait.
+        waiting: How many of its runs wait.
         limits: The names of the limits that it falls under.
         why: What keeps them waiting, for people: who holds the slots, or that nobody can be asked.
     """
 
     task: int
-    count: int
+    waiting: int
     limits: tuple[str, ...]
     why: str
 

@@ -175,7 +175,9 @@ def check_name(name: str) -> None:
         raise UnfitLimit(name, "nothing stands behind the colon", f"{kind + ':name'!r}")
     if not isinstance(name, str) or not name:
         raise UnfitLimit(name, "it is no name", "'tag:gpu' or 'task:load'")
-    raise UnfitLimit(name, "it says neither tag nor task", f"{'tag:' + name!r} or {'task:' + name!r}")
+    raise UnfitLimit(
+        name, "it says neither tag nor task", f"{'tag:' + name!r} or {'task:' + name!r}"
+    )
 
 
 def _ledger(given: Ledger | str | os.PathLike[str] | None) -> Ledger:

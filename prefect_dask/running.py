@@ -164,6 +164,7 @@ class FlowRun:
             results=result_rules(flow, durable=None if observer is None else self.durable),
             observer=observer,
             slots=None if observer is None else observer.slots,
+            stall_seconds=config.flows.stall_seconds,
         )
 
     def check(self, event: ScheduleEvent) -> None:

@@ -147,7 +147,9 @@ class ClusterWatch(SchedulerPlugin):
         if finish == "released" and start in ("processing", "memory"):
             # Lost with its worker, and perhaps about to be made again.
             state = self.scheduler.tasks.get(key)
-            made_by = None if state is None else state.run_spec
+            if state is None:
+                return
+            made_by = state.run_spec
             if isinstance(made_by, Task) and made_by.func is run_once:
                 state.run_spec = Task(key, repeat_refused, *made_by.args)
 

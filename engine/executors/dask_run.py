@@ -39,8 +39,9 @@ from ..stream import (
     Told,
     decode_batch,
 )
+from ..worker_resources import worker_resources
 from .dask_channel import Hub, RunPlugin, bare_state_of
-from .dask_checks import threads_of
+from .dask_checks import resources_of_workers, shortage_text, threads_of
 from .dask_places import Holding, Places
 from .dask_results import bring_home, remote_state
 
@@ -199,9 +200,7 @@ class DaskRun:
             if self._rather and (others := self._rather.get(group[0].items[0].node))
         }
         package = self._package
-        expression = as_expression(
-            compiled, package.token, package.graph, workers, package.limited
-        )
+        expression = as_expression(compiled, package.token, package.graph, workers, package.limited)
         futures = self._client.get(expression, keys, sync=False)
         for group, key, future in zip(groups, keys, futures, strict=True):
             nodes = [item.node for chain in group for item in chain.items]
@@ -229,6 +228,29 @@ class DaskRun:
     def release(self, nodes: Iterable[NodeId]) -> None:
         for node in nodes:
             self._places.forget(node)
+
+    def shortages(self) -> list[str]:
+        ready = [
+            node
+            for node, item in self._out.items()
+            if node not in self._began and all(map(self._places.is_over, item.needs()))
+        ]
+        if not ready:
+            return []
+        try:
+            there = resources_of_workers(self._client)
+        except Exception as error:  # the cluster may be what is away
+            return [
+                f"{len(ready)} task runs; the cluster does not say who is there: {text_of(error)}"
+            ]
+        wanted: dict[tuple[tuple[str, float], ...], list[NodeId]] = {}
+        for node in ready:
+            tags = self._package.graph.nodes[node[0]].label.tags
+            wanted.setdefault(tuple(sorted(worker_resources(tags).items())), []).append(node)
+        return [
+            shortage_text([self._name(node) for node in nodes], dict(needs), there)
+            for needs, nodes in wanted.items()
+        ]
 
     def close(self, *, is_cancelled: bool) -> list[Event]:
         events = self._take_told()

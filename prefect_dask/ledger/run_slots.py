@@ -1,4 +1,4 @@
-"""The slots of one flow run: a thread that asks the ledger for them, while anything waits or is to be given back."""
+"""The slots of one flow run: a thread asks the ledger for them while anything waits or is to be given back."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from prefect_dask.ledger.store import Store
 from prefect_dask.ledger.writer import Writer, open_store
 
 LOOK_SECONDS: Final = 0.25
-"""How often the ledger is looked at while something waits: a slot that another process gives back is to be seen within
-1 s, and a look is a few reads."""
+"""How often the ledger is looked at while something waits: a slot that another process gives back is to be seen
+within 1 s, and a look is a few reads."""
 
 ASK_SECONDS: Final = 1.0
 """How often a run that waits says so in the ledger."""
@@ -166,7 +166,9 @@ class RunSlots:
                 except Exception as error:
                     if is_ending:
                         return
-                    if not isinstance(error, LedgerAway | LedgerRefused) and not store.is_away(error):
+                    if not isinstance(error, LedgerAway | LedgerRefused) and not store.is_away(
+                        error
+                    ):
                         get_logger("limits").exception("no slots can be had")
                     self._tell_away(error)
                     if not is_shared:

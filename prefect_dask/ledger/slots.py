@@ -1,7 +1,7 @@
 """Slots under concurrency limits: who gets one, in one transaction, and who holds which.
 
-A slot belongs to one execution of a task run (run, fence, task, map index, generation). It is its holder's until it is
-given back, or until the lease of its run has run out; the writer renews both together.
+A slot belongs to one execution of a task run (run, fence, task, map index, generation). It is its holder's until it
+is given back, or until the lease of its run has run out; the writer renews both together.
 """
 
 from __future__ import annotations
@@ -158,9 +158,7 @@ def drop_limit(store: Store, name: str) -> bool:
     """Take a limit away; whether it was there."""
     m = store.mark
     with _saying_away(store), store.transaction():
-        found = store.execute(
-            f"SELECT 1 FROM limits WHERE name = {m}{store.delete_lock}", (name,)
-        )
+        found = store.execute(f"SELECT 1 FROM limits WHERE name = {m}{store.delete_lock}", (name,))
         store.execute(f"DELETE FROM limits WHERE name = {m}", (name,))
         store.execute(f"DELETE FROM slots WHERE limit_name = {m}", (name,))
     return bool(found)
@@ -269,9 +267,7 @@ def _look(
             names,
         )
     )
-    store.execute(
-        f"DELETE FROM slots WHERE limit_name IN ({marks}) AND until < {m}", (*names, now)
-    )
+    store.execute(f"DELETE FROM slots WHERE limit_name IN ({marks}) AND until < {m}", (*names, now))
     taken = dict(
         store.execute(
             f"SELECT limit_name, count(*) FROM slots WHERE limit_name IN ({marks}) GROUP BY limit_name",
@@ -283,7 +279,9 @@ def _look(
         f" AND asked > {m}",
         (*names, now - STALE_SECONDS),
     )
-    own = {name: at for name, its_run, its_fence, at in waits if (its_run, its_fence) == (run, fence)}
+    own = {
+        name: at for name, its_run, its_fence, at in waits if (its_run, its_fence) == (run, fence)
+    }
     ahead = dict.fromkeys(names, 0)
     for name, its_run, its_fence, at in waits:
         if (its_run, its_fence) != (run, fence) and (at, its_run) < (own.get(name, now), run):
@@ -325,5 +323,3 @@ def _why(store: Store, name: str, standing: Standing, now: float) -> str:
     text = f"{standing.taken} of {standing.slots} slots of {name!r} are taken"
     text += f": {by}" * bool(by)
     return text + f"; {standing.ahead} other runs wait longer" * bool(standing.ahead)
-
-

@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import import_module
 
 from tests.faults.cluster import REPOSITORY, Cluster
 
@@ -47,10 +48,8 @@ class ForkedWorkers:
     def close(self) -> None:
         """End all that are left."""
         for pid in self.pids.values():
-            try:
+            with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         self._process.communicate(timeout=20)
 
 
@@ -77,9 +76,9 @@ async def work(address: str, name: str) -> None:
 if __name__ == "__main__":
     import distributed
 
-    import prefect_dask.engine.executors.dask
-    import prefect_dask.ledger
-    import tests.promises.limited  # noqa: F401  # what bodies need
+    # What bodies need.
+    for name in ("prefect_dask.engine.executors.dask", "tests.promises.limited"):
+        import_module(name)
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while line := sys.stdin.readline():

@@ -30,8 +30,6 @@ def who(folder: Path) -> list[int]:
     return [os.getpid()]
 
 
-
-
 @task
 def after(pids: list[int], folder: Path) -> int:
     """Keeps the run going until the worker that was stopped has ended."""
@@ -68,7 +66,9 @@ def test_what_a_worker_writes_after_it_was_given_up_does_not_count(
         state = flow.run(executor=DaskExecutor(cluster.address), ledger=ledger, on_state=wake)
         pid = state.result[done].result[0]
 
-    assert len(marks(gate, "began")) == 2 and marks(gate, "went-on"), "both bodies came to their end"
+    assert len(marks(gate, "began")) == 2 and marks(gate, "went-on"), (
+        "both bodies came to their end"
+    )
     assert pid == state.result[same].result == int(marks(gate, "went-on")[0].read_text())
     before, later = files
     assert before.items() <= later.items(), "what counts is there as it was"

@@ -1,4 +1,4 @@
-"""Slots in the ledger, in both databases: never more than there are, whoever asks, and free again when they should be."""
+"""Slots in both databases: never more than there are, whoever asks, and free again when they should be."""
 
 import contextlib
 import subprocess
@@ -12,6 +12,7 @@ import pytest
 
 from prefect_dask import Flow, task
 from prefect_dask.engine import clock
+from prefect_dask.executors import LocalDaskExecutor
 from prefect_dask.ledger import Ledger
 from prefect_dask.ledger.entries import Begun, Leased
 from prefect_dask.ledger.leases import LEASE_SECONDS
@@ -46,9 +47,13 @@ class Run:
     def __init__(self, store: Store, run_id: str) -> None:
         self.store, self.run_id, self.queue = store, run_id, Queue()
         store.write([Begun(run_id, lease_until=clock.now() + LEASE_SECONDS)])
-        [(self.key,)] = store.execute(f"SELECT id FROM flow_runs WHERE run_id = {store.mark}", (run_id,))
+        [(self.key,)] = store.execute(
+            f"SELECT id FROM flow_runs WHERE run_id = {store.mark}", (run_id,)
+        )
 
-    def ask(self, count: int = 0, *, over: list[int] | None = None, now: float | None = None) -> list[int]:
+    def ask(
+        self, count: int = 0, *, over: list[int] | None = None, now: float | None = None
+    ) -> list[int]:
         """Ask for more slots, and give some back; which it got."""
         self.queue.add(wanted(count))
         settled = settle(
@@ -221,7 +226,9 @@ def test_two_processes_share_the_slots_and_a_release_wakes_the_other_within_a_se
         [limit] = limits(ledger=url)
         assert {h.coordinator.split(":")[1] for h in limit.holders} == {str(one.process.pid)}
         assert [h.task_run_name for h in limit.holders] == ["held[0]", "held[1]"]
-        assert {(h.flow_name, h.attempt) for h in limit.holders} == {(f"flow of {one.process.pid}", 1)}
+        assert {(h.flow_name, h.attempt) for h in limit.holders} == {
+            (f"flow of {one.process.pid}", 1)
+        }
         go.touch()
         wait_until(lambda: len(diary.begun()) == 3)
         ended, woken = times(diary)
@@ -273,7 +280,9 @@ def test_what_a_killed_process_held_is_free_when_its_lease_is_over(url, diary, t
         wait_until(lambda: limits(ledger=url)[0].waiting == 1)
         diary.kill(one.process.pid)
         ledger = Ledger(url)
-        wait_until(lambda: ledger.flow_runs(flow_name=f"flow of {one.process.pid}")[0].state == "Crashed")
+        wait_until(
+            lambda: ledger.flow_runs(flow_name=f"flow of {one.process.pid}")[0].state == "Crashed"
+        )
         [limit] = limits(ledger=url)
         assert len(limit.holders) == 1, "a body of its may be at work elsewhere"
         with ledger.opened() as store:  # its lease is over
@@ -323,3 +332,44 @@ def test_a_name_that_says_neither_tag_nor_task_is_refused(name, tmp_path):
 def test_a_number_that_is_none_is_refused(slots, tmp_path):
     with pytest.raises(UnfitLimit, match="whole number"):
         set_limit("tag:gpu", slots, ledger=tmp_path / "ledger.sqlite")
+
+
+def test_while_the_ledger_is_away_no_slot_is_given_and_the_run_waits_and_says_so(tmp_path, caplog):
+    place = tmp_path / "ledger.sqlite"
+    set_limit("tag:gpu", 1, ledger=place)
+    went_on = threading.Event()
+
+    @task
+    def unlimited():
+        # The file is gone for who opens it next, and another thing is in its place.
+        place.rename(tmp_path / "kept")
+        place.mkdir()
+        return 1
+
+    @task
+    def meanwhile(x):
+        wait_until(lambda: "until the ledger can be asked" in caplog.text)
+        went_on.set()
+
+    @task(tags=["gpu"])
+    def scarce(x):
+        assert went_on.is_set() and not place.is_dir()
+        return x
+
+    with Flow("away") as flow:
+        one = unlimited()
+        meanwhile(one)
+        done = scarce(one)
+
+    def bring_back() -> None:
+        went_on.wait(20)
+        place.rmdir()
+        (tmp_path / "kept").rename(place)
+
+    with ThreadPoolExecutor(1) as pool:
+        back = pool.submit(bring_back)
+        state = flow.run(ledger=place, executor=LocalDaskExecutor("threads", 2))
+        back.result(20)
+    assert state.is_successful() and state.result[done].result == 1
+    assert "'tag:gpu'" in caplog.text
+    assert [(each.holders, each.waiting) for each in limits(ledger=place)] == [((), 0)]

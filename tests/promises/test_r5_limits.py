@@ -48,7 +48,9 @@ class Killer(threading.Thread):
         for number in range(KILLS):
             wait_until(lambda: self.diary.now_at_work(), what="a body at work")
             names = sorted(self.workers.pids)
-            at_work = [n for n in names if str(self.workers.pids[n]) in self.diary.now_at_work().values()]
+            at_work = [
+                n for n in names if str(self.workers.pids[n]) in self.diary.now_at_work().values()
+            ]
             name = self.random.choice(at_work if at_work and self.random.random() < 0.7 else names)
             self.diary.kill(self.workers.pids.pop(name))
             self.kills += 1
@@ -83,7 +85,11 @@ def test_50_tasks_at_limit_2_are_never_more_than_2_at_once_while_20_workers_are_
     assert len(diary.begun()) > 50
     assert [(limit.holders, limit.waiting) for limit in limits(ledger=place)] == [((), 0)]
     run = Ledger(place).flow_runs()[0]
-    assert all(each.state == "Success" for each in Ledger(place).task_runs(run.run_id)[1:] if each.map_index >= 0)
+    assert all(
+        each.state == "Success"
+        for each in Ledger(place).task_runs(run.run_id)[1:]
+        if each.map_index >= 0
+    )
 
 
 def test_dask_never_makes_a_lost_result_again_beside_those_that_hold_the_slots(diary, tmp_path):
@@ -111,7 +117,9 @@ def test_dask_never_makes_a_lost_result_again_beside_those_that_hold_the_slots(d
             wait_until(lambda: not others_processing(other), what="Dask to do what it would")
         begun_meanwhile.extend(diary.begun()[2:])
         is_told.set()
-        wait_until(lambda: limits(ledger=place)[0].waiting == 1, what="the lost one to wait for a slot")
+        wait_until(
+            lambda: limits(ledger=place)[0].waiting == 1, what="the lost one to wait for a slot"
+        )
         files[1].touch()
 
     begun_meanwhile: list[str] = []
@@ -137,11 +145,12 @@ def test_dask_never_makes_a_lost_result_again_beside_those_that_hold_the_slots(d
 
 def others_processing(client: distributed.Client) -> list[str]:
     """The keys of ours that workers have to run, `second` apart."""
+    states = ("processing", "waiting", "no-worker", "queued")
     found: list[str] = client.run_on_scheduler(
         lambda dask_scheduler: [
-            str(key)
+            key[0]
             for key, state in dask_scheduler.tasks.items()
-            if state.state in ("processing", "waiting", "no-worker", "queued") and not str(key).startswith("(\'second")
+            if state.state in states and not key[0].startswith("second")
         ]
     )
     return found
