@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import threading
 import weakref
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from prefect_dask.engine import clock
 from prefect_dask.engine.context import RunInfo
+from prefect_dask.engine.files import write_file
 from prefect_dask.engine.graph import FlowGraph
 from prefect_dask.engine.logs import get_logger
 from prefect_dask.engine.slots import SlotWait
@@ -233,17 +237,31 @@ _here: dict[Place, weakref.WeakSet[RunSlots]] = {}
 
 
 def known_limits(writer: Writer) -> frozenset[str]:
-    """The names of the limits in a ledger as it is now; those it had when it was last there, where it is away."""
+    """The names of the limits in a ledger as it is now; those it had when it was last seen, where it is away."""
     place = writer.store.place
+    note = writer.journal_folder / f"limits-{zlib.crc32(place.target.encode()):08x}.txt"
     try:
-        _last_known[place] = frozenset(name for (name,) in writer.ask("limit_names"))
+        names = frozenset(name for (name,) in writer.ask("limit_names"))
     except (LedgerAway, LedgerRefused) as error:
+        names = _last_known.get(place) or _read(note)
         get_logger("limits").warning(
-            "the limits are not known now, and those of before hold (%s): %s",
-            ", ".join(map(repr, sorted(_last_known.get(place, ())))) or "none",
+            "the limits are not known now, and those hold that there were before (%s): %s",
+            ", ".join(map(repr, sorted(names))) or "none",
             error,
         )
-    return _last_known.get(place, frozenset())
+        return names
+    if names != _last_known.get(place) and names != _read(note):
+        with suppress(OSError):  # who cannot keep it may not know it when the ledger is away
+            write_file(note, "\n".join(sorted(names)).encode())
+    _last_known[place] = names
+    return names
+
+
+def _read(note: Path) -> frozenset[str]:
+    try:
+        return frozenset(filter(None, note.read_text(encoding="utf-8").split("\n")))
+    except OSError:
+        return frozenset()
 
 
 _last_known: dict[Place, frozenset[str]] = {}

@@ -83,6 +83,11 @@ class Writer:
             with suppress(LedgerAway):  # the journal will do until it is there
                 self.store.open()
 
+    @property
+    def journal_folder(self) -> Path:
+        """Where the journal is, and what has to be known while the ledger is away."""
+        return self._journal.folder
+
     def ask(self, query: str) -> list[tuple[Any, ...]]:
         """The rows of a query, from any thread.
 

@@ -13,13 +13,13 @@ import pytest
 from prefect_dask import Flow, task
 from prefect_dask.engine import clock
 from prefect_dask.executors import LocalDaskExecutor
-from prefect_dask.ledger import Ledger
+from prefect_dask.ledger import Ledger, run_slots
 from prefect_dask.ledger.entries import Begun, Leased
 from prefect_dask.ledger.leases import LEASE_SECONDS
 from prefect_dask.ledger.places import Place
 from prefect_dask.ledger.slots import STALE_SECONDS, Queue, Settled, Wanted, free_all, settle
 from prefect_dask.ledger.store import Store
-from prefect_dask.ledger.writer import open_store
+from prefect_dask.ledger.writer import close_writers, open_store
 from prefect_dask.limits import NoSuchLimit, UnfitLimit, limits, remove_limit, set_limit
 from tests.faults.cluster import REPOSITORY
 from tests.promises.limited import Diary
@@ -373,3 +373,26 @@ def test_while_the_ledger_is_away_no_slot_is_given_and_the_run_waits_and_says_so
     assert state.is_successful() and state.result[done].result == 1
     assert "'tag:gpu'" in caplog.text
     assert [(each.holders, each.waiting) for each in limits(ledger=place)] == [((), 0)]
+
+
+def test_a_run_that_begins_while_the_ledger_is_away_heeds_the_limits_there_were(tmp_path, caplog):
+    place = tmp_path / "ledger.sqlite"
+    set_limit("tag:gpu", 1, ledger=place)
+    with Flow("before") as flow:
+        load.map([1, 2])
+    assert flow.run(ledger=place).is_successful()
+    close_writers()
+    place.rename(tmp_path / "kept")
+    place.mkdir()
+    run_slots._last_known.clear()  # as in another process
+
+    def bring_back() -> None:
+        wait_until(lambda: "until the ledger can be asked" in caplog.text)
+        place.rmdir()
+        (tmp_path / "kept").rename(place)
+
+    with ThreadPoolExecutor(1) as pool:
+        back = pool.submit(bring_back)
+        assert flow.run(ledger=place).is_successful()
+        back.result(20)
+    assert "those hold that there were before ('tag:gpu')" in caplog.text
