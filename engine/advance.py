@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
 from . import clock
@@ -76,6 +76,19 @@ class Book:
             for index, node in enumerate(graph.nodes)
             if graph.is_mapped[index] and node.task.max_in_flight is not None
         }
+        #: Whether anything is asked before a task run is handed over whose time has come.
+        self._holds_back = bool(self._flights)
+        #: Tasks whose runs need a slot each, and those that they wait for before they ask for one.
+        self._limited: frozenset[int] = frozenset()
+        self._before_limited: frozenset[int] = frozenset()
+        #: Task runs that wait for a slot, those of them for which none was asked yet, and whose was just granted.
+        self._wanting: set[Slot] = set()
+        self._to_ask: list[Slot] = []
+        self._granted: set[Slot] = set()
+        #: Task runs that are done since `take_freed`, where some that need a slot waited for them.
+        self._done_before: list[Slot] = []
+        #: Whether `_have_ended` must hear of the success of a task's runs.
+        self._must_hear: Sequence[bool] = graph.is_mapped
         self._widths = widths
         self._given_tasks = frozenset(given)
         self._grow_known()
@@ -113,12 +126,17 @@ class Book:
 
     def next_due(self) -> float | None:
         """When the next waiting task run is due, seconds since the epoch; None when none waits for a time."""
+        due = self.next_due_of()
+        return None if due is None else due[0]
+
+    def next_due_of(self) -> tuple[float, int, int] | None:
+        """As `next_due`, and which task run that is: task, map index."""
         runs = self.runs
         while self._due:
             moment, index, place, generation = self._due[0]
             row = runs.row_of(index, place - 1)
             if row is not None and runs.generation[row] == generation and not runs.is_out[row]:
-                return moment
+                return moment, index, place - 1
             heapq.heappop(self._due)
         return None
 
@@ -237,7 +255,7 @@ class Book:
                 self.given.pop((index, map_index + 1), None)
             if is_over and type(state) is Success:
                 runs.finish(index, row, state)
-                if self.graph.is_mapped[index]:
+                if self._must_hear[index]:
                     self._have_ended(index, map_index)
                 return moves
             runs.set_state(index, row, state)
@@ -252,6 +270,8 @@ class Book:
 
     def _have_ended(self, index: int, map_index: int) -> None:
         """What follows where a task run is done."""
+        if index in self._before_limited:
+            self._done_before.append((index, map_index + 1))
         if map_index >= 0:
             if self._flights:
                 self._land(index, map_index + 1)
@@ -311,6 +331,80 @@ class Book:
         """Let a paused task run go on: it is due now."""
         state = self.state(index, map_index)
         self._give(index, map_index + 1, Resume("resumed", context=state.context))
+
+    # ---- slots
+
+    def limit(self, tasks: frozenset[int]) -> None:
+        """Have each run of some tasks wait for a slot, before anything is handed over.
+
+        It asks for one when all that it needs is done, so that no slot is held in vain.
+        """
+        self._limited, self._holds_back = tasks, True
+        self._before_limited = frozenset(
+            view.upstream for index in tasks for view in self.graph.views[index]
+        )
+        self._must_hear = [
+            is_mapped or index in self._before_limited
+            for index, is_mapped in enumerate(self.graph.is_mapped)
+        ]
+
+    @property
+    def wants_slots(self) -> bool:
+        """Whether anything waits for a slot."""
+        return bool(self._wanting)
+
+    def take_wanted(self) -> list[NodeId]:
+        """The executions for which a slot has to be asked for."""
+        new, self._to_ask = self._to_ask, []
+        return [self._next_node(slot) for slot in new]
+
+    def take_granted(
+        self, nodes: Iterable[NodeId], now: float
+    ) -> tuple[list[HandOver], list[NodeId]]:
+        """What can be handed over because executions have their slot, and which of these need none any more."""
+        asked = {(index, map_index + 1): (index, map_index, g) for index, map_index, g in nodes}
+        self._granted = {slot for slot, node in asked.items() if self._next_node(slot) == node}
+        self._wanting.difference_update(asked)
+        plan = self._take_slots(set(asked), now)
+        self._granted = set()
+        taken = {item.node for item in plan}
+        return plan, [node for node in asked.values() if node not in taken]
+
+    def _next_node(self, slot: Slot) -> NodeId:
+        """The execution of a task run that is handed over next."""
+        index, place = slot
+        row = self.runs.row_of(index, place - 1)
+        return (index, place - 1, 0 if row is None else self.runs.generation[row] + 1)
+
+    def _lacks_slot(self, index: int, place: int) -> bool:
+        if place == 0 and self.graph.is_mapped[index]:
+            return False  # no body runs
+        slot = (index, place)
+        if slot in self._granted:
+            return False
+        if slot not in self._wanting and self._has_all_above(index, place):
+            self._wanting.add(slot)
+            self._to_ask.append(slot)
+        return True
+
+    def _has_all_above(self, index: int, place: int) -> bool:
+        """Whether all that a task run looks at is done."""
+        is_done, is_mapped = self.runs.is_done, self.graph.is_mapped
+        for number, view in enumerate(self.graph.views[index]):
+            above = view.upstream
+            if not is_mapped[above]:
+                row: int | None = above
+            elif place and view.take is Take.ITEM:
+                row = self.runs.row_of(above, place - 1)
+            elif place and view.take is Take.FLAT:
+                row = self.runs.row_of(above, self._flat_pick(index, number, place)[0])
+            elif self.is_wholly_done(above):
+                continue
+            else:
+                return False
+            if not is_done[above if row is None else row]:
+                return False
+        return True
 
     # ---- what goes out
 
@@ -378,17 +472,25 @@ class Book:
             for _ in range(flights.limit - len(flights.places)):
                 if flights.held_back:
                     freed.add((index, flights.held_back.popleft()))
+        if self._done_before:
+            done, self._done_before = self._done_before, []
+            freed.update(
+                (index, place)
+                for above in done
+                for index, place in self._dependents(*above)
+                if index in self._limited and self._has_all_above(index, place)
+            )
         return self._take_slots(freed, now) if freed else []
 
     def _must_hold_back(self, index: int, place: int) -> bool:
+        """Whether a task run waits until others have landed, or for a slot."""
         flights = self._flights.get(index)
-        if flights is None or place == 0 or place in flights.places:
-            return False
-        if len(flights.places) >= flights.limit:
-            flights.held_back.append(place)
-            return True
-        flights.places.add(place)
-        return False
+        if flights is not None and place and place not in flights.places:
+            if len(flights.places) >= flights.limit:
+                flights.held_back.append(place)
+                return True
+            flights.places.add(place)
+        return index in self._limited and self._lacks_slot(index, place)
 
     def _land(self, index: int, place: int) -> None:
         """A child is done: it, or one that it is made from, may be out of flight."""
@@ -416,7 +518,7 @@ class Book:
             if state is not None and self._waits(state, now):
                 continue
             sources = self._sources(index, place, wholes) if views[index] else ()
-            if sources is None or (self._flights and self._must_hold_back(index, place)):
+            if sources is None or (self._holds_back and self._must_hold_back(index, place)):
                 continue
             generation = runs.generation[row] + 1
             start = self._start(index, place) if generation > 1 or self.given else None

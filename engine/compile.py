@@ -18,7 +18,7 @@ from dask._task_spec import DataNode, Task, TaskRef
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from .graph import FlowGraph
-from .group_run import Look, Member, packed, run_group
+from .group_run import Look, Member, packed, run_group, run_once
 from .grouping import Chain
 from .hand_over import Given, Source, Whole
 from .node import RunPackage, run_alone
@@ -194,19 +194,24 @@ class NodesExpr(Expr):
     def _layer(self) -> dict[DaskKey, Task | DataNode]:
         operand: Any = self.operand
         # From the client whose functions this cluster runs anyway.
-        token, rows, given = pickle.loads(operand("nodes"))
+        token, limited, rows, given = pickle.loads(operand("nodes"))
         dsk: dict[DaskKey, Task | DataNode] = {
             key: DataNode(key, state) for key, state in given.items()
         }
         refs: dict[DaskKey, TaskRef] = {}
         for key, told, arguments in rows:
             above = [refs.get(each) or refs.setdefault(each, TaskRef(each)) for each in arguments]
-            dsk[key] = Task(key, run_group, token, told, *above)
+            function = run_once if limited and key[1] in limited else run_group
+            dsk[key] = Task(key, function, token, told, *above)
         return dsk
 
 
 def as_expression(
-    compiled: Compiled, token: str, graph: FlowGraph, workers: Mapping[DaskKey, Sequence[str]]
+    compiled: Compiled,
+    token: str,
+    graph: FlowGraph,
+    workers: Mapping[DaskKey, Sequence[str]],
+    limited: frozenset[int] = frozenset(),
 ) -> NodesExpr:
     """The nodes in the form that a Dask client takes, with what they ask of workers.
 
@@ -215,6 +220,7 @@ def as_expression(
         token: The run's.
         graph: The flow.
         workers: For some nodes, the addresses of the workers that should run them, where they are there.
+        limited: Tasks whose nodes Dask must not repeat by itself; each is alone in its node.
     """
     by_task: dict[int, dict[str, float]] = {}
     resources = {}
@@ -224,7 +230,8 @@ def as_expression(
             by_task[task] = worker_resources(graph.nodes[task].label.tags)
         if by_task[task]:
             resources[row.key] = by_task[task]
-    nodes = pickle.dumps((token, [tuple(row) for row in compiled.rows], compiled.given))
+    rows = [tuple(row) for row in compiled.rows]
+    nodes = pickle.dumps((token, limited, rows, compiled.given))
     make: Any = NodesExpr  # dask._expr has no types
     expression: NodesExpr = make(nodes, resources, dict(workers))
     return expression

@@ -9,12 +9,31 @@ from __future__ import annotations
 import os
 import uuid
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 #: The end of names that are not to be read: a writer is at work there, or died.
 UNFINISHED = ".unfinished"
+
+
+def _anybody() -> None:
+    """Whoever writes may do so."""
+
+
+#: Raises where what writes does not count any more, such as a task run on a worker that its cluster has given up.
+_check_right: Callable[[], None] = _anybody
+
+
+def ask_before_naming(check: Callable[[], None]) -> None:
+    """From now on call `check`, in the thread that writes, before what was written gets a name that others know.
+
+    Args:
+        check: Raises where it is not to get it.
+    """
+    global _check_right
+    _check_right = check
 
 
 class WriteDamaged(OSError):
@@ -31,12 +50,15 @@ class WriteDamaged(OSError):
         return type(self), (self.place,)
 
 
-def write_file(path: Path, data: bytes, *, survives_power_cut: bool = True) -> None:
+def write_file(
+    path: Path, data: bytes, *, survives_power_cut: bool = True, is_shared: bool = False
+) -> None:
     """Put a file in place, with its folders; one that was there is replaced at once.
 
     Args:
         path: The file.
         data: All of it.
+        is_shared: Whether another writer may give the same name to something else; see `ask_before_naming`.
         survives_power_cut: Whether to wait until the disk has it. Otherwise a power cut may leave the name with
             other bytes than these, and its reader has to know them.
 
@@ -55,6 +77,8 @@ def write_file(path: Path, data: bytes, *, survives_power_cut: bool = True) -> N
                 os.fsync(file.fileno())
         if checksum_of(unfinished) != (len(data), zlib.crc32(data)):
             raise WriteDamaged(str(path))
+        if is_shared:
+            _check_right()
         os.replace(unfinished, path)
     except BaseException:
         with suppress(OSError):
@@ -72,7 +96,7 @@ def checksum_of(path: Path) -> tuple[int, int]:
 
 
 def write_through(filesystem: Any, path: str, data: bytes) -> None:
-    """Put a file in place on a file system of fsspec.
+    """Put a file in place on a file system of fsspec; see `ask_before_naming`.
 
     Raises:
         OSError: It could not be written.
@@ -83,6 +107,7 @@ def write_through(filesystem: Any, path: str, data: bytes) -> None:
     if type(filesystem).mv is AbstractFileSystem.mv:
         # No renaming there, as in object stores: these show an object only when all of it has arrived, and
         # check it on the way. To copy it under its name would be no safer than to write it so.
+        _check_right()
         filesystem.pipe_file(path, data)
         if filesystem.size(path) != len(data):
             raise WriteDamaged(path)
@@ -94,6 +119,7 @@ def write_through(filesystem: Any, path: str, data: bytes) -> None:
         filesystem.pipe_file(unfinished, data)
         if filesystem.cat_file(unfinished) != data:
             raise WriteDamaged(path)
+        _check_right()
         filesystem.mv(unfinished, path)
     except BaseException:
         with suppress(Exception):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -17,7 +19,7 @@ from .errors import (
     ResultNotKept,
     RunInterrupted,
 )
-from .executors.base import Executor, GraphRun, HoldsResults, RunsHere
+from .executors.base import Executor, GraphRun, HoldsResults, RunsHere, SeesWorkers
 from .graph import FlowGraph
 from .hand_over import HandOver
 from .logs import get_logger, replay
@@ -25,6 +27,8 @@ from .node import RunPackage
 from .outcome import flow_outcome, hidden
 from .result import ResultRules
 from .signals import ENDRUN, PrefectStateSignal
+from .slots import Slots
+from .stall import AtWork, Stalled, StallWatch, WaitsForSlot, stall_text
 from .state import (
     Cancelled,
     Crashed,
@@ -32,6 +36,7 @@ from .state import (
     LazyResult,
     Paused,
     Pending,
+    Retrying,
     Running,
     State,
 )
@@ -66,6 +71,20 @@ BREATH_SECONDS = 0.002
 #: with all of Dask it takes 40 ms, which is as long as a run of a thousand short tasks.
 HELD_SECONDS = 0.2
 
+#: How long it waits at a time where task runs wait for slots, seconds: no person sees it, and a look at a list is
+#: nothing.
+SLOT_LOOK_SECONDS = 0.02
+
+#: For how long the slot is kept of an execution that does not count any more, where nobody says that its body runs,
+#: seconds: that is told within a fifth.
+DOUBT_SECONDS = 1.0
+
+#: Stand for the end of that time where an execution counts, and where its body runs on though it does not.
+UNBOUNDED, RUNS_ON = math.inf, sys.float_info.max
+
+#: After how long without progress it is said who waits for what, where nobody says another time.
+STALL_SECONDS = 300.0
+
 FlowStateHandler = Callable[[State, State], State | None]
 
 
@@ -90,6 +109,8 @@ class FlowRunner:
             be done; without it the run ends in Paused.
         results: Where and when results are written.
         observer: Sees all that happens in the run, and keeps it.
+        slots: Keeps the concurrency limits; without them there are none.
+        stall_seconds: After how long without progress it is logged who waits for what; 0: never.
     """
 
     def __init__(
@@ -111,6 +132,8 @@ class FlowRunner:
         ask_to_resume: Callable[[str, State], bool] | None = None,
         results: ResultRules | None = None,
         observer: Observer | None = None,
+        slots: Slots | None = None,
+        stall_seconds: float = STALL_SECONDS,
     ) -> None:
         secrets.remember((context or {}).get("secrets"))
         self.graph, self.executor = graph, executor
@@ -130,8 +153,19 @@ class FlowRunner:
             results=results or ResultRules(),
         )
         self._keep = keep
+        #: Whether anything follows from the end of an execution beside its state.
+        self._must_hear_ends = keep is not None
         self._ask_to_resume = ask_to_resume
         self._observer = observer or Observer()
+        #: Where the limits are that the run falls under; None where it falls under none.
+        self._slots = slots
+        #: Executions that have a slot, and when they had it back at the latest (`clock.monotonic`).
+        self._holding: dict[NodeId, float] = {}
+        #: Of these, those that are over.
+        self._over: list[NodeId] = []
+        self._stall = StallWatch(stall_seconds)
+        #: Where those task runs run, or ran, that were told to.
+        self._where: dict[tuple[int, int], str] = {}
         self._announcer = Announcer(listeners, self.logger)
         #: Whether anybody wants to know what task runs come to.
         self._is_followed = observer is not None or self._announcer.is_wanted
@@ -165,7 +199,8 @@ class FlowRunner:
                 # What cannot be set up raises here, before any task has run.
                 with CollectorHeld():
                     run_id = self.info.flow_run_id[:12]
-                    package = RunPackage(run_id, self.graph, self.info, self._keep)
+                    limited = self._look_for_limits()
+                    package = RunPackage(run_id, self.graph, self.info, self._keep, limited)
                     graph_run = self.executor.open(package)
                 self._observer.begin(self.info, self.graph)
                 state = self._move(state, Running("Running flow."))
@@ -177,6 +212,7 @@ class FlowRunner:
         except KeyboardInterrupt as interrupt:
             raise RunInterrupted(self._kept(self._cancelled())) from interrupt
         finally:
+            self._end_slots()
             self._announcer.close()
         self.logger.info(
             "Flow run %r: finished with state %s. %s",
@@ -202,6 +238,7 @@ class FlowRunner:
         finally:
             self._is_closing = True
             self._take_in(graph_run, graph_run.close(is_cancelled=not is_whole))
+            self._end_slots()
         if error is None:
             return self._outcome()
         self._lose_running(error)
@@ -221,7 +258,7 @@ class FlowRunner:
         if isinstance(graph_run, RunsHere):
             graph_run.take_early = partial(self._take_in, graph_run)
             if self._is_followed:
-                self._announcer.watch(graph_run.look)
+                self._announcer.watch(partial(self._look_in, graph_run))
         with ExitStack() as collector:
             if isinstance(graph_run, HoldsResults):
                 book.fold_with(graph_run.result_of)
@@ -243,22 +280,117 @@ class FlowRunner:
                 continue
             if book.has_more and (room := graph_run.room()):
                 self._hand_over(graph_run, book.take_more(clock.now(), room))
-            is_idle = book.out_count == 0 and due is None and not book.has_more
+            if self._slots is not None:
+                self._see_to_slots(graph_run, self._slots)
+            is_idle = due is None and not (book.out_count or book.has_more or book.wants_slots)
             if is_idle:
                 collector.close()  # a person may be asked, and take a while
                 if not self._resume_paused(graph_run):
                     return
-            if due is not None and book.out_count == 0 and clock.is_turned():
+            if due is not None and not (book.out_count or book.wants_slots) and clock.is_turned():
                 clock.wait_until(due)
                 continue
             longest = BREATH_SECONDS if book.has_more and graph_run.room() else WAIT_SECONDS
+            if book.wants_slots:
+                longest = min(longest, SLOT_LOOK_SECONDS)
             if (left := held_until - clock.monotonic()) > 0:
                 longest = min(longest, left)
             timeout = longest if due is None else min(longest, due - clock.now())
             self._take_in(graph_run, graph_run.wait(max(0.0, timeout)))
+            self._look_for_stall(graph_run)
             self._hand_over(graph_run, book.take_grown(clock.now(), graph_run.room()))
             self._hand_over(graph_run, book.take_freed(clock.now()))
             self._observer.check()
+
+    # ---- slots
+
+    def _look_for_limits(self) -> frozenset[int]:
+        """The tasks that fall under a limit; each of their runs waits for a slot."""
+        limited = self._slots.limited(self.info, self.graph) if self._slots else frozenset()
+        if limited:
+            self.book.limit(limited)
+            self._must_hear_ends = True
+        else:
+            self._slots = None
+        return limited
+
+    def _see_to_slots(self, graph_run: GraphRun, slots: Slots) -> None:
+        """Give back what is over, ask for what is wanted, hand over what has its slot."""
+        book = self.book
+        self._look_for_uncounted()
+        if self._over:
+            over, self._over = self._over, []
+            slots.give_back([node for node in over if self._holding.pop(node, None) is not None])
+        if book.wants_slots:
+            if wanted := book.take_wanted():
+                slots.ask([(node, self._attempt_to_come(node)) for node in wanted])
+            if granted := slots.take_granted():
+                plan, needless = book.take_granted(granted, clock.now())
+                self._holding.update(dict.fromkeys(granted, UNBOUNDED))
+                for node in needless:
+                    del self._holding[node]
+                slots.give_back(needless)
+                self._hand_over(graph_run, plan)
+
+    def _look_for_uncounted(self) -> None:
+        """Of executions that do not count any more nobody may ever hear: those that do not seem to run are over."""
+        now = clock.monotonic()
+        for node, until in self._holding.items():
+            if until == UNBOUNDED and not self.book.counts(node):
+                self._holding[node] = now + DOUBT_SECONDS
+            elif until <= now:
+                self._over.append(node)
+
+    def _hear_of_uncounted(self, node: NodeId, *, is_over: bool) -> None:
+        """What follows from the word of an execution that does not count any more, and may hold a slot."""
+        if node in self._holding:
+            if is_over:
+                self._over.append(node)
+            else:
+                self._holding[node] = RUNS_ON
+
+    def _attempt_to_come(self, node: NodeId) -> int:
+        state = self.book.state(*node[:2])
+        if isinstance(state, Retrying):
+            return (state.run_count or 0) + 1
+        return self._attempts.get(node[:2], 1)
+
+    def _end_slots(self) -> None:
+        if self._slots is not None:
+            self._holding.clear()
+            self._slots.end()
+            self._slots = None
+
+    # ---- where nothing happens
+
+    def _look_in(self, graph_run: RunsHere) -> None:
+        """Take in what there is, where the calling thread is in a body; called in the listeners' thread."""
+        graph_run.look()
+        self._look_for_stall(graph_run)
+
+    def _look_for_stall(self, graph_run: GraphRun | RunsHere) -> None:
+        quiet = self._stall.look(clock.monotonic())
+        if quiet is not None:
+            workers = graph_run.shortages() if isinstance(graph_run, SeesWorkers) else []
+            self.logger.warning("%s", stall_text(self._stalled(quiet, workers), clock.now()))
+
+    def _stalled(self, quiet_seconds: float, workers: Sequence[str]) -> Stalled:
+        """Who waits for what, as far as it is known here."""
+        book, nodes = self.book, self.graph.nodes
+        waits = [] if self._slots is None else self._slots.waits()
+        due = book.next_due_of()
+        return Stalled(
+            self.info.flow_run_name,
+            quiet_seconds,
+            [
+                AtWork(self._name((i, m, 0)), state._time, self._where.get((i, m), ""))
+                for i, m, state in book.waiting(Running)
+            ],
+            [WaitsForSlot(nodes[w.task].label.name, w.waiting, w.limits, w.why) for w in waits],
+            workers,
+            None if due is None else (self._name((due[1], due[2], 0)), due[0]),
+            sum(1 for _ in book.waiting(Paused)),
+        )
 
     def _resume_paused(self, graph_run: GraphRun) -> bool:
         """Ask for each paused task whether it may go on; whether any may."""
@@ -322,11 +454,20 @@ class FlowRunner:
                 told.append(change_of((node, attempt, state, is_over, worker, began, stored)))
             if state._lazy is not None and node[1] >= 0:
                 self.book.fold(node, state)
-        if is_over and self._keep is not None and self.book.is_settled(node):
-            self._settle(graph_run, node)
+        elif self._slots is not None:
+            self._hear_of_uncounted(node, is_over=is_over)
+        if not is_over:
+            self._where[node[:2]] = worker
+        elif self._must_hear_ends:
+            if moves and node in self._holding:
+                self._over.append(node)
+            if self._keep is not None and self.book.is_settled(node):
+                self._settle(graph_run, node)
 
     def _take_loss(self, lost: AttemptLost, told: list[StateChange]) -> None:
         state = self.book.lose(lost.node, f"attempt lost: {lost.cause}")
+        if state is None:
+            self._hear_of_uncounted(lost.node, is_over=True)
         if state is None and self.book.is_settled(lost.node):
             self.logger.warning(
                 "the result of task %r is lost and is made again: %s",
@@ -341,6 +482,7 @@ class FlowRunner:
         state = self.book.hand_back(back.node, f"attempt lost: {back.cause}")
         if state is None:
             return []
+        self._over.append(back.node)
         self.logger.warning("task %r: %s", self._name(back.node), state.message)
         told.append(self._decided(back.node, state, back.worker))
         return [back.node[:2]]
@@ -351,6 +493,7 @@ class FlowRunner:
         state = Crashed(failures.text_of(crash.error), result=crash.error)
         if not self.book.crash(crash.node, state):
             return []
+        self._over.append(crash.node)
         self.logger.error("task %r crashed: %s", self._name(crash.node), state.message)
         told.append(self._decided(crash.node, state, crash.worker))
         self._settle(graph_run, crash.node)
@@ -386,6 +529,7 @@ class FlowRunner:
         """Pass on changes that count."""
         if not changes:
             return
+        self._stall.note_progress()
         self._observer.take_changes(changes)
         if self._announcer.is_wanted:
             self._announcer.announce(self._records_of(changes))

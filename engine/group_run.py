@@ -76,6 +76,14 @@ def packed(number: int, as_of: float, members: Sequence[Member], ends: Sequence[
     return data if len(data) < COMPRESS_FROM_BYTES else zlib.compress(data, 1)
 
 
+def opened_told(told: bytes) -> tuple[int, float, list[Member], Sequence[int]]:
+    """What was `packed`."""
+    # From the client whose functions this process runs anyway.
+    plain = told if told.startswith(PICKLE_MARK) else zlib.decompress(told)
+    number, as_of, rows, ends = pickle.loads(plain)
+    return number, as_of, [Member(*row) for row in rows], ends
+
+
 def run_group(token: str, told: bytes, *arguments: Any) -> list[State]:
     """The function of each node of a Dask graph; its value is the states of its task runs, with their results.
 
@@ -92,19 +100,38 @@ def run_group(token: str, told: bytes, *arguments: Any) -> list[State]:
     run = hosted(token)
     if run is None:
         raise RunNotHosted(token)
-    # From the client whose functions this process runs anyway.
-    plain = told if told.startswith(PICKLE_MARK) else zlib.decompress(told)
-    number, as_of, rows, ends = pickle.loads(plain)
-    group = GroupRun(run, number, as_of, [Member(*row) for row in rows], ends, arguments)
+    number, as_of, members, ends = opened_told(told)
+    group = GroupRun(run, number, as_of, members, ends, arguments)
     try:
         with ExitStack() as stack:
-            if run.cutting is not None and len(rows) >= MANY:
+            if run.cutting is not None and len(members) >= MANY:
                 held = stack.enter_context(CollectorHeld())
                 run.cutting.call_later(HELD_SECONDS, held.let_go)
             return run.stoppably(group.run)
     except BodyStopped:
         # Dask knows no such end, and whoever reads the value should not be stopped by it.
         raise RunNotHosted(token) from None
+
+
+def run_once(token: str, told: bytes, *arguments: Any) -> list[State]:
+    """As `run_group`, for a node that Dask must not repeat by itself: its task run has a slot for one execution."""
+    return run_group(token, told, *arguments)
+
+
+def repeat_refused(token: str, told: bytes, *_: Any) -> list[State]:
+    """What Dask runs in the place of a `run_once` that was lost with its worker: hands its task runs back.
+
+    Raises:
+        RunNotHosted: The run was not brought to this process, or is over.
+    """
+    run = hosted(token)
+    if run is None:
+        raise RunNotHosted(token)
+    number, _as_of, members, _ends = opened_told(told)
+    if run.cutting is not None:
+        nodes = tuple(member.node for member in members)
+        run.cutting.tell(NotBegun(number, nodes, run.worker, False))
+    return [Pending() for _ in members]
 
 
 class GroupRun:

@@ -107,9 +107,16 @@ class Kinds:
     Args:
         graph: The flow.
         grouping: When task runs share nodes.
+        limited: The tasks whose runs share a node with none.
     """
 
-    def __init__(self, graph: FlowGraph, grouping: Grouping = "auto") -> None:
+    def __init__(
+        self,
+        graph: FlowGraph,
+        grouping: Grouping = "auto",
+        limited: frozenset[int] = frozenset(),
+    ) -> None:
+        self.limited = limited
         self.grouping = grouping
         self.ranks = _ranks(graph)
         self.kinds = [
@@ -143,7 +150,7 @@ class Kinds:
         last: dict[NodeId, Chain] = {}
         chains: list[Chain] = []
         for item, open_needs in zip(plan, needs, strict=True):
-            is_alone = item.node[:2] in alone
+            is_alone = item.node[:2] in alone or item.node[0] in self.limited
             chain = None
             if users is not None and not is_alone:
                 chain = self._chain_before(item, open_needs, last, users)

@@ -19,6 +19,7 @@ from . import clock
 from .collector import CollectorHeld
 from .context import RunInfo
 from .errors import PrefectDaskError
+from .files import ask_before_naming
 from .graph import FlowGraph, Take
 from .logs import LogLine, RecordForwarder, get_logger, tag_records
 from .parcels import Parcel, Parcels, unpack
@@ -38,12 +39,19 @@ class RunPackage:
         graph: The flow.
         info: The facts of the run.
         keep: Indices of the tasks whose results are kept; None: all.
+        limited: Indices of the tasks of which each execution has a slot: none may be repeated unasked.
     """
 
     def __init__(
-        self, token: str, graph: FlowGraph, info: RunInfo, keep: frozenset[int] | None = None
+        self,
+        token: str,
+        graph: FlowGraph,
+        info: RunInfo,
+        keep: frozenset[int] | None = None,
+        limited: frozenset[int] = frozenset(),
     ) -> None:
         self.token, self.graph, self.info, self.keep = token, graph, info, keep
+        self.limited = limited
 
     @cached_property
     def runners(self) -> list[TaskRunner]:
@@ -97,6 +105,8 @@ class HostedRun:
         worker: The name of this place, for the records.
         leaves_process: Whether results must be able to travel to other processes.
         cutting: By which a node that takes long hands back what has not begun; None where it runs it all.
+        check_counted: Raises BodyStopped where this place was given up, so that what runs here does not count any
+            more; None where that cannot be.
     """
 
     def __init__(
@@ -107,7 +117,9 @@ class HostedRun:
         worker: str = "",
         leaves_process: bool = False,
         cutting: Cutting | None = None,
+        check_counted: Callable[[], None] | None = None,
     ) -> None:
+        self.check_counted = check_counted
         self._runners: dict[int, TaskRunner | Parcel] = {}
         self._info: RunInfo | bytes = b""
         if isinstance(runners, Parcels):
@@ -248,6 +260,15 @@ def _facts_of_record() -> dict[str, object] | None:
 
 
 tag_records(_facts_of_record)
+
+
+def _check_counted() -> None:
+    at = current_node()
+    if at is not None and at[0].check_counted is not None:
+        at[0].check_counted()
+
+
+ask_before_naming(_check_counted)
 
 
 def forward_log_lines(level: int) -> None:

@@ -122,7 +122,7 @@ class LocalResult(StoredResult):
 
     def write_bytes(self, location: str, data: bytes) -> None:
         """Put the file in place."""
-        write_file(Path(self.dir, location), data)
+        write_file(Path(self.dir, location), data, is_shared=True)
 
     def has(self, location: str) -> bool:
         """Whether there is such a file."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from importlib import import_module
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from prefect_dask.engine import clock
 from prefect_dask.engine.collector import CollectorHeld
@@ -23,7 +23,6 @@ from prefect_dask.engine.logs import ensure_handler
 from prefect_dask.engine.result import ResultRules
 from prefect_dask.engine.results import result_at
 from prefect_dask.engine.state import State
-from prefect_dask.engine.stream import Observer
 from prefect_dask.errors import (
     MissingParameters,
     NoMoreEvents,
@@ -36,6 +35,9 @@ from prefect_dask.raising import raise_first_failure
 from prefect_dask.settings import NoHomeFolder, config, home_folder
 from prefect_dask.task import Task
 from prefect_dask.task_graph import TaskGraph
+
+if TYPE_CHECKING:
+    from prefect_dask.ledger.recording import Recording
 
 
 class ScheduleEvent(Protocol):
@@ -116,7 +118,7 @@ class FlowRun:
         raise_first_failure(final)
         return final
 
-    def go_on(self, graph: FlowGraph, run: GoesOn, observer: Observer) -> State:
+    def go_on(self, graph: FlowGraph, run: GoesOn, observer: Recording) -> State:
         """Go on with a run that was begun before.
 
         Args:
@@ -141,7 +143,7 @@ class FlowRun:
         graph: FlowGraph,
         parameters: Mapping[str, Any],
         facts: Mapping[str, Any],
-        observer: Observer | None,
+        observer: Recording | None,
         task_states: Mapping[int, State],
     ) -> Callable[..., Any]:
         """Makes what runs the flow."""
@@ -161,6 +163,8 @@ class FlowRun:
             ask_to_resume=ask_on_terminal,
             results=result_rules(flow, durable=None if observer is None else self.durable),
             observer=observer,
+            slots=None if observer is None else observer.slots,
+            stall_seconds=config.flows.stall_seconds,
         )
 
     def check(self, event: ScheduleEvent) -> None:

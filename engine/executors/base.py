@@ -82,6 +82,15 @@ class HoldsResults(Protocol):
     result_of: Callable[[NodeId], LazyResult | None]
 
 
+@runtime_checkable
+class SeesWorkers(Protocol):
+    """A graph run whose nodes may find no worker."""
+
+    def shortages(self) -> list[str]:
+        """What could run now and does not: how many task runs, and what kind of worker they wait for."""
+        ...
+
+
 class Executor(ABC):
     """The base of all executors: a place to run nodes, started once and used by any number of runs."""
 

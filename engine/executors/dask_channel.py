@@ -11,25 +11,33 @@ import uuid
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import distributed
+from dask._task_spec import Task
 from dask.sizeof import sizeof
 from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
+from distributed.utils import sync
 
 from .. import clock
 from ..beforehand import Beforehand
+from ..group_run import repeat_refused, run_once
 from ..logs import get_logger
 from ..node import PROCESS_ID, Cutting, HostedRun, forward_log_lines, host, unhost
 from ..parcels import Parcels
 from ..state import State
 from ..stream import Batcher, ClusterChanged, NodeId, StateChange, encode_batch
+from ..timeouts import BodyStopped
 
 #: Topics of ours begin so.
 TOPIC = "prefect-dask-"
 
 #: Where Dask's nannies tell of workers that took too much memory.
 MEMORY_TOPIC = "worker-restart-memory"
+
+#: How long a worker waits for its scheduler's word on whether it is one of its workers still, seconds.
+KNOWN_SECONDS = 30.0
 
 OnBatch = Callable[[bytes, str], None]
 OnLoss = Callable[[str, Sequence[Sequence[Any]], bool], None]
@@ -134,6 +142,17 @@ class ClusterWatch(SchedulerPlugin):
             # Told by its nanny, which ends it now.
             self._tell_all("out of memory", msg["worker"], {"rss_bytes": msg["rss"]})
 
+    def transition(self, key: Any, start: Any, finish: Any, *args: Any, **kwargs: Any) -> None:
+        """Called by the scheduler for each change of a task, before the next one."""
+        if finish == "released" and start in ("processing", "memory"):
+            # Lost with its worker, and perhaps about to be made again.
+            state = self.scheduler.tasks.get(key)
+            if state is None:
+                return
+            made_by = state.run_spec
+            if isinstance(made_by, Task) and made_by.func is run_once:
+                state.run_spec = Task(key, repeat_refused, *made_by.args)
+
     def _tell_all(self, kind: str, worker: str, details: dict[str, Any]) -> None:
         """Tell each client of ours what happened to the cluster."""
         message = {"changed": [kind, worker, clock.now(), details]}
@@ -193,6 +212,7 @@ class RunPlugin(WorkerPlugin):
             worker=worker.address,
             leaves_process=True,
             cutting=Cutting(self.batcher.collect, call_later, sizeof, self.batcher.flush),
+            check_counted=partial(check_known, worker),
         )
         host(self.token, self.run)
 
@@ -201,6 +221,24 @@ class RunPlugin(WorkerPlugin):
         self.run.stop()
         self.batcher.flush()
         unhost(self.token)
+
+
+def check_known(worker: distributed.Worker) -> None:
+    """See that a worker is one of its cluster still, in a thread of a task.
+
+    One that was stopped for longer than `distributed.scheduler.worker-ttl` is not: what it held runs elsewhere, and
+    may be over there, before it learns of that itself.
+
+    Raises:
+        BodyStopped: It is not, or nobody can say.
+    """
+    ask = partial(worker.scheduler.ncores, workers=[worker.address])
+    try:
+        known = sync(worker.loop, ask, callback_timeout=KNOWN_SECONDS)
+    except Exception as error:  # the connection, or a loop that has ended
+        raise BodyStopped from error
+    if worker.address not in known:
+        raise BodyStopped
 
 
 def bare_state_of(value: list[State], node: NodeId, position: int) -> tuple[bytes, str]:

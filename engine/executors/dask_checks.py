@@ -6,7 +6,7 @@ import asyncio
 import pkgutil
 import sys
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -18,6 +18,9 @@ from ..failures import text_of
 
 #: Looked up where the worker would import it from: installed or not, on its path is what counts.
 OUR_VERSION = "prefect_dask.version:__version__"
+
+#: How long a scheduler may take to say who is there, seconds.
+ANSWER_SECONDS = 10.0
 
 
 def check_answer(address: str, timeout_seconds: float, security: Any = None) -> None:
@@ -84,6 +87,54 @@ def threads_of(client: distributed.Client) -> int:
     """How many task runs a cluster can run at a time; at least 1, for one whose workers are still to come."""
     threads: dict[str, int] = client.nthreads()
     return max(1, sum(threads.values()))
+
+
+def resources_of_workers(client: distributed.Client) -> dict[str, Mapping[str, float]]:
+    """The resources that each worker of a cluster has, by its address.
+
+    Raises:
+        Exception: The scheduler does not answer.
+    """
+    assert client.scheduler is not None
+    told = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=ANSWER_SECONDS)
+    return {address: worker.get("resources") or {} for address, worker in told["workers"].items()}
+
+
+def shortage_text(
+    names: Sequence[str], needs: Mapping[str, float], there: Mapping[str, Mapping[str, float]]
+) -> str:
+    """What some task runs that have not begun wait for.
+
+    Args:
+        names: What they are called.
+        needs: The resources that each asks of its worker.
+        there: The resources of each worker.
+
+    >>> shortage_text(["load[1]"], {"GPU": 1}, {"tcp://a:1": {}, "tcp://b:1": {"GPU": 2}})
+    "'load[1]' has not begun: 1 worker of 2 has GPU=1, and is busy with something else"
+    >>> shortage_text(["load[1]", "load[2]"], {"GPU": 1}, {"tcp://a:1": {}})
+    "2 task runs, such as 'load[1]', have not begun: no worker of 1 has GPU=1"
+    >>> shortage_text(["load[1]"], {}, {})
+    "'load[1]' has not begun: the cluster has no worker"
+    """
+    if len(names) == 1:
+        what = f"{names[0]!r} has not begun"
+    else:
+        what = f"{len(names)} task runs, such as {names[0]!r}, have not begun"
+    if not there:
+        return f"{what}: the cluster has no worker"
+    asked = ", ".join(f"{name}={count:g}" for name, count in needs.items())
+    fit = sum(
+        all(have.get(name, 0) >= count for name, count in needs.items()) for have in there.values()
+    )
+    if not fit:
+        return f"{what}: no worker of {len(there)} has {asked}"
+    workers = "1 worker" if fit == 1 else f"{fit} workers"
+    busy = "is" if fit == 1 else "are"
+    if not needs:
+        return f"{what}: the cluster has {workers}, which {busy} busy with something else"
+    has = "has" if fit == 1 else "have"
+    return f"{what}: {workers} of {len(there)} {has} {asked}, and {busy} busy with something else"
 
 
 class Versions(NamedTuple):

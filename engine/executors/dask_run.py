@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
 
+import dask
 import distributed
 from distributed.scheduler import KilledWorker
 
@@ -38,8 +39,9 @@ from ..stream import (
     Told,
     decode_batch,
 )
+from ..worker_resources import worker_resources
 from .dask_channel import Hub, RunPlugin, bare_state_of
-from .dask_checks import threads_of
+from .dask_checks import resources_of_workers, shortage_text, threads_of
 from .dask_places import Holding, Places
 from .dask_results import bring_home, remote_state
 
@@ -76,6 +78,7 @@ class HoldingLost(NamedTuple):
     key: DaskKey
     worker: str
     cause: str
+    is_expected: bool
 
 
 class DaskRun:
@@ -96,7 +99,7 @@ class DaskRun:
         self._told: deque[Told | HoldingLost | ClusterChanged] = deque()
         self._arrived = threading.Condition()
         self._last_look = clock.monotonic()
-        self._kinds = Kinds(package.graph, grouping)
+        self._kinds = Kinds(package.graph, grouping, package.limited)
         self._stage = Stage(self._kinds, SEEN)
         self._threads = threads
         #: Whether Dask got as much as it takes at a time, and there may be more.
@@ -119,6 +122,8 @@ class DaskRun:
         self._has_later = False
         self._unwanted: set[NodeId] = set()
         self._numbers = count(1)
+        #: How often a worker died in the course of each task run that Dask must not repeat by itself.
+        self._deaths: Counter[tuple[int, int]] = Counter()
         #: Task runs that a cut node handed back: at which move they went to Dask again, or `HERE`.
         self._moved: dict[NodeId, float] = {}
         self._moves = 0
@@ -194,7 +199,8 @@ class DaskRun:
             for key, group in zip(keys, groups, strict=True)
             if self._rather and (others := self._rather.get(group[0].items[0].node))
         }
-        expression = as_expression(compiled, self._keys.token, self._package.graph, workers)
+        package = self._package
+        expression = as_expression(compiled, package.token, package.graph, workers, package.limited)
         futures = self._client.get(expression, keys, sync=False)
         for group, key, future in zip(groups, keys, futures, strict=True):
             nodes = [item.node for chain in group for item in chain.items]
@@ -222,6 +228,29 @@ class DaskRun:
     def release(self, nodes: Iterable[NodeId]) -> None:
         for node in nodes:
             self._places.forget(node)
+
+    def shortages(self) -> list[str]:
+        ready = [
+            node
+            for node, item in self._out.items()
+            if node not in self._began and all(map(self._places.is_over, item.needs()))
+        ]
+        if not ready:
+            return []
+        try:
+            there = resources_of_workers(self._client)
+        except Exception as error:  # the cluster may be what is away
+            return [
+                f"{len(ready)} task runs; the cluster does not say who is there: {text_of(error)}"
+            ]
+        wanted: dict[tuple[tuple[str, float], ...], list[NodeId]] = {}
+        for node in ready:
+            tags = self._package.graph.nodes[node[0]].label.tags
+            wanted.setdefault(tuple(sorted(worker_resources(tags).items())), []).append(node)
+        return [
+            shortage_text([self._name(node) for node in nodes], dict(needs), there)
+            for needs, nodes in wanted.items()
+        ]
 
     def close(self, *, is_cancelled: bool) -> list[Event]:
         events = self._take_told()
@@ -303,6 +332,7 @@ class DaskRun:
         while self._told:
             told = self._told.popleft()
             if isinstance(told, NotBegun):
+                events += self._take_refusal(told)
                 again += self._take_cut(told)
                 continue
             if isinstance(told, HoldingLost):
@@ -338,13 +368,44 @@ class DaskRun:
             self._rather.update(dict.fromkeys(moved, others))
         return moved
 
+    def _take_refusal(self, cut: NotBegun) -> list[Event]:
+        """What follows where a result is gone that Dask must not make again by itself."""
+        events: list[Event] = []
+        for node in cut.nodes:
+            holding = self._places.holding(node)
+            if (
+                node[0] in self._package.limited
+                and node not in self._out
+                and holding is not None
+                and holding.key[-1] == cut.number
+            ):
+                events += self._hand_back(holding, cut.worker, "its result was lost")
+        return events
+
     def _lose(self, lost: HoldingLost) -> list[Event]:
         nodes = self._places.nodes_of(lost.key)
         holding = self._places.holding(nodes[0]) if nodes else None
+        if holding is not None and nodes[0][0] in self._package.limited:
+            return self._lose_alone(holding, nodes[0], lost)
         if holding is not None and holding.is_cut:
             # Made anew by Dask, it would also run what it had handed back.
             return self._hand_back(holding, lost.worker, lost.cause)
         return [AttemptLost(node, lost.worker, lost.cause) for node in nodes]
+
+    def _lose_alone(self, holding: Holding, node: NodeId, lost: HoldingLost) -> list[Event]:
+        """A worker is gone that ran, or alone had the result of, a task run that Dask must not repeat by itself."""
+        if node not in self._out:
+            return self._hand_back(holding, lost.worker, lost.cause)
+        if not lost.is_expected:
+            self._deaths[node[:2]] += 1
+        deaths = self._deaths[node[:2]]
+        if deaths <= dask.config.get("distributed.scheduler.allowed-failures"):
+            # Dask runs it elsewhere, as what says that it has not begun: then it is staged again.
+            return [AttemptLost(node, lost.worker, lost.cause)]
+        self._places.forget(node)
+        del self._out[node]
+        self._stage.end(node)
+        return [NodeCrashed(node, WorkerDied(self._name(node), lost.worker, deaths), lost.worker)]
 
     def _take_undone(self) -> list[NodeId]:
         """The nodes that came back undone because one that they need was handed back by its own."""
@@ -407,7 +468,7 @@ class DaskRun:
         )
         for key in keys:
             if self._keys.is_ours(key):
-                self._told.append(HoldingLost(tuple(key), worker, cause))
+                self._told.append(HoldingLost(tuple(key), worker, cause, is_expected))
         with self._arrived:
             self._arrived.notify()
 

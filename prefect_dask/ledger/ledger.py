@@ -212,8 +212,12 @@ class Ledger:
             return store.ask(query, values)
 
     @contextmanager
-    def opened(self) -> Iterator[Store]:
-        """The store, with all that is known here and in journals; for the modules of this package."""
+    def opened(self, *, is_to_read: bool = True) -> Iterator[Store]:
+        """The store, with all that is known here and in journals; for modules of ours.
+
+        Args:
+            is_to_read: Make no ledger where there is none.
+        """
         writer = known_writer(self.place, self._journals)
         if writer is not None:
             writer.flush()
@@ -224,7 +228,7 @@ class Ledger:
         # Closed at once: who only asks leaves nothing open.
         with closing(self._store):
             adopt_journals(self._store, self._journals)
-            self._store.open(is_to_read=True)
+            self._store.open(is_to_read=is_to_read)
             yield self._store
 
     def _declare_dead(self) -> None:

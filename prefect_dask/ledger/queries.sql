@@ -52,3 +52,17 @@ SELECT number, kind, worker, at, details FROM cluster_events WHERE run = ? ORDER
 
 -- artifacts: what tasks made for people, in order
 SELECT number, task, map_index, kind, name, at, data, location FROM artifacts WHERE run = ? ORDER BY number;
+
+-- limit_names: what the limits are called
+SELECT name FROM limits;
+
+-- limits: how many task runs may be at work under each, and how many wait, as of a moment
+SELECT l.name, l.slots, (
+    SELECT coalesce(sum(w.waiting), 0) FROM slot_waits w WHERE w.limit_name = l.name AND w.asked > ?
+)
+FROM limits l ORDER BY l.name;
+
+-- holders: who holds a slot, as of a moment, longest first
+SELECT s.limit_name, r.run_id, f.name, s.task, s.map_index, s.attempt, s.since, r.coordinator
+FROM slots s JOIN flow_runs r ON r.id = s.run JOIN flows f ON f.id = r.flow
+WHERE s.until >= ? ORDER BY s.since, s.run, s.task, s.map_index;

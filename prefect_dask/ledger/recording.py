@@ -24,6 +24,7 @@ from prefect_dask.ledger.leases import LEASE_SECONDS
 from prefect_dask.ledger.lines import recording_lines
 from prefect_dask.ledger.packed import as_json_object, pack_changes, pack_row
 from prefect_dask.ledger.processes import this_process
+from prefect_dask.ledger.run_slots import RunSlots
 from prefect_dask.ledger.writer import Writer
 from prefect_dask.version import __version__
 
@@ -50,6 +51,8 @@ class Recording(Observer):
     ) -> None:
         self._writer, self._fence, self._origin = writer, fence, origin
         self._first_changes = first_changes
+        #: The slots of the run, under the limits that it falls under.
+        self.slots = RunSlots(writer, fence)
         self._number = first_number
         self._is_over = False
         self._run_id = ""

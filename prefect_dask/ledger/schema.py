@@ -118,6 +118,30 @@ TABLES: dict[str, Table] = {
                 "data bytes?, location text?"
             ),
         ),
+        Table(
+            "limits",
+            "how many task runs with a tag or of a name may be at work at a time, over all runs of this ledger",
+            ("name",),
+            _columns("name text, slots integer, since real"),
+        ),
+        Table(
+            "slots",
+            "an execution of a task run that holds a slot under a limit, until then; `fence` and `generation` tell"
+            " it from any other",
+            ("limit_name", "run", "fence", "task", "map_index", "generation"),
+            _columns(
+                "limit_name text, run integer, fence integer, task integer, map_index integer,"
+                "generation integer, attempt integer, since real, until real"
+            ),
+        ),
+        Table(
+            "slot_waits",
+            "how many task runs of a run wait for a slot, since when nothing came, and when they last asked",
+            ("limit_name", "run", "fence"),
+            _columns(
+                "limit_name text, run integer, fence integer, waiting integer, since real, asked real"
+            ),
+        ),
     )
 }
 

@@ -179,6 +179,12 @@ class Store(ABC):
             f"UPDATE flow_runs SET lease_until = {self.mark} WHERE id = {self.mark} AND ended IS NULL",
             (leased.until, key),
         )
+        if leased.until is not None:
+            self.execute(
+                f"UPDATE slots SET until = {self.mark} WHERE run = {self.mark} AND fence = {self.mark}"
+                f" AND until < {self.mark}",
+                (leased.until, key, leased.fence, leased.until),
+            )
 
     def _marks(self, count: int) -> str:
         return ", ".join([self.mark] * count)

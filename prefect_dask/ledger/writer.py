@@ -67,6 +67,9 @@ class Writer:
         self._renew_at = 0.0
         #: Written nowhere yet.
         self._unwritten: list[Entry] = []
+        #: For those who ask beside the thread; there as long as that is.
+        self._asked: Store | None = None
+        self._asking = threading.Lock()
         self._has_looked_for_orphans = False
         self._has_warned = False
         self._has_lost = False
@@ -82,6 +85,28 @@ class Writer:
                 return  # it is in use
             with suppress(LedgerAway):  # the journal will do until it is there
                 self.store.open()
+
+    @property
+    def journal_folder(self) -> Path:
+        """Where the journal is, and what has to be known while the ledger is away."""
+        return self._journal.folder
+
+    def ask(self, query: str) -> list[tuple[Any, ...]]:
+        """The rows of a query, from any thread.
+
+        Raises:
+            LedgerAway: It cannot be asked now.
+            LedgerRefused: The same.
+        """
+        if self.store.place.kind == "memory":
+            self.store.open()
+            return self.store.ask(query)
+        with self._asking:
+            # The thread is at the other one, and to open one takes ten times as long as to ask.
+            if self._asked is None:
+                self._asked = open_store(self.store.place)
+            self._asked.open()
+            return self._asked.ask(query)
 
     def put(self, make: MakesEntries, item: Any) -> None:
         """Write entries soon; returns at once.
@@ -138,6 +163,12 @@ class Writer:
             thread.join(timeout_seconds)
         else:
             self.store.close()
+            self._close_asked()
+
+    def _close_asked(self) -> None:
+        with self._asking:
+            if self._asked is not None:
+                self._asked.close()
 
     # ---- the thread
 
@@ -169,6 +200,7 @@ class Writer:
         if self._unwritten or not self._journal.is_empty:
             self._settle([])
         self.store.close()
+        self._close_asked()
         self._journal.leave()
         self._thread, self._is_closing, self._must_be_woken = None, False, True
 

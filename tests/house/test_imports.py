@@ -19,6 +19,7 @@ LAYERS = (
     "task",
     "documents operators pickling signature mapping schedules tagging task_defaults retry_settings raising"
     " naming order origin",
+    "limits",
     "resumption",
     "ledger",
     "executors triggers settings logs errors version",
@@ -26,13 +27,14 @@ LAYERS = (
     "engine.task_runner engine.body engine.node engine.parcels engine.group_run engine.grouping"
     " engine.staging engine.compile engine.executors",
     "engine.advance engine.outcome engine.hand_over engine.task_runs engine.folded engine.columns",
+    "engine.slots",
     "engine.stream engine.child engine.child_main engine.child_process engine.timeouts engine.moves",
     "engine.keeping engine.durable",
     "engine.triggers engine.cache engine.cache_store engine.cache_validators engine.claims"
     " engine.result engine.results engine.context engine.widths",
     "engine.graph engine.state engine.errors engine.clock engine.signals engine.failures"
     " engine.beforehand engine.logs engine.prints engine.home engine.files engine.serializers engine.secrets"
-    " engine.fingerprint engine.retry engine.durations engine.worker_resources engine.collector",
+    " engine.fingerprint engine.retry engine.durations engine.worker_resources engine.collector engine.stall",
 )
 """A module may import from its own line and those below. A package stands for its modules."""
 
