@@ -26,17 +26,22 @@ def test_a_run_that_began_here_goes_on_on_a_cluster(place, diary, tmp_path):
     check_lawful(place, run_id)
 
 
+def stop_until_it_is_taken_for_dead(stale, place):
+    os.kill(stale.pid, signal.SIGSTOP)
+    with Ledger(place).opened() as store:
+        store.execute("UPDATE flow_runs SET lease_until = 1.0")
+    [run] = Ledger(place).flow_runs()
+    assert run.state == "Crashed"
+    return run
+
+
 def test_a_process_that_was_stopped_while_its_lease_ran_out_writes_nothing(place, diary):
     stale = begin("stalls", place)
     try:
         wait_until(diary.with_name("stop-me").exists)
         [run] = Ledger(place).flow_runs()
         wait_until(lambda: len(Ledger(place).states(run.run_id)) >= 2, what="Running, recorded")
-        os.kill(stale.pid, signal.SIGSTOP)
-        with Ledger(place).opened() as store:
-            store.execute("UPDATE flow_runs SET lease_until = 1.0")
-        crashed = Ledger(place).flow_run(run.run_id)
-        assert crashed.state == "Crashed"
+        crashed = stop_until_it_is_taken_for_dead(stale, place)
         assert "its lease ran out" in str(crashed.message)
         before = Ledger(place).states(run.run_id)
 
@@ -52,4 +57,32 @@ def test_a_process_that_was_stopped_while_its_lease_ran_out_writes_nothing(place
 
     assert resume(run.run_id, FLOWS["stalls"], ledger=place).is_successful()
     assert notes(diary)["stalled"] == 2
+    check_lawful(place, run.run_id)
+
+
+def test_what_a_stopped_process_handed_over_is_not_taken_for_that_of_the_next(
+    place, diary, tmp_path, monkeypatch
+):
+    """One run on one cluster: the first process has a node there that runs still, and wakes up later."""
+    with cluster_of(tmp_path / "cluster", "one", "two") as cluster:
+        monkeypatch.setenv("SCHEDULER", cluster.address)
+        stale = begin("held", place)
+        try:
+            wait_until(lambda: notes(diary)["held_at_first"])
+            [run] = Ledger(place).flow_runs()
+            wait_until(lambda: len(Ledger(place).states(run.run_id)) >= 2, what="Running, recorded")
+            stop_until_it_is_taken_for_dead(stale, place)
+
+            executor = DaskExecutor(cluster.address)
+            state = resume(run.run_id, FLOWS["held"], ledger=place, executor=executor)
+
+            assert [each.result for each in state.result.values()] == ["the second"]
+            diary.with_name("go-on").touch()
+            os.kill(stale.pid, signal.SIGCONT)
+            assert stale.wait(50) == 0
+        finally:
+            stale.kill()
+            stale.wait()
+    assert notes(diary)["held_at_first"] == 2
+    assert Ledger(place).flow_run(run.run_id).state == "Success"
     check_lawful(place, run.run_id)
