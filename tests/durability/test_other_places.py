@@ -4,6 +4,7 @@ import os
 import signal
 
 from prefect_dask import resume
+from prefect_dask.engine import node
 from prefect_dask.executors import DaskExecutor
 from prefect_dask.ledger import Ledger
 from tests.durability.flows_that_die import FLOWS, notes
@@ -86,3 +87,30 @@ def test_what_a_stopped_process_handed_over_is_not_taken_for_that_of_the_next(
     assert notes(diary)["held_at_first"] == 2
     assert Ledger(place).flow_run(run.run_id).state == "Success"
     check_lawful(place, run.run_id)
+
+
+def test_a_process_that_dies_leaves_nothing_of_its_run_on_the_cluster(
+    place, diary, tmp_path, monkeypatch
+):
+    def left_on_scheduler(dask_scheduler):
+        names = dask_scheduler.worker_plugins
+        return [name for name in names if name.startswith("prefect-dask")] + list(
+            dask_scheduler.tasks
+        )
+
+    def left_on_worker(dask_worker):
+        return list(node._hosted) + list(dask_worker.active_keys)
+
+    with cluster_of(tmp_path / "cluster", "one") as cluster, cluster.client() as client:
+        monkeypatch.setenv("SCHEDULER", cluster.address)
+        process = begin("held", place)
+        wait_until(lambda: notes(diary)["held_at_first"])
+        assert client.run_on_scheduler(left_on_scheduler)
+        assert all(client.run(left_on_worker).values())
+
+        process.kill()
+        process.wait()
+
+        # Its body, too, is stopped: it would wait for another minute.
+        wait_until(lambda: not client.run_on_scheduler(left_on_scheduler))
+        wait_until(lambda: not any(client.run(left_on_worker).values()))
