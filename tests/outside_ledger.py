@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from prefect_dask import context
-from prefect_dask.engine.state import STATES, Finished, Looped, Pending, Retrying, is_lawful
+from prefect_dask.engine.state import STATES, Finished, Looped, Pending, Retrying, State, is_lawful
 from prefect_dask.ledger import Ledger
 from prefect_dask.ledger.facts import RecordedState
 
@@ -132,7 +132,7 @@ def check_stored_results_are_final(
 def check_histories_are_lawful(histories: Mapping[TaskRun, Sequence[RecordedState]]) -> None:
     """R3: each task run's history is a lawful path of the state machine, and its numbers never go back."""
     for task_run, history in histories.items():
-        kinds = [Pending, *(STATES[state.state] for state in history)]
+        kinds: list[type[State]] = [Pending, *(STATES[state.state] for state in history)]
         for old, new in pairwise(kinds):
             assert is_lawful(old, new), f"{task_run}: {_told(history)}"
         numbers = [state.number for state in history]
