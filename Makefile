@@ -8,6 +8,9 @@ PYTEST_ARGS ?= -n auto
 ONLY ?=
 SCALE ?= 1
 ROUNDS ?= 5
+# make chaos HOURS=1 SEED=7 begins with that seed.
+HOURS ?= 0.1
+SEED ?=
 
 ifeq ($(OS),Windows_NT)
 BIN := $(VENV)/Scripts
@@ -16,12 +19,13 @@ BIN := $(VENV)/bin
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-million bench-growth bench-peers profile cost record-cost clean
+.PHONY: help run test check chaos bench bench-million bench-growth bench-peers profile cost record-cost clean
 
 help:
 	@echo "make run    install into $(VENV) and take a census of the Python source on this machine"
 	@echo "make test   install into $(VENV) and run all tests"
 	@echo "make check  lint, types, direction of imports, examples in docstrings and README"
+	@echo "make chaos  flow runs whose processes die, by seeds, for HOURS=0.1; a failure prints its SEED"
 	@echo "make bench  what a task costs beside raw Dask, as a table; ONLY=wide SCALE=0.1 ROUNDS=3 for less"
 	@echo "make bench-million, bench-growth, cost, record-cost, profile: see docs/benchmarks.md"
 	@echo "make bench-peers  the same work in other workflow systems; installs them into .venv-peers"
@@ -40,6 +44,9 @@ check: $(VENV)/installed-dev
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 	$(BIN)/python -m pytest -q tests/house README.md docs $(PYTEST_ARGS) --dist loadfile
+
+chaos: $(VENV)/installed-dev
+	$(BIN)/python -m tests.chaos --hours $(HOURS) $(if $(SEED),--seed $(SEED))
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks --only "$(ONLY)" --scale $(SCALE) --rounds $(ROUNDS)

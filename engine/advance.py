@@ -94,6 +94,11 @@ class Book:
         self._grow_known()
         for index, state in given.items():
             self._give_tree(index, state)
+        # In another process they were begun, and not all that is mapped over them was done.
+        for index, place in self.given if self._flights else ():
+            flights = self._flights.get(index)
+            if flights is not None and place and not self._has_landed(flights, place):
+                flights.places.add(place)
 
     # ---- questions
 
@@ -495,13 +500,17 @@ class Book:
     def _land(self, index: int, place: int) -> None:
         """A child is done: it, or one that it is made from, may be out of flight."""
         for flights in self._flights.values():
-            if place in flights.places and index in flights.chain:
-                below = ((each, self.runs.row_of(each, place - 1)) for each in flights.chain)
-                if all(
-                    self.is_wholly_done(each) if row is None else self.runs.is_done[row]
-                    for each, row in below
-                ):
-                    flights.places.discard(place)
+            is_of_it = place in flights.places and index in flights.chain
+            if is_of_it and self._has_landed(flights, place):
+                flights.places.discard(place)
+
+    def _has_landed(self, flights: Flights, place: int) -> bool:
+        """Whether a child, and all that is mapped over it, is done."""
+        below = ((each, self.runs.row_of(each, place - 1)) for each in flights.chain)
+        return all(
+            self.is_wholly_done(each) if row is None else self.runs.is_done[row]
+            for each, row in below
+        )
 
     def _take(self, slots: Iterable[Slot], now: float, most: int = EVERYTHING) -> list[HandOver]:
         """Those of `slots`, in order, that can be handed over now; `most` of an iterator leave the rest in it."""

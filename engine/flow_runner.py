@@ -198,9 +198,10 @@ class FlowRunner:
             with self.executor.start():
                 # What cannot be set up raises here, before any task has run.
                 with CollectorHeld():
-                    run_id = self.info.flow_run_id[:12]
+                    # Each time another: a process that lost the run may still have nodes on the cluster.
+                    token = self.info.flow_run_id[:8] + uuid.uuid4().hex[:8]
                     limited = self._look_for_limits()
-                    package = RunPackage(run_id, self.graph, self.info, self._keep, limited)
+                    package = RunPackage(token, self.graph, self.info, self._keep, limited)
                     graph_run = self.executor.open(package)
                 self._observer.begin(self.info, self.graph)
                 state = self._move(state, Running("Running flow."))

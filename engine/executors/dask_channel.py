@@ -161,8 +161,22 @@ class ClusterWatch(SchedulerPlugin):
                 self.scheduler.log_event(topic, message)
 
     def remove_client(self, scheduler: distributed.Scheduler, client: str) -> None:
-        """Called by the scheduler when a client leaves; Dask itself keeps a client's topics for ever."""
-        scheduler._broker._topics.pop(f"{TOPIC}{client}", None)
+        """Called by the scheduler when a client leaves; Dask itself keeps a client's topics and plugins for ever.
+
+        One whose process died could not end its runs. What they still have on workers counts for nobody.
+        """
+        topic = f"{TOPIC}{client}"
+        scheduler._broker._topics.pop(topic, None)
+        tasks = scheduler._ongoing_background_tasks
+        for name in [name for name in scheduler.worker_plugins if name.startswith(f"{topic}-")]:
+            if not tasks.closed:
+                tasks.call_soon(_end_run, scheduler, name)
+
+
+async def _end_run(scheduler: distributed.Scheduler, name: str) -> None:
+    """On the scheduler: have each worker forget a run that nobody waits for any more."""
+    if scheduler.worker_plugins.pop(name, None) is not None:
+        await scheduler.broadcast(msg={"op": "plugin-remove", "name": name}, on_error="ignore")
 
 
 class RunPlugin(WorkerPlugin):
@@ -180,7 +194,8 @@ class RunPlugin(WorkerPlugin):
         self.beforehand = Beforehand()
         self.token, self.parcels, self.topic, self.log_level = token, parcels, topic, log_level
         self.coordinator = PROCESS_ID
-        self.name = f"prefect-dask-{token}"
+        # By which the scheduler knows whose it is.
+        self.name = f"{topic}-{token}"
 
     def setup(self, worker: distributed.Worker) -> None:
         """Called by the worker when the plugin arrives, before any node of the run."""

@@ -3,7 +3,7 @@
     python flows_that_die.py FLOW LEDGER [PARAMETERS as JSON]
 
 Each body appends a line to the file that the variable NOTES names. A task that dies does so only where DIES is set,
-and after the ledger has what it waits for.
+and after the ledger has what it waits for. It runs on the cluster of SCHEDULER where that is set.
 """
 
 import json
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from prefect_dask import Flow, Parameter, context, flatten, task
 from prefect_dask.engine.signals import LOOP, PAUSE
+from prefect_dask.executors import DaskExecutor
 from prefect_dask.ledger import Ledger
 from tests.waiting import wait_until
 
@@ -176,11 +177,29 @@ def stalled():
 with Flow("stalls") as stalls:
     stalled()
 
+
+@task
+def held_at_first():
+    note("held_at_first")
+    if notes(Path(os.environ["NOTES"]))["held_at_first"] > 1:
+        return "the second"
+    wait_until(Path(os.environ["NOTES"]).with_name("go-on").exists, 50)
+    return "the first"
+
+
+with Flow("held") as held:
+    held_at_first()
+
 FLOWS = {
     flow.name: flow
-    for flow in (maps, memory_only, retries, loops, flattened, pauses, fails, stalls)
+    for flow in (maps, memory_only, retries, loops, flattened, pauses, fails, stalls, held)
 }
 
 if __name__ == "__main__":
     os.environ["LEDGER"] = sys.argv[2]
-    FLOWS[sys.argv[1]].run(json.loads((sys.argv[3:] or ["{}"])[0]), ledger=sys.argv[2])
+    where = os.environ.get("SCHEDULER")
+    FLOWS[sys.argv[1]].run(
+        json.loads((sys.argv[3:] or ["{}"])[0]),
+        ledger=sys.argv[2],
+        executor=DaskExecutor(where) if where else None,
+    )

@@ -4,6 +4,7 @@ import os
 import signal
 
 from prefect_dask import resume
+from prefect_dask.engine import node
 from prefect_dask.executors import DaskExecutor
 from prefect_dask.ledger import Ledger
 from tests.durability.flows_that_die import FLOWS, notes
@@ -26,17 +27,22 @@ def test_a_run_that_began_here_goes_on_on_a_cluster(place, diary, tmp_path):
     check_lawful(place, run_id)
 
 
+def stop_until_it_is_taken_for_dead(stale, place):
+    os.kill(stale.pid, signal.SIGSTOP)
+    with Ledger(place).opened() as store:
+        store.execute("UPDATE flow_runs SET lease_until = 1.0")
+    [run] = Ledger(place).flow_runs()
+    assert run.state == "Crashed"
+    return run
+
+
 def test_a_process_that_was_stopped_while_its_lease_ran_out_writes_nothing(place, diary):
     stale = begin("stalls", place)
     try:
         wait_until(diary.with_name("stop-me").exists)
         [run] = Ledger(place).flow_runs()
         wait_until(lambda: len(Ledger(place).states(run.run_id)) >= 2, what="Running, recorded")
-        os.kill(stale.pid, signal.SIGSTOP)
-        with Ledger(place).opened() as store:
-            store.execute("UPDATE flow_runs SET lease_until = 1.0")
-        crashed = Ledger(place).flow_run(run.run_id)
-        assert crashed.state == "Crashed"
+        crashed = stop_until_it_is_taken_for_dead(stale, place)
         assert "its lease ran out" in str(crashed.message)
         before = Ledger(place).states(run.run_id)
 
@@ -53,3 +59,58 @@ def test_a_process_that_was_stopped_while_its_lease_ran_out_writes_nothing(place
     assert resume(run.run_id, FLOWS["stalls"], ledger=place).is_successful()
     assert notes(diary)["stalled"] == 2
     check_lawful(place, run.run_id)
+
+
+def test_what_a_stopped_process_handed_over_is_not_taken_for_that_of_the_next(
+    place, diary, tmp_path, monkeypatch
+):
+    """One run on one cluster: the first process has a node there that runs still, and wakes up later."""
+    with cluster_of(tmp_path / "cluster", "one", "two") as cluster:
+        monkeypatch.setenv("SCHEDULER", cluster.address)
+        stale = begin("held", place)
+        try:
+            wait_until(lambda: notes(diary)["held_at_first"])
+            [run] = Ledger(place).flow_runs()
+            wait_until(lambda: len(Ledger(place).states(run.run_id)) >= 2, what="Running, recorded")
+            stop_until_it_is_taken_for_dead(stale, place)
+
+            executor = DaskExecutor(cluster.address)
+            state = resume(run.run_id, FLOWS["held"], ledger=place, executor=executor)
+
+            assert [each.result for each in state.result.values()] == ["the second"]
+            diary.with_name("go-on").touch()
+            os.kill(stale.pid, signal.SIGCONT)
+            assert stale.wait(50) == 0
+        finally:
+            stale.kill()
+            stale.wait()
+    assert notes(diary)["held_at_first"] == 2
+    assert Ledger(place).flow_run(run.run_id).state == "Success"
+    check_lawful(place, run.run_id)
+
+
+def test_a_process_that_dies_leaves_nothing_of_its_run_on_the_cluster(
+    place, diary, tmp_path, monkeypatch
+):
+    def left_on_scheduler(dask_scheduler):
+        names = dask_scheduler.worker_plugins
+        return [name for name in names if name.startswith("prefect-dask")] + list(
+            dask_scheduler.tasks
+        )
+
+    def left_on_worker(dask_worker):
+        return list(node._hosted) + list(dask_worker.active_keys)
+
+    with cluster_of(tmp_path / "cluster", "one") as cluster, cluster.client() as client:
+        monkeypatch.setenv("SCHEDULER", cluster.address)
+        process = begin("held", place)
+        wait_until(lambda: notes(diary)["held_at_first"])
+        assert client.run_on_scheduler(left_on_scheduler)
+        assert all(client.run(left_on_worker).values())
+
+        process.kill()
+        process.wait()
+
+        # Its body, too, is stopped: it would wait for another minute.
+        wait_until(lambda: not client.run_on_scheduler(left_on_scheduler))
+        wait_until(lambda: not any(client.run(left_on_worker).values()))

@@ -1,0 +1,276 @@
+"""What must hold when a case is over: the promises R1 to R5, and that nothing is left."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import distributed
+
+from prefect_dask.engine.durable import read_stored
+from prefect_dask.engine.files import UNFINISHED
+from prefect_dask.engine.state import STATES, Pending, Retrying, State, Success, is_lawful
+from prefect_dask.ledger import Ledger
+from prefect_dask.ledger.facts import RecordedState
+from tests.chaos.bodies import flat, number_in
+from tests.chaos.disturbed import Broken, Disturbed
+from tests.chaos.plan import Case, TaskPlan, expected, widths_of
+from tests.chaos.traces import Body
+from tests.faults.cluster import keys_on
+from tests.outside_ledger import (
+    TaskRun,
+    check_histories_are_lawful,
+    check_nothing_is_left_running,
+    check_stored_results_are_final,
+    histories_in,
+)
+from tests.waiting import wait_until
+
+#: Between two clocks of one machine, and the moments at which they are read.
+TOLERANCE_SECONDS = 0.002
+
+
+def check_all(done: Disturbed) -> None:
+    """See that a case that is over kept all promises.
+
+    Raises:
+        Broken, AssertionError: It did not.
+    """
+    ledger, run_id = done.opened_ledger(), done.run_id()
+    assert run_id is not None
+    slugs = {task.index: task.slug for task in ledger.flow(run_id).tasks}
+    states, bodies = ledger.states(run_id), done.traces.bodies()
+    histories = histories_in(states, slugs)
+    stored = {result.number for result in ledger.results(run_id)}
+    check_histories_are_lawful(histories)
+    check_flow_history_is_lawful([state for state in states if state.task < 0])
+    check_nothing_is_left_running(histories)
+    check_stored_results_are_final(histories, stored)
+    check_all_is_recorded(done.case, histories)
+    check_values(done, ledger, run_id)
+    dead = dead_epochs(done)
+    # Dask makes anew what lay on a dead worker alone: what is stored, too, and attempts that failed.
+    lost_workers = sum(event.kind == "died" for event in ledger.cluster_events(run_id))
+    # What nobody heard of before a run went on on another cluster is done again.
+    lost_clusters = sum(" was lost during the run" in line.message for line in ledger.logs(run_id))
+    check_extra_executions(done.case, bodies, histories, dead, lost_workers, lost_clusters)
+    if not lost_workers:
+        check_nothing_stored_ran_again(bodies, histories, stored, done.over_ns)
+    for plan in done.case.tasks:
+        if plan.max_in_flight is not None:
+            check_in_flight(plan, done.case, bodies)
+    check_nothing_is_left(done)
+
+
+def dead_epochs(done: Disturbed) -> frozenset[int]:
+    """Which coordinating processes died, or lost their run or its cluster."""
+    last = len(done.coordinators) - 1
+    return frozenset(
+        epoch
+        for epoch, process in enumerate(done.coordinators)
+        if epoch != last or process.returncode != 0
+    )
+
+
+# ---- R1
+
+
+def check_extra_executions(
+    case: Case,
+    bodies: Sequence[Body],
+    histories: Mapping[TaskRun, Sequence[RecordedState]],
+    dead: frozenset[int],
+    lost_workers: int = 0,
+    lost_clusters: int = 0,
+) -> None:
+    """R1: each execution beyond the first has a cause that is recorded.
+
+    What a coordinating process did not come to record before it died is done again; its death is the cause.
+    """
+    fails = {plan.name: plan.fails for plan in case.tasks}
+    executions: dict[TaskRun, list[Body]] = {}
+    for body in bodies:
+        executions.setdefault(body.execution.task_run, []).append(body)
+    for task_run, those in executions.items():
+        history = histories.get(task_run, ())
+        causes = sum(is_cause(state) for state in history)
+        unrecorded = sum(body.epoch in dead for body in those)
+        name, index = task_run[0].rpartition("-")[0], task_run[1]
+        # What is made again takes as many attempts as it took before.
+        again = lost_workers * (1 + fails[name].get(index, 0)) + lost_clusters
+        if len(those) > 1 + causes + unrecorded + again:
+            raise Broken(
+                f"R1: {task_run} was begun {len(those)} times; for that there are {causes} causes, "
+                f"{unrecorded} before the death of a coordinating process, {again} losses"
+            )
+
+
+def is_cause(state: RecordedState) -> bool:
+    """Whether a state says why its task run is executed once more."""
+    kind = STATES[state.state]
+    return issubclass(kind, Retrying) or (kind is Pending and bool(state.message))
+
+
+# ---- R2
+
+
+def check_nothing_stored_ran_again(
+    bodies: Sequence[Body],
+    histories: Mapping[TaskRun, Sequence[RecordedState]],
+    stored: set[int],
+    over_ns: Mapping[int, int],
+) -> None:
+    """R2: no body was begun after its result was stored and recorded.
+
+    What a coordinating process had handed over before it died or lost its run may begin until that is known where
+    it runs; nothing of it counts.
+
+    Args:
+        bodies: All executions.
+        histories: What was recorded of each task run.
+        stored: The numbers of the states whose results are stored.
+        over_ns: When which coordinating process was over.
+    """
+    offset = time.time() - time.monotonic()
+    for body in bodies:
+        if body.execution.time_ns > over_ns[body.epoch]:
+            continue
+        began = body.execution.time_ns / 1e9 + offset
+        for state in histories.get(body.execution.task_run, ()):
+            late = began - state.time.timestamp()
+            is_stored = issubclass(STATES[state.state], Success) and state.number in stored
+            if is_stored and late > TOLERANCE_SECONDS:
+                raise Broken(
+                    f"R2: {body.execution.task_run} was begun {late:.3f} s after its result was stored"
+                )
+
+
+# ---- R3
+
+
+def check_flow_history_is_lawful(history: Sequence[RecordedState]) -> None:
+    """R3, for the states of the flow run itself."""
+    kinds: list[type[State]] = [Pending, *(STATES[state.state] for state in history)]
+    for old, new in pairwise(kinds):
+        if not is_lawful(old, new):
+            raise Broken(f"R3: the flow run went {[state.state for state in history]}")
+
+
+def check_all_is_recorded(case: Case, histories: Mapping[TaskRun, Sequence[RecordedState]]) -> None:
+    """R3: no state is lost: of each task run the ledger knows what it came to."""
+    values, widths = expected(case.tasks), widths_of(case.tasks)
+    last = {task_run: history[-1].state for task_run, history in histories.items()}
+    for plan in case.tasks:
+        if plan.kind == "merge":
+            continue
+        slug = next(slug for slug, _ in last if slug.rpartition("-")[0] == plan.name)
+        if plan.kind == "each":
+            wanted = {(slug, -1): "Mapped"} | {
+                (slug, i): "Success" for i in range(widths[plan.number])
+            }
+        else:
+            wanted = {(slug, -1): "Skipped" if values[plan.number] is None else "Success"}
+        for task_run, state in wanted.items():
+            if last.get(task_run) != state:
+                raise Broken(f"R3: {task_run} is {last.get(task_run)}, and came to {state}")
+
+
+def check_values(done: Disturbed, ledger: Ledger, run_id: str) -> None:
+    """R1: what was accepted is what the bodies come to from what was accepted above them."""
+    values = expected(done.case.tasks)
+    names = {task.index: task.name for task in ledger.flow(run_id).tasks}
+    plans = {plan.name: plan for plan in done.case.tasks}
+    for result in ledger.results(run_id):
+        plan = plans.get(names[result.task])
+        if plan is None or plan.kind == "merge":
+            continue
+        if result.value is not None:
+            found = pickle.loads(result.value)
+        else:
+            found = read_stored(done.folder / "home" / "results", result.location or "")
+        wanted = values[plan.number]
+        if result.map_index >= 0:
+            assert isinstance(wanted, list)
+            wanted = wanted[result.map_index]
+        numbers = [number_in(each) for each in flat([found])]
+        if numbers != (wanted if isinstance(wanted, list) else [wanted]):
+            raise Broken(f"R1: {plan.name}[{result.map_index}] came to {numbers}, not to {wanted}")
+
+
+# ---- R5
+
+
+def check_in_flight(plan: TaskPlan, case: Case, bodies: Sequence[Body]) -> None:
+    """R5: at no moment more items are between the start of a task and the end of what is mapped over it."""
+    chain = {plan.number}
+    for below in case.tasks:
+        if below.kind == "each" and below.above[0] in chain:
+            chain.add(below.number)
+    name_of = {each.number: each.name for each in case.tasks}
+    names = {name_of[number] for number in chain}
+    landed: set[tuple[str, int]] = set()
+    for epoch in sorted({body.epoch for body in bodies}):
+        moments: list[tuple[int, int, str, int]] = []
+        for body in bodies:
+            name, index = body.execution.task.rpartition("-")[0], body.execution.map_index
+            if body.epoch == epoch and name in names:
+                moments.append((body.execution.time_ns, 1, name, index))
+                if body.ended_ns is not None:
+                    moments.append((body.ended_ns, 0, name, index))
+        flying: set[int] = set()
+        for _, is_start, name, index in sorted(moments):
+            if is_start:
+                if name == plan.name and (name, index) not in landed:
+                    flying.add(index)
+                if len(flying) > (plan.max_in_flight or 0):
+                    raise Broken(
+                        f"R5: of {plan.name} the items {sorted(flying)} were under way at once"
+                    )
+            else:
+                landed.add((name, index))
+                if all((each, index) in landed for each in names):
+                    flying.discard(index)
+
+
+# ---- nothing left
+
+
+def check_nothing_is_left(done: Disturbed) -> None:
+    """No process, no key, and no file but the ledger and results.
+
+    A process that dies in its first moments leaves results of a run that nobody knows.
+    """
+    wait_until(lambda: not done.left_processes(), what=f"no process: {done.left_processes()}")
+    if done.ground is not None:
+        with done.ground.cluster.client() as client:
+            wait_until(lambda: not keys_on(client), what="no key on the scheduler")
+            wait_until(lambda: not runs_on(client), what="no run that workers host")
+    home = done.folder / "home"
+    left = [
+        path.relative_to(done.folder)
+        for top in (home, done.folder / "tmp")
+        for path in top.rglob("*")
+        if not path.is_dir() and not is_result(path.relative_to(home) if top is home else path)
+    ]
+    if left:
+        raise Broken(f"files are left: {', '.join(map(str, left))}")
+
+
+def runs_on(client: distributed.Client) -> list[str]:
+    """The runs of which each worker, also one that comes later, is told."""
+    names: list[str] = client.run_on_scheduler(
+        lambda dask_scheduler: list(dask_scheduler.worker_plugins)
+    )
+    return [name for name in names if name.startswith("prefect-dask")]
+
+
+def is_result(path: Path) -> bool:
+    """Whether a path below the home folder is of a result, or of one whose writer was killed (decision 0008)."""
+    return (
+        len(path.parts) == 3
+        and path.parts[0] == "results"
+        and path.suffix in (".pickle", UNFINISHED)
+    )

@@ -1,0 +1,375 @@
+"""One case, run: its coordinating process is started, again where it died, while faults happen at their moments."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from prefect_dask.ledger import Ledger
+from prefect_dask.ledger.errors import LedgerRefused
+from prefect_dask.ledger.facts import RecordedFlowRun
+from tests.chaos import crash_points
+from tests.chaos.ground import Ground, first_working_child
+from tests.chaos.plan import Case, Fault
+from tests.chaos.traces import Traces
+from tests.faults.cluster import REPOSITORY
+from tests.waiting import LOOK_SECONDS, wait_until
+
+#: In the environment of each process of a case, by which those are found that outlive it.
+MARK = "CHAOS_CASE"
+
+#: The largest file while there is no room: a ledger with its write-ahead log, and large results, come to more.
+FULL_BYTES = 30_000
+
+#: How often a run may be taken up again beyond the number of its faults: a cluster may take a while to be back.
+MORE_EPOCHS = 6
+
+#: How long a process has for its end when all else is over, seconds.
+END_SECONDS = 15.0
+
+
+class Broken(AssertionError):
+    """A promise was not kept."""
+
+
+class Disturbed:
+    """A case on its way.
+
+    Args:
+        case: The case.
+        folder: For all of its files; empty.
+        limit_seconds: How long it may take, faults and all.
+    """
+
+    def __init__(self, case: Case, folder: Path, limit_seconds: float) -> None:
+        self.case, self.folder = case, folder
+        self.traces = Traces(folder)
+        self.ledger = folder / "ledger.sqlite"
+        self.mark = uuid.uuid4().hex
+        self.deadline = time.monotonic() + limit_seconds
+        self.ground: Ground | None = None
+        #: All coordinating processes, in order.
+        self.coordinators: list[subprocess.Popen[bytes]] = []
+        #: When each of them was seen to have ended, or lost the run, on the clock of the bodies.
+        self.over_ns: dict[int, int] = {}
+        #: What has happened until now, for people.
+        self.told: list[str] = []
+        self._to_come = [fault for fault in case.faults if fault.kind != "crash"]
+        #: What ends after a while: when, and how.
+        self._due: list[tuple[float, Callable[[], None]]] = []
+        #: Coordinating processes that are stopped until others have taken their run up.
+        self.stale: list[subprocess.Popen[bytes]] = []
+        #: Whether something happened by which a run may end Failed, and has to be restarted.
+        self._may_fail = False
+        #: Never set: what is waited for are the processes of the case, which tell this one nothing.
+        self._pause = threading.Event()
+
+    # ---- what is there
+
+    def run_id(self) -> str | None:
+        """The run's id; None where it never came to be recorded."""
+        run = self.record()
+        return None if run is None else run.run_id
+
+    def record(self) -> RecordedFlowRun | None:
+        """What the ledger says of the run."""
+        try:
+            runs = self.opened_ledger().flow_runs()
+        except LedgerRefused:
+            return None
+        if len(runs) > 1:
+            raise Broken(f"there are {len(runs)} runs in the ledger")
+        return runs[0] if runs else None
+
+    def opened_ledger(self) -> Ledger:
+        """The ledger, with its journals where the processes of the case have them."""
+        with environment(self.variables("looks")):
+            return Ledger(self.ledger)
+
+    def variables(self, role: str) -> dict[str, str]:
+        """What is in the environment of a process of the case."""
+        crashes = [
+            crash_points.Crash(f.target, f.point, f.nth, str(self.folder / f"crashed-{number}"))
+            for number, f in enumerate(self.case.faults)
+            if f.kind == "crash"
+        ]
+        return {
+            MARK: self.mark,
+            crash_points.ROLE: role,
+            crash_points.VARIABLE: crash_points.as_text(crashes),
+            "PREFECT_HOME": str(self.folder / "home"),
+            # Dask's own files are not ours to look after.
+            "TMPDIR": str(self.folder / ("tmp" if role == "coordinator" else "cluster-tmp")),
+            "PYTHONPATH": str(REPOSITORY),
+        }
+
+    # ---- the run
+
+    def run(self) -> None:
+        """Go on until the run is over, and nothing of it is under way.
+
+        Raises:
+            Broken: It did not end, or not as it should.
+        """
+        for name in ("home", "tmp", "cluster-tmp"):
+            (self.folder / name).mkdir()
+        (self.folder / "case.pickle").write_bytes(pickle.dumps(self.case))
+        try:
+            if self.case.place == "cluster":
+                self.ground = Ground(self.folder, self.variables("worker"))
+                self.ground.begin()
+            self._start("run")
+            while self._goes_on():
+                pass
+            self._let_stale_ones_end()
+        finally:
+            self._end_all()
+
+    def _goes_on(self) -> bool:
+        """Look once; False when the run is over."""
+        self._pause.wait(LOOK_SECONDS)
+        if self.ground is not None:
+            self.ground.look_after()
+        now = time.monotonic()
+        if now > self.deadline:
+            raise Broken(f"R4: the run does not end; {self._where_it_is()}")
+        for each in [each for each in self._due if each[0] <= now]:
+            self._due.remove(each)
+            each[1]()
+        begun = self.traces.begun_count()
+        for fault in [fault for fault in self._to_come if fault.after <= begun]:
+            if self._happens(fault):
+                self._to_come.remove(fault)
+        if self.coordinators[-1] in self.stale:
+            self._start("resume")
+        code = self.coordinators[-1].poll()
+        if code is None:
+            return True
+        self._note_end()
+        self.told.append(f"coordinating process {len(self.coordinators) - 1} ended with {code}")
+        what = self._what_follows(code)
+        if what is None:
+            return False
+        self._start(what)
+        return True
+
+    def _what_follows(self, code: int) -> str | None:
+        """What is done when a coordinating process has ended; None where the run is over."""
+        run = self.record()
+        if run is None:
+            if code >= 0:
+                raise Broken(f"a run was not recorded; {self._where_it_is()}")
+            return "run"
+        self.told.append(f"the run is {run.state}: {run.message}")
+        if run.state == "Success":
+            return None
+        if len(self.coordinators) > len(self.case.faults) + MORE_EPOCHS:
+            raise Broken(f"R4: taken up {len(self.coordinators)} times; {self._where_it_is()}")
+        if run.state == "Crashed" and (code < 0 or self._may_fail):
+            return "resume"
+        if run.state == "Failed" and self._may_fail:
+            return "restart"
+        raise Broken(f"the run came to {run.state}: {run.message}; {self._where_it_is()}")
+
+    def _start(self, what: str) -> None:
+        epoch = len(self.coordinators)
+        self.told.append(f"coordinating process {epoch}: {what}")
+        address = [self.ground.address] if self.ground is not None else []
+        arguments = [str(self.folder), str(epoch), what, *address]
+        with (self.folder / f"coordinator-{epoch}.log").open("wb") as log:
+            self.coordinators.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "tests.chaos.coordinator", *arguments],
+                    env={**os.environ, **self.variables("coordinator")},
+                    cwd=REPOSITORY,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                )
+            )
+
+    def _note_end(self) -> None:
+        self.over_ns[len(self.coordinators) - 1] = time.monotonic_ns()
+
+    def _where_it_is(self) -> str:
+        log = self.folder / f"coordinator-{len(self.coordinators) - 1}.log"
+        return "the coordinating process wrote:\n" + log.read_text(errors="replace")[-3_000:]
+
+    # ---- faults
+
+    def _happens(self, fault: Fault) -> bool:
+        """Have a fault happen; False where there is nobody to whom, yet."""
+        if fault.kind in ("abort", "delay"):
+            return self._disturb_connections(fault)
+        process = self._process(fault.target)
+        if process is None:
+            return False
+        self.told.append(f"now: {fault}")
+        try:
+            if fault.kind == "kill":
+                process.kill()
+                self._replace(fault.target)
+            elif fault.kind == "stop":
+                process.suspend()
+                self._later(fault.seconds, process.resume)
+            elif fault.kind == "full":
+                _limit_files(process.pid, FULL_BYTES)
+                self._may_fail = True
+                self._later(
+                    fault.seconds, lambda: _limit_files(process.pid, resource.RLIM_INFINITY)
+                )
+            elif fault.kind == "stale":
+                self._make_stale(process)
+        except psutil.Error:
+            pass  # it ended just now
+        return True
+
+    def _process(self, target: str) -> psutil.Process | None:
+        coordinator = self.coordinators[-1]
+        try:
+            if target == "coordinator":
+                return None if coordinator.poll() is not None else psutil.Process(coordinator.pid)
+            if self.ground is None:
+                return first_working_child(coordinator.pid)
+            if target == "worker":
+                return self.ground.worker()
+            process = self.ground.nanny() if target == "nanny" else self.ground.cluster.scheduler
+            return None if process is None else psutil.Process(process.pid)
+        except psutil.Error:
+            return None
+
+    def _replace(self, target: str) -> None:
+        """Do what whoever looks after a cluster does."""
+        if self.ground is not None and target == "scheduler":
+            self._may_fail = True
+            self.ground.start_again()
+
+    def _disturb_connections(self, fault: Fault) -> bool:
+        if self.ground is None:
+            return True
+        self.told.append(f"now: {fault}")
+        proxy = self.ground.for_workers if fault.target == "worker" else self.ground.for_clients
+        if fault.kind == "delay":
+            proxy.delay(fault.seconds)
+        else:
+            self._may_fail = self._may_fail or fault.target == "coordinator"
+            proxy.abort()
+        return True
+
+    def _make_stale(self, process: psutil.Process) -> None:
+        """Stop a coordinating process, and have it taken for dead."""
+        # Stopped with the ledger locked, it would hold up whoever comes next: another moment, then.
+        for _ in range(20):
+            process.suspend()
+            run = self._take_for_dead()
+            if run == "Crashed":
+                self.stale.append(self.coordinators[-1])
+                self._note_end()
+                return
+            process.resume()
+            if run is not None:
+                return  # it is over
+            self._pause.wait(LOOK_SECONDS)
+
+    def _take_for_dead(self) -> str | None:
+        import sqlite3
+
+        if not self.ledger.exists():
+            return ""
+        try:
+            with sqlite3.connect(self.ledger, timeout=0.2) as connection:
+                connection.execute("UPDATE flow_runs SET lease_until = 1.0 WHERE ended IS NULL")
+            connection.close()
+        except sqlite3.OperationalError:
+            return None
+        run = self.record()
+        return "" if run is None else run.state
+
+    def _later(self, seconds: float, action: Callable[[], object]) -> None:
+        def act() -> None:
+            with suppress(psutil.Error, ProcessLookupError):
+                action()
+
+        self._due.append((time.monotonic() + seconds, act))
+
+    # ---- the end
+
+    def _let_stale_ones_end(self) -> None:
+        """What was stopped wakes up, after another one has finished its run, and ends by itself."""
+        for _, act in self._due:
+            act()
+        self._due.clear()
+        for process in self.stale:
+            os.kill(process.pid, signal.SIGCONT)
+        for process in self.stale:
+            try:
+                process.wait(END_SECONDS)
+            except subprocess.TimeoutExpired:
+                raise Broken("a coordinating process that lost its run does not end") from None
+
+    def _end_all(self) -> None:
+        for process in self.coordinators:
+            process.kill()
+            process.wait(20)
+
+    def left_processes(self) -> list[psutil.Process]:
+        """The processes of the case that are there, but for those of the cluster."""
+        own = set()
+        if self.ground is not None:
+            for process in self.ground.cluster._all:
+                with suppress(psutil.Error):
+                    parent = psutil.Process(process.pid)
+                    own |= {parent, *parent.children(recursive=True)}
+        return [each for each in marked_processes(self.mark) if each not in own]
+
+    def close(self) -> None:
+        """End what is left of it."""
+        self._end_all()
+        if self.ground is not None:
+            self.ground.close()
+        for process in marked_processes(self.mark):
+            with suppress(psutil.Error):
+                process.kill()
+        wait_until(lambda: not marked_processes(self.mark), what="all processes are gone")
+
+
+def marked_processes(mark: str) -> list[psutil.Process]:
+    """The processes that have a mark in their environment."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def _limit_files(pid: int, most_bytes: int) -> None:
+    _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (most_bytes, hard))
+
+
+@contextmanager
+def environment(variables: dict[str, str]) -> Iterator[None]:
+    """This process's environment with some more in it."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,68 @@
+"""What bodies leave behind: when they began and ended, under which coordinating process."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.outside_ledger import Execution, executions_in, note_execution
+
+
+class Body(NamedTuple):
+    """One execution of a body.
+
+    Attributes:
+        epoch: Under which coordinating process, counted from 0.
+        execution: What it was.
+        ended_ns: When it returned a result; None where it failed, died or is running.
+    """
+
+    epoch: int
+    execution: Execution
+    ended_ns: int | None
+
+
+class Traces:
+    """A folder with an outside ledger, and the ends of what returned, for each coordinating process."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+
+    def note_begin(self, epoch: int) -> Execution:
+        """Tell that a body begins. For bodies."""
+        return note_execution(self.folder / f"executions-{epoch}")
+
+    def note_end(self, epoch: int, execution: Execution) -> None:
+        """Tell that it is about to return its result. For bodies."""
+        line = json.dumps([execution, time.monotonic_ns()]).encode() + b"\n"
+        path = self.folder / f"ends-{epoch}"
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            assert os.write(file, line) == len(line)
+        finally:
+            os.close(file)
+
+    def begun_count(self) -> int:
+        """How many bodies were begun until now."""
+        return sum(path.read_bytes().count(b"\n") for path in self._files())
+
+    def bodies(self) -> list[Body]:
+        """All executions, in the order in which they were begun."""
+        found = []
+        for path in self._files():
+            epoch = int(path.name.rpartition("-")[2])
+            ends = self._ends(epoch)
+            found += [Body(epoch, each, ends.get(each)) for each in executions_in(path)]
+        return sorted(found, key=lambda body: body.execution.time_ns)
+
+    def _files(self) -> list[Path]:
+        return [p for p in self.folder.glob("executions-*") if re.fullmatch(r".*-\d+", p.name)]
+
+    def _ends(self, epoch: int) -> dict[Execution, int]:
+        path = self.folder / f"ends-{epoch}"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return {Execution(*began): ended for began, ended in map(json.loads, lines)}
