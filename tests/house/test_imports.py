@@ -46,7 +46,11 @@ DATABASES = {"sqlite3", "psycopg", "sqlalchemy"}
 WEB = {"http", "httpx", "starlette", "fastapi", "uvicorn", "aiohttp", "flask"}
 HOME_OF = {
     **dict.fromkeys(
-        DASK, ("engine.compile", "engine.stream", "engine.executors.dask", "dask_collection")
+        DASK,
+        (
+            *("engine.compile", "engine.stream", "engine.executors.dask", "dask_collection"),
+            "settings.dask_section",
+        ),
     ),
     **dict.fromkeys(
         DATABASES,
