@@ -22,6 +22,7 @@ LAYERS = (
     "limits",
     "resumption",
     "ledger",
+    "progress",
     "executors triggers settings logs errors version",
     "engine.flow_runner",
     "engine.task_runner engine.body engine.node engine.parcels engine.group_run engine.grouping"
@@ -58,6 +59,7 @@ HOME_OF = {
     ),
     **dict.fromkeys(WEB, ("server", "client", "tasks.http")),
     "bokeh": ("viz", "server"),
+    "rich": ("progress.terminal",),
 }
 """Which of our modules may import what; a name also stands for `name.…` and `name_…`."""
 
