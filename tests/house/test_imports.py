@@ -59,6 +59,7 @@ HOME_OF = {
     ),
     **dict.fromkeys(WEB, ("server", "client", "tasks.http")),
     "bokeh": ("viz", "server"),
+    "click": ("cli",),
     "rich": ("progress.terminal",),
 }
 """Which of our modules may import what; a name also stands for `name.…` and `name_…`."""
