@@ -466,6 +466,41 @@ class Observer:
         """
 
 
+class Observers(Observer):
+    """Several observers as one; each is asked in turn.
+
+    Args:
+        observers: None of them may change what it is given.
+    """
+
+    def __init__(self, observers: Iterable[Observer]) -> None:
+        self._observers = tuple(observers)
+
+    def begin(self, info: RunInfo, graph: FlowGraph) -> None:
+        for observer in self._observers:
+            observer.begin(info, graph)
+
+    def take_flow_state(self, state: State) -> None:
+        for observer in self._observers:
+            observer.take_flow_state(state)
+
+    def take_changes(self, changes: Sequence[StateChange]) -> None:
+        for observer in self._observers:
+            observer.take_changes(changes)
+
+    def take_cluster_event(self, event: ClusterChanged) -> None:
+        for observer in self._observers:
+            observer.take_cluster_event(event)
+
+    def check(self) -> None:
+        for observer in self._observers:
+            observer.check()
+
+    def end(self) -> None:
+        for observer in self._observers:
+            observer.end()
+
+
 class Announcer:
     """Gives state records to listeners, in batches, in a thread of its own, so that none slows the run.
 

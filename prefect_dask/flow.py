@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from prefect_dask.cache_answers import CacheAnswer
+    from prefect_dask.progress import Watch
 
 AnyTask = TypeVar("AnyTask", bound=Task)
 FlowStateHandler = Callable[["Flow", State, State], State | None]
@@ -344,6 +345,7 @@ class Flow(TaskGraph, DaskCollection):
         on_state: Any = None,
         ledger: Any = None,
         durable: bool | Literal["auto"] | None = None,
+        progress: bool | Watch = False,
         **more_parameters: Any,
     ) -> State:
         """Run the flow until its state is final; with a schedule, at each of its events.
@@ -362,6 +364,8 @@ class Flow(TaskGraph, DaskCollection):
             ledger: Where the run is recorded: a `Ledger`, the path of an SQLite file, a URL, ":memory:" or "none";
                 the configured one when not given.
             durable: As for the flow, whose own counts when not given; of no effect where the run is not recorded.
+            progress: Whether it is shown on standard error how far the run is: on a terminal as bars, elsewhere in
+                lines; or a `prefect_dask.progress.Watch`, which a program may ask.
             more_parameters: Values of parameters.
 
         Returns:
@@ -386,6 +390,7 @@ class Flow(TaskGraph, DaskCollection):
             ledger=ledger,
             durable=self.durable if durable is None else durable,
             runner_cls=runner_cls,
+            progress=progress,
         )
         if self.schedule is None or run_on_schedule is False:
             return run.once(state)

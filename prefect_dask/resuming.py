@@ -32,6 +32,7 @@ from prefect_dask.tasks.prefect import NoSuchFlow, find_flow
 
 if TYPE_CHECKING:
     from prefect_dask.flow import Flow
+    from prefect_dask.progress import Watch
 
 
 def resume(
@@ -43,6 +44,7 @@ def resume(
     on_state: Callable[[Any], Any] | None = None,
     context: Mapping[str, Any] | None = None,
     parameters: Mapping[str, Any] | None = None,
+    progress: bool | Watch = False,
 ) -> State:
     """Go on with a recorded flow run whose process died, or that is Paused, from where it was.
 
@@ -61,6 +63,7 @@ def resume(
         on_state: As for `Flow.run`.
         context: As for `Flow.run`; what the run was given before is not kept, since secrets are in it.
         parameters: Values of parameters that were not kept, because a secret is in them or they cannot be pickled.
+        progress: As for `Flow.run`.
 
     Returns:
         The flow's state; its result is a dict with the state of each task.
@@ -73,7 +76,9 @@ def resume(
         FlowDiffers: The flow has other tasks or edges than the one that ran.
         ParametersNotKept: The parameters are needed, and were not kept.
     """
-    return _go_on(run_id, flow, ledger, executor, on_state, context, parameters, restarts=False)
+    return _go_on(
+        run_id, flow, ledger, executor, on_state, context, parameters, progress, restarts=False
+    )
 
 
 def restart(
@@ -85,6 +90,7 @@ def restart(
     on_state: Callable[[Any], Any] | None = None,
     context: Mapping[str, Any] | None = None,
     parameters: Mapping[str, Any] | None = None,
+    progress: bool | Watch = False,
 ) -> State:
     """Go on with a recorded flow run as `resume` does, and run its failed task runs again, with all their attempts.
 
@@ -98,11 +104,14 @@ def restart(
         on_state: As for `resume`.
         context: As for `resume`.
         parameters: As for `resume`.
+        progress: As for `Flow.run`.
 
     Raises:
         PrefectDaskError: As for `resume`.
     """
-    return _go_on(run_id, flow, ledger, executor, on_state, context, parameters, restarts=True)
+    return _go_on(
+        run_id, flow, ledger, executor, on_state, context, parameters, progress, restarts=True
+    )
 
 
 def _go_on(
@@ -113,6 +122,7 @@ def _go_on(
     on_state: Callable[[Any], Any] | None,
     context: Mapping[str, Any] | None,
     parameters: Mapping[str, Any] | None,
+    progress: bool | Watch,
     *,
     restarts: bool,
 ) -> State:
@@ -143,6 +153,7 @@ def _go_on(
         ledger=where,
         durable=flow.durable,
         runner_cls=None,
+        progress=progress,
     )
     observer = recording_on(where, taken, plan.changes)
     with observer.listening():

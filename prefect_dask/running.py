@@ -23,6 +23,7 @@ from prefect_dask.engine.logs import ensure_handler
 from prefect_dask.engine.result import ResultRules
 from prefect_dask.engine.results import result_at
 from prefect_dask.engine.state import State
+from prefect_dask.engine.stream import Observer, Observers
 from prefect_dask.errors import (
     MissingParameters,
     NoMoreEvents,
@@ -38,6 +39,7 @@ from prefect_dask.task_graph import TaskGraph
 
 if TYPE_CHECKING:
     from prefect_dask.ledger.recording import Recording
+    from prefect_dask.progress import Watch
 
 
 class ScheduleEvent(Protocol):
@@ -81,6 +83,8 @@ class FlowRun:
     ledger: Any
     durable: bool | Literal["auto"]
     runner_cls: Any
+    #: Whether the run is drawn while it goes on; or who follows it, a `progress.Watch`.
+    progress: Any = False
 
     def once(self, state: State | None = None, event: ScheduleEvent | None = None) -> State:
         """Run the flow one time.
@@ -91,6 +95,7 @@ class FlowRun:
         """
         # Here, because every worker imports this module and none records a run.
         from prefect_dask.ledger import record_run
+        from prefect_dask.progress import watching
 
         flow = self.flow
         writing = the_context.get("flow")
@@ -106,12 +111,15 @@ class FlowRun:
             else {}
         )
         ensure_handler(config.logging.level, config.logging.format, config.logging.datefmt)
-        with record_run(self.ledger, origin=flow.made_in) as observer:
+        with (
+            record_run(self.ledger, origin=flow.made_in) as recording,
+            watching(self.progress) as watch,
+        ):
             task_states = {
                 _index(flow, index_of, task): its_state
                 for task, its_state in self.task_states.items()
             }
-            runner = self._runner(graph, parameters, facts, observer, task_states)(
+            runner = self._runner(graph, parameters, facts, recording, watch, task_states)(
                 keep=self._keep(index_of), scheduled_start_time=event.start_time if event else None
             )
             final: State = runner.run(state)
@@ -126,15 +134,18 @@ class FlowRun:
             run: The run.
             observer: Records it.
         """
+        from prefect_dask.progress import watching
+
         facts = facts_for_tasks(self.context)
         parameters = self._parameter_values(facts.pop("parameters", None) or {}, None)
         ensure_handler(config.logging.level, config.logging.format, config.logging.datefmt)
-        runner = self._runner(graph, parameters, facts, observer, run.task_states)(
-            flow_run_id=run.flow_run_id,
-            flow_run_name=run.flow_run_name,
-            scheduled_start_time=run.scheduled_start_time,
-        )
-        final: State = runner.run()
+        with watching(self.progress) as watch:
+            runner = self._runner(graph, parameters, facts, observer, watch, run.task_states)(
+                flow_run_id=run.flow_run_id,
+                flow_run_name=run.flow_run_name,
+                scheduled_start_time=run.scheduled_start_time,
+            )
+            final: State = runner.run()
         raise_first_failure(final)
         return final
 
@@ -143,11 +154,18 @@ class FlowRun:
         graph: FlowGraph,
         parameters: Mapping[str, Any],
         facts: Mapping[str, Any],
-        observer: Recording | None,
+        recording: Recording | None,
+        watch: Watch | None,
         task_states: Mapping[int, State],
     ) -> Callable[..., Any]:
         """Makes what runs the flow."""
         flow = self.flow
+        observer: Observer | None = recording
+        ask: Callable[[str, State], bool] = ask_on_terminal
+        if watch is not None:
+            watch.start_from(task_states)
+            observer = watch if recording is None else Observers((recording, watch))
+            ask = watch.asking(ask_on_terminal)
         return partial(
             self.runner_cls or FlowRunner,
             graph,
@@ -160,10 +178,10 @@ class FlowRun:
             terminal_state_handler=flow.terminal_state_handler
             and partial(flow.terminal_state_handler, flow),
             log_level=getattr(logging, config.logging.level),
-            ask_to_resume=ask_on_terminal,
-            results=result_rules(flow, durable=None if observer is None else self.durable),
+            ask_to_resume=ask,
+            results=result_rules(flow, durable=None if recording is None else self.durable),
             observer=observer,
-            slots=None if observer is None else observer.slots,
+            slots=None if recording is None else recording.slots,
             stall_seconds=config.flows.stall_seconds,
         )
 

@@ -1,6 +1,7 @@
 """Settings: which value wins, what type it has, and what is said of a wrong one."""
 
 import copy
+import os
 import pickle
 import subprocess
 import sys
@@ -45,6 +46,47 @@ def write(path: Path, text: str) -> Path:
 
 
 # ---- which value wins
+
+
+def test_dasks_file_is_above_the_defaults_and_a_projects_file_above_the_users(
+    home, tmp_path, monkeypatch
+):
+    write(tmp_path / "dask/a.yaml", "prefect:\n  tasks: {defaults: {max-retries: 1, timeout: 1}}\n")
+    write(home / "config.toml", "tasks.defaults.max_retries = 2\nstream.flush_milliseconds = 2")
+    write(tmp_path / "prefect_dask.toml", "stream.flush_milliseconds = 3")
+    monkeypatch.chdir(tmp_path)
+    # Dask reads its files once, and this process may have loaded it long ago.
+    code = (
+        "from prefect_dask.settings import config\n"
+        "d = config.tasks.defaults\n"
+        "print(d.max_retries, d.timeout, config.stream.flush_milliseconds)"
+    )
+    environment = {**os.environ, "DASK_CONFIG": str(tmp_path / "dask")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["2", "1.0", "3"]
+
+
+def test_dask_is_not_loaded_for_settings_where_it_says_nothing_of_them(home):
+    code = "import sys; from prefect_dask import config; config.tasks; print('dask' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
+
+
+def test_a_profile_is_chosen_for_good_in_its_file_and_a_variable_wins(home, monkeypatch):
+    write(
+        home / "profiles.toml",
+        """
+        active = "one"
+        [profiles.one]
+        user.name = "one"
+        [profiles.two]
+        user.name = "two"
+        """,
+    )
+    assert Config().user.name == "one"
+    monkeypatch.setenv("PREFECT_PROFILE", "two")
+    assert Config().user.name == "two"
 
 
 def test_without_files_the_defaults_hold_and_nothing_is_created(home):

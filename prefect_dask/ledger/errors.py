@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from prefect_dask.engine.errors import PrefectDaskError
 
 
@@ -66,6 +68,17 @@ class DatabaseTooOld(LedgerRefused):
         self.what, self.found, self.needed = what, found, needed
 
 
+class LedgerDamaged(LedgerRefused):
+    """The file is a ledger, and cannot be read."""
+
+    def __init__(self, place: str, cause: str) -> None:
+        super().__init__(
+            f"the ledger {place} is damaged: {cause}; nothing was written to it. `sqlite3 {place} .recover` "
+            f"prints what can be saved; move the file away, or set PREFECT_LEDGER_URL to another ledger"
+        )
+        self.place, self.cause = place, cause
+
+
 class LedgerAway(PrefectDaskError):
     """The ledger cannot be written or read now: it may be so later."""
 
@@ -97,13 +110,17 @@ class Superseded(PrefectDaskError):
 
 
 class UnknownRun(PrefectDaskError, LookupError):
-    """The ledger holds no such flow run."""
+    """The ledger holds no such flow run, or several that begin so; `near` are the ids that may be meant."""
 
-    def __init__(self, run_id: str, place: str) -> None:
-        super().__init__(
-            f"the ledger {place} holds no flow run {run_id!r}; Ledger.flow_runs() lists those it holds"
-        )
-        self.run_id, self.place = run_id, place
+    def __init__(self, run_id: str, place: str, near: Sequence[str] = ()) -> None:
+        if any(run_id and each.startswith(run_id) for each in near):
+            told = f"holds several flow runs that begin with {run_id!r}: {', '.join(near)}, …"
+        elif near:
+            told = f"holds no flow run {run_id!r}; the nearest are {', '.join(near)}"
+        else:
+            told = f"holds no flow run {run_id!r}; `prefect-dask runs ls` or Ledger.flow_runs() lists those there"
+        super().__init__(f"the ledger {place} {told}")
+        self.run_id, self.place, self.near = run_id, place, list(near)
 
 
 class RunAlive(PrefectDaskError):

@@ -42,6 +42,40 @@ class RecordedFlowRun:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordedFlowName:
+    """The flows of one name that ran.
+
+    Attributes:
+        name: Their name.
+        versions: How many flows with this name there were, told by their tasks, edges and code.
+        runs: How many runs.
+        latest_run_id: The latest run.
+        latest_state: Its state.
+        latest_begun: When it began.
+        latest_ended: When it came to its final state; None before.
+    """
+
+    name: str
+    versions: int
+    runs: int
+    latest_run_id: str
+    latest_state: str
+    latest_begun: datetime
+    latest_ended: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """How much a ledger holds."""
+
+    flows: int
+    flow_runs: int
+    log_lines: int
+    artifacts: int
+    limits: int
+
+
+@dataclass(frozen=True, slots=True)
 class RecordedTask:
     """A task of a flow; `code` is equal where its code is, and "" where nobody can tell."""
 

@@ -19,6 +19,9 @@ is stopped for 20 s, or held up in C for as long, must not be taken for dead."""
 RENEW_SECONDS: Final = 10.0
 """How often it is renewed: three may fail on the way, and a transaction every 10 s is nothing."""
 
+AT_WORK: Final = ("Pending", "Running", "Cancelling")
+"""The states of a flow run that a process is at."""
+
 
 class Held(NamedTuple):
     """What a ledger knows of who writes a run."""
@@ -41,7 +44,7 @@ def cause_of_death(held: Held, now: float) -> str | None:
     'the coordinating process host:1:1 died or lost the ledger: its lease ran out 2 s ago'
     >>> cause_of_death(Held("Success", 0, None, "", "host:1:1"), now=101.5)
     """
-    if held.state not in ("Pending", "Running", "Cancelling"):
+    if held.state not in AT_WORK:
         return None
     if is_gone(held.process):
         return f"the coordinating process {held.coordinator} died"

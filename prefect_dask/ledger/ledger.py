@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ from prefect_dask.ledger.facts import (
     RecordedAttempt,
     RecordedClusterEvent,
     RecordedFlow,
+    RecordedFlowName,
     RecordedFlowRun,
     RecordedLine,
     RecordedResult,
@@ -31,6 +32,9 @@ from prefect_dask.ledger.writer import adopt_journals, known_writer, open_store,
 
 #: What comes behind every hexadecimal digit.
 _AFTER_ALL = "g"
+
+#: Among so many of the latest runs those are looked for that may be meant by a wrong id.
+NEAR_AMONG = 10_000
 
 
 class Ledger:
@@ -115,6 +119,26 @@ class Ledger:
             tuple(document.get("references", ())),
             _time(first_seen),
         )
+
+    def flows(self, *, limit: int = 100) -> list[RecordedFlowName]:
+        """The flows that ran, by name; the one with the latest run first.
+
+        Args:
+            limit: How many at most.
+        """
+        self._declare_dead()
+        return [
+            RecordedFlowName(
+                name,
+                versions,
+                runs,
+                run_id,
+                state,
+                _time(begun),
+                None if ended is None else _time(ended),
+            )
+            for name, versions, runs, run_id, state, begun, ended in self._ask("flows", (limit,))
+        ]
 
     # ---- task runs
 
@@ -247,7 +271,8 @@ class Ledger:
     def _run_row(self, run_id: str) -> tuple[Any, ...]:
         rows = self._ask("flow_run", (run_id, run_id + _AFTER_ALL)) if run_id else []
         if len(rows) != 1:
-            raise UnknownRun(run_id, str(self.place))
+            ids = [each for (each,) in self._ask("run_ids", (NEAR_AMONG,))]
+            raise UnknownRun(run_id, str(self.place), nearest_ids(run_id, ids))
         return rows[0]
 
     def _key(self, run_id: str) -> int:
@@ -255,6 +280,24 @@ class Ledger:
 
     def _tasks(self, run_id: str) -> _Tasks:
         return _Tasks((task.index, task) for task in self.flow(run_id).tasks)
+
+
+def nearest_ids(run_id: str, ids: Sequence[str], most: int = 3) -> list[str]:
+    """The ids that may be meant: those that begin so, else those that begin alike; some at most.
+
+    >>> nearest_ids("3fa", ["3fb1", "3fc2", "9d00"])
+    ['3fb1', '3fc2']
+    >>> nearest_ids("3f", ["3fb1", "3fc2", "9d00"])
+    ['3fb1', '3fc2']
+    """
+    from difflib import get_close_matches
+
+    wanted = run_id.lower()
+    for length in range(len(wanted), 1, -1):
+        alike = [each for each in ids if each.startswith(wanted[:length])]
+        if alike:
+            return alike[:most]
+    return get_close_matches(wanted, [*ids], n=most)
 
 
 class _Tasks(dict[int, RecordedTask]):

@@ -60,6 +60,18 @@ class PostgresStore(Store):
     def open(self, *, is_to_read: bool = False) -> None:
         if self._connection is not None and not self._connection.broken:
             return
+        with self._connecting() as connection:
+            self._check_tables(connection, is_to_read=is_to_read)
+
+    def tables_version(self) -> int:
+        with self._connecting():
+            version = self._version_there()
+        self.close()
+        return version
+
+    @contextmanager
+    def _connecting(self) -> Iterator[psycopg.Connection[Any]]:
+        """A new connection; closed again where something goes wrong in the block."""
         self.close()
         try:
             import psycopg
@@ -77,7 +89,7 @@ class PostgresStore(Store):
             self._connection.execute(
                 f"SET statement_timeout = '{STATEMENT_SECONDS}s'; SET search_path = {SCHEMA}"
             )
-            self._check_tables(self._connection, is_to_read=is_to_read)
+            yield self._connection
         except psycopg.Error as error:
             self.close()
             cause = without_password_in(f"{type(error).__name__}: {error}")
@@ -112,15 +124,18 @@ class PostgresStore(Store):
             self.execute("UPDATE ledger_version SET version = %s", (latest_version(),))
 
     def _version(self) -> int:
+        version = self._version_there()
+        if version > latest_version():
+            raise LedgerTooNew(str(self.place), version, latest_version())
+        return version
+
+    def _version_there(self) -> int:
         # Not `to_regclass`: it may answer as of before the upgrade lock was waited for.
         there = self.execute(
             "SELECT 1 FROM pg_tables WHERE schemaname = %s AND tablename = 'ledger_version'",
             (SCHEMA,),
         )
-        version = self.execute("SELECT version FROM ledger_version")[0][0] if there else 0
-        if version > latest_version():
-            raise LedgerTooNew(str(self.place), version, latest_version())
-        return int(version)
+        return int(self.execute("SELECT version FROM ledger_version")[0][0]) if there else 0
 
     # ---- writing
 

@@ -14,6 +14,21 @@ FROM flow_runs r JOIN flows f ON f.id = r.flow
 WHERE r.run_id >= ? AND r.run_id < ?
 ORDER BY r.run_id LIMIT 2;
 
+-- run_ids: the ids of the latest runs, newest first
+SELECT run_id FROM flow_runs ORDER BY id DESC LIMIT ?;
+
+-- flows: the flows that ran, the one with the latest run first, and that run's state
+SELECT each.name, each.versions, each.runs, r.run_id, r.state, r.begun, r.ended
+FROM (SELECT f.name AS name, count(DISTINCT f.id) AS versions, count(*) AS runs, max(r.id) AS latest
+      FROM flows f JOIN flow_runs r ON r.flow = f.id GROUP BY f.name) each
+JOIN flow_runs r ON r.id = each.latest
+ORDER BY each.latest DESC LIMIT ?;
+
+-- contents: how much there is
+SELECT (SELECT count(DISTINCT name) FROM flows), (SELECT count(*) FROM flow_runs),
+       (SELECT count(*) FROM log_lines), (SELECT count(*) FROM artifacts),
+       (SELECT count(*) FROM limits);
+
 -- held_runs: the runs that are not over, and who writes them
 SELECT id, state, fence, lease_until, process, coordinator FROM flow_runs WHERE ended IS NULL;
 

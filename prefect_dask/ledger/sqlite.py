@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,6 +16,8 @@ from prefect_dask.ledger.entries import Rows
 from prefect_dask.ledger.errors import (
     DatabaseTooOld,
     LedgerAway,
+    LedgerDamaged,
+    LedgerRefused,
     LedgerTooNew,
     NotALedger,
     NothingRecorded,
@@ -23,10 +25,8 @@ from prefect_dask.ledger.errors import (
 from prefect_dask.ledger.migrations import latest_version
 from prefect_dask.ledger.places import Place
 from prefect_dask.ledger.schema import TABLES
+from prefect_dask.ledger.sqlite_version import OLDEST, oldest_told
 from prefect_dask.ledger.store import Store
-
-#: `ON CONFLICT … DO NOTHING` came with it.
-OLDEST = (3, 24, 0)
 
 #: Stands in the file's header, so that no other database is taken for a ledger.
 APPLICATION_ID = 0x5064_4C67
@@ -75,8 +75,7 @@ class SqliteStore(Store):
         if is_to_read and not os.path.exists(self.place.target):
             raise NothingRecorded(str(self.place))
         if sqlite3.sqlite_version_info < OLDEST:
-            needed = ".".join(map(str, OLDEST))
-            raise DatabaseTooOld("SQLite", sqlite3.sqlite_version, needed)
+            raise DatabaseTooOld("SQLite", sqlite3.sqlite_version, oldest_told())
         try:
             if self._is_file:
                 self._make_file()
@@ -96,8 +95,28 @@ class SqliteStore(Store):
             if isinstance(error, sqlite3.OperationalError | OSError):
                 raise LedgerAway(str(self.place), f"{type(error).__name__}: {error}") from error
             if isinstance(error, sqlite3.DatabaseError):
-                raise NotALedger(str(self.place), str(error)) from error
+                raise self._not_to_be_read(error) from error
             raise
+
+    def tables_version(self) -> int:
+        if not self._is_file:
+            return latest_version()
+        path = Path(self.place.target)
+        if not path.exists():
+            return 0
+        try:
+            with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+                return self._version_in(connection)
+        except sqlite3.OperationalError as error:
+            raise LedgerAway(str(self.place), f"{type(error).__name__}: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise self._not_to_be_read(error) from error
+
+    def _not_to_be_read(self, error: sqlite3.DatabaseError) -> LedgerRefused:
+        """What is wrong with a file that SQLite does not read."""
+        # Its code, SQLITE_CORRUPT, is told from Python 3.11 on.
+        kind = LedgerDamaged if "malformed" in str(error) else NotALedger
+        return kind(str(self.place), str(error))
 
     def close(self) -> None:
         if self._connection is not None and self._is_file:
@@ -139,6 +158,12 @@ class SqliteStore(Store):
             connection.execute(f"PRAGMA user_version = {latest_version()}")
 
     def _version(self, connection: sqlite3.Connection) -> int:
+        version = self._version_in(connection)
+        if version > latest_version():
+            raise LedgerTooNew(str(self.place), version, latest_version())
+        return version
+
+    def _version_in(self, connection: sqlite3.Connection) -> int:
         is_alone = not connection.in_transaction
         if is_alone:
             connection.execute(
@@ -151,8 +176,6 @@ class SqliteStore(Store):
             connection.execute("COMMIT")
         if application != APPLICATION_ID and (version or tables):
             raise NotALedger(str(self.place), "it is an SQLite database of another kind")
-        if version > latest_version():
-            raise LedgerTooNew(str(self.place), version, latest_version())
         return int(version)
 
     def _use_wal(self, connection: sqlite3.Connection) -> None:
@@ -214,6 +237,9 @@ class SqliteStore(Store):
     def is_away(self, error: Exception) -> bool:
         # Of DatabaseError itself: the file is damaged.
         return isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
+
+    def is_damage(self, error: Exception) -> bool:
+        return type(error) is sqlite3.DatabaseError
 
 
 @cache

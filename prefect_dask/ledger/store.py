@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from prefect_dask.ledger.entries import Begun, Entry, Leased, Moved, Rows, cleaned
-from prefect_dask.ledger.errors import LedgerAway
+from prefect_dask.ledger.errors import LedgerAway, LedgerDamaged
 from prefect_dask.ledger.migrations import all_steps, statements
 from prefect_dask.ledger.packed import unpack_changes
 from prefect_dask.ledger.places import Place
@@ -50,6 +50,15 @@ class Store(ABC):
         """
 
     @abstractmethod
+    def tables_version(self) -> int:
+        """The version of the tables as they are now; 0 where there are none. Changes nothing.
+
+        Raises:
+            LedgerRefused: There is something else.
+            LedgerAway: It cannot be reached now.
+        """
+
+    @abstractmethod
     def close(self) -> None:
         """Let the connection go; the next use opens it again."""
 
@@ -72,6 +81,10 @@ class Store(ABC):
     @abstractmethod
     def is_away(self, error: Exception) -> bool:
         """Whether an error says that the database cannot be reached or written, and not that the data is wrong."""
+
+    def is_damage(self, error: Exception) -> bool:
+        """Whether an error says that what is there cannot be read, now or later."""
+        return False
 
     # ---- writing
 
@@ -252,9 +265,11 @@ class Store(ABC):
             raise
 
     def _raise_away(self, error: Exception) -> None:
-        """Say that the database is away, where an error says so."""
+        """Say that the database is away or damaged, where an error says so."""
         if self.is_away(error):
             self.close()
+            if self.is_damage(error):
+                raise LedgerDamaged(str(self.place), str(error)) from error
             raise LedgerAway(str(self.place), f"{type(error).__name__}: {error}") from error
 
     # ---- the tables

@@ -23,7 +23,12 @@ from prefect_dask.settings.errors import (
 )
 from prefect_dask.settings.schema import Schema, merge, put
 from prefect_dask.settings.section import Section, only_read
-from prefect_dask.settings.sources import home_folder, read_schema, read_settings
+from prefect_dask.settings.sources import (
+    active_profile,
+    home_folder,
+    read_schema,
+    read_settings,
+)
 
 __all__ = [
     "Config",
@@ -36,6 +41,7 @@ __all__ = [
     "UnfitSetting",
     "UnknownProfile",
     "UnknownSetting",
+    "active_profile",
     "config",
     "home_folder",
     "set_temporary_config",

@@ -56,7 +56,7 @@ class UnknownProfile(SettingsError):
 
     def __init__(self, name: str, path: Path, known: Sequence[str]) -> None:
         super().__init__(
-            f"PREFECT_PROFILE is {name!r}, but {path} has no table [profiles.{name}]; "
+            f"the profile {name!r} is to hold, but {path} has no table [profiles.{name}]; "
             f"{nearest(name, known)}"
         )
         self.name, self.path = name, path

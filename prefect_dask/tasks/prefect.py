@@ -7,7 +7,7 @@ come with that server.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,11 @@ from prefect_dask.tasks.needs import or_else, value_of
 
 
 class NoSuchFlow(PrefectDaskError, LookupError):
-    """A file or module does not hold the flow that is asked for."""
+    """A file or module does not hold the flow that is asked for; `flows` are those of which one may be meant."""
 
-    def __init__(self, place: str, reason: str) -> None:
+    def __init__(self, place: str, reason: str, flows: Sequence[str] = ()) -> None:
         super().__init__(f"{place}: {reason}")
-        self.place, self.reason = place, reason
+        self.place, self.reason, self.flows = place, reason, list(flows)
 
 
 class RunFlow(Task):
@@ -143,5 +143,5 @@ def choose_flow(place: str, names: Mapping[str, Any], name: str = "") -> Flow:
             if flows
             else "has no flow"
         )
-        raise NoSuchFlow(place, reason)
+        raise NoSuchFlow(place, reason, list(flows))
     return next(iter(different.values()))

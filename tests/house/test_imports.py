@@ -22,6 +22,7 @@ LAYERS = (
     "limits",
     "resumption",
     "ledger",
+    "progress",
     "executors triggers settings logs errors version",
     "engine.flow_runner",
     "engine.task_runner engine.body engine.node engine.parcels engine.group_run engine.grouping"
@@ -46,7 +47,11 @@ DATABASES = {"sqlite3", "psycopg", "sqlalchemy"}
 WEB = {"http", "httpx", "starlette", "fastapi", "uvicorn", "aiohttp", "flask"}
 HOME_OF = {
     **dict.fromkeys(
-        DASK, ("engine.compile", "engine.stream", "engine.executors.dask", "dask_collection")
+        DASK,
+        (
+            *("engine.compile", "engine.stream", "engine.executors.dask", "dask_collection"),
+            "settings.dask_section",
+        ),
     ),
     **dict.fromkeys(
         DATABASES,
@@ -54,6 +59,8 @@ HOME_OF = {
     ),
     **dict.fromkeys(WEB, ("server", "client", "tasks.http")),
     "bokeh": ("viz", "server"),
+    "click": ("cli",),
+    "rich": ("progress.terminal",),
 }
 """Which of our modules may import what; a name also stands for `name.…` and `name_…`."""
 

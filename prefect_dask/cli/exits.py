@@ -1,0 +1,46 @@
+"""With what exit code the command line ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from prefect_dask.engine.state import Cancelled, State, Success
+
+SUCCESS, FAILED, USAGE, CANCELLED, PAUSED = 0, 1, 2, 3, 4
+
+#: As shells say it of a program that Ctrl-C ended: 128 + SIGINT.
+INTERRUPTED = 130
+
+
+def code_of(state: State) -> int:
+    """The exit code that tells what a flow run came to.
+
+    >>> from prefect_dask.engine.state import Failed, Paused
+    >>> code_of(Success()), code_of(Failed()), code_of(Cancelled()), code_of(Paused())
+    (0, 1, 3, 4)
+    """
+    if isinstance(state, Success):
+        return SUCCESS
+    if isinstance(state, Cancelled):
+        return CANCELLED
+    # What waits for a time or for somebody's word is no failure, and can be taken up again.
+    return FAILED if state.is_finished() else PAUSED
+
+
+class Refused(click.ClickException):
+    """What was asked cannot be done; nothing has run."""
+
+    exit_code = USAGE
+
+
+@contextmanager
+def exit_on_interrupt(ctx: click.Context) -> Iterator[None]:
+    """A block that Ctrl-C ends without a traceback."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        ctx.exit(INTERRUPTED)

@@ -1,0 +1,364 @@
+"""`prefect-dask runs`: what was recorded of flow runs, and taking one up again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from prefect_dask.cli.completion import complete_run_ids
+from prefect_dask.cli.executor_choice import EXECUTOR
+from prefect_dask.cli.exits import Refused
+from prefect_dask.cli.following import follow, progress_option
+from prefect_dask.cli.output import (
+    json_option,
+    print_json,
+    print_table,
+    state_text,
+    time_text,
+)
+from prefect_dask.cli.tables import Column
+from prefect_dask.engine.errors import nearest
+from prefect_dask.progress.lines import duration, in_words
+
+if TYPE_CHECKING:
+    from prefect_dask.ledger.facts import (
+        RecordedFlowRun,
+        RecordedLine,
+        RecordedTask,
+        RecordedTaskRun,
+    )
+
+run_argument = click.argument("run_id", metavar="RUN", shell_complete=complete_run_ids)
+
+#: So many characters of an id are shown: as many as tell runs apart for a lifetime.
+SHORT_ID = 12
+
+#: So many failures of a run are shown.
+MOST_FAILURES = 20
+
+
+@click.group(epilog="RUN is a run's id, or as much of its beginning as tells it from others.")
+def runs() -> None:
+    """List, show and take up recorded flow runs."""
+
+
+# ---- listing
+
+
+@runs.command("ls", epilog="Example: prefect-dask runs ls --state Failed --limit 5")
+@click.option("--flow", "flow_name", default="", metavar="NAME", help="Only runs of this flow.")
+@click.option(
+    "--state", default="", metavar="STATE", help="Only runs at this state, such as Failed."
+)
+@click.option("-l", "--limit", default=20, show_default=True, help="How many at most.")
+@json_option
+def ls(flow_name: str, state: str, limit: int, as_json: bool) -> None:
+    """List the latest flow runs, newest first."""
+    from prefect_dask.engine.state import STATES
+    from prefect_dask.ledger import Ledger
+
+    if state and state not in STATES:
+        raise Refused(f"there is no state {state!r}; {nearest(state, list(STATES))}")
+    found = Ledger().flow_runs(flow_name=flow_name, state=state, limit=limit)
+    if as_json:
+        print_json([run_data(run) for run in found])
+        return
+    print_table(
+        [
+            Column("RUN"),
+            Column("FLOW", may_shrink=True),
+            Column("STATE", is_state=True),
+            Column("BEGUN"),
+            Column("TOOK", is_number=True),
+            Column("MESSAGE", may_shrink=True),
+        ],
+        [
+            [
+                run.run_id[:SHORT_ID],
+                run.flow_name,
+                run.state,
+                time_text(run.begun),
+                took(run),
+                run.message or "",
+            ]
+            for run in found
+        ],
+    )
+
+
+def run_data(run: RecordedFlowRun) -> dict[str, Any]:
+    """A flow run for programs."""
+    data = asdict(run)
+    del data["key"]
+    return data
+
+
+def took(run: RecordedFlowRun) -> str:
+    """How long a run took; "" where it is not over."""
+    return "" if run.ended is None else duration((run.ended - run.begun).total_seconds())
+
+
+# ---- one run
+
+
+@runs.command("show", epilog="Example: prefect-dask runs show 3f2a --task load")
+@run_argument
+@click.option("--task", "task_name", default="", metavar="NAME", help="Show each run of this task.")
+@json_option
+def show(run_id: str, task_name: str, as_json: bool) -> None:
+    """Show a flow run, and what its tasks came to; a mapped task is one line."""
+    from prefect_dask.ledger import Ledger
+
+    ledger = Ledger()
+    run = ledger.flow_run(run_id)
+    tasks = ledger.flow(run.run_id).tasks
+    task_runs = ledger.task_runs(run.run_id)
+    if task_name:
+        task_runs = [each for each in task_runs if task_name in (each.task_name, each.task_slug)]
+        if not task_runs:
+            names = sorted({task.name for task in tasks})
+            raise Refused(
+                f"run {run.run_id} has no task run of {task_name!r}; {nearest(task_name, names)}"
+            )
+    if as_json:
+        print_json({**run_data(run), "task_runs": [asdict(each) for each in task_runs]})
+        return
+    show_run(run)
+    click.echo()
+    if task_name:
+        show_task_runs(task_runs)
+    else:
+        show_tasks(tasks, task_runs)
+        show_failures(task_runs)
+
+
+def show_run(run: RecordedFlowRun) -> None:
+    """Print what is known of a flow run as a whole."""
+    click.echo(f"{run.name}: {state_text(run.state)}" + (f": {run.message}" if run.message else ""))
+    facts = {
+        "Run": run.run_id,
+        "Flow": run.flow_name,
+        "Begun": time_text(run.begun),
+        "Ended": time_text(run.ended) + (f" ({took(run)})" if run.ended else ""),
+        "Parameters": json.dumps(dict(run.parameters), ensure_ascii=False)
+        if run.parameters
+        else "",
+        "Ran at": run.coordinator,
+        "Version": run.version,
+    }
+    for name, value in facts.items():
+        if value:
+            click.echo(f"{name + ':':<12}{value}")
+
+
+def show_tasks(tasks: Sequence[RecordedTask], task_runs: Sequence[RecordedTaskRun]) -> None:
+    """Print a line for each task: its state, or how many of its children are at which."""
+    own = {each.task: each for each in task_runs if each.map_index < 0}
+    children: dict[int, dict[str, int]] = {}
+    for each in task_runs:
+        if each.map_index >= 0:
+            count = children.setdefault(each.task, {})
+            count[each.state] = count.get(each.state, 0) + 1
+    rows = []
+    for task in tasks:
+        its = own.get(task.index)
+        counted = children.get(task.index)
+        told = in_words(counted) if counted else (its.message or "" if its else "")
+        rows.append([task.slug, its.state if its else "Pending", told])
+    print_table(
+        [
+            Column("TASK", may_shrink=True),
+            Column("STATE", is_state=True),
+            Column("MESSAGE", may_shrink=True),
+        ],
+        rows,
+    )
+
+
+def show_failures(task_runs: Sequence[RecordedTaskRun]) -> None:
+    """Print which children failed."""
+    failed = [
+        each
+        for each in task_runs
+        if each.map_index >= 0 and each.state in ("Failed", "TimedOut", "Crashed")
+    ]
+    if failed:
+        click.echo()
+        show_task_runs(failed[:MOST_FAILURES])
+        if len(failed) > MOST_FAILURES:
+            click.echo(f"and {len(failed) - MOST_FAILURES:,} more failed")
+
+
+def show_task_runs(task_runs: Sequence[RecordedTaskRun]) -> None:
+    """Print a line for each task run."""
+    print_table(
+        [
+            Column("TASK RUN", may_shrink=True),
+            Column("STATE", is_state=True),
+            Column("ATTEMPT", is_number=True),
+            Column("SINCE"),
+            Column("WORKER", may_shrink=True),
+            Column("MESSAGE", may_shrink=True),
+        ],
+        [
+            [
+                task_run_name(each.task_name, each.map_index),
+                each.state,
+                str(each.attempt),
+                time_text(each.time),
+                each.worker,
+                each.message or "",
+            ]
+            for each in task_runs
+        ],
+    )
+
+
+def task_run_name(name: str, map_index: int) -> str:
+    """What a task run is called.
+
+    >>> task_run_name("load", 3), task_run_name("load", -1)
+    ('load[3]', 'load')
+    """
+    return name if map_index < 0 else f"{name}[{map_index}]"
+
+
+# ---- log lines
+
+
+@runs.command("logs", epilog="Example: prefect-dask runs logs 3f2a --task load --follow")
+@run_argument
+@click.option("--task", "task_name", default="", metavar="NAME", help="Only lines of this task.")
+@click.option(
+    "--level",
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], case_sensitive=False),
+    default="DEBUG",
+    help="Only lines of this level and above.",
+)
+@click.option("-f", "--follow", "follows", is_flag=True, help="Go on until the run is over.")
+@json_option
+def logs(run_id: str, task_name: str, level: str, follows: bool, as_json: bool) -> None:
+    """Print what a flow run and its tasks logged; with --json an object a line."""
+    import logging
+    import threading
+
+    from prefect_dask.ledger import Ledger
+
+    ledger = Ledger()
+    run = ledger.flow_run(run_id)
+    least, last, pause = getattr(logging, level.upper()), -1, threading.Event()
+    while True:
+        # In this order: what a run logs before it is over is there when it is.
+        is_over = run.ended is not None or run.state == "Paused"
+        for line in ledger.logs(run.run_id, after=last):
+            last = max(last, line.number)
+            if line.level >= least and task_name in ("", line.task_name):
+                print_line(line, as_json=as_json)
+        if is_over or not follows:
+            return
+        pause.wait(FOLLOW_SECONDS)
+        run = ledger.flow_run(run.run_id)
+
+
+#: How often a run that is followed is looked at, seconds.
+FOLLOW_SECONDS = 0.5
+
+
+def print_line(line: RecordedLine, *, as_json: bool) -> None:
+    """Print a line of the log, as flow runs do."""
+    import logging
+
+    if as_json:
+        data = {**asdict(line), "time": line.time.isoformat()}
+        click.echo(json.dumps(data, ensure_ascii=False))
+        return
+    level = logging.getLevelName(line.level)
+    whose = f" {task_run_name(line.task_name, line.map_index)}" if line.task_name else ""
+    click.echo(f"{time_text(line.time)} | {level:<8} | {line.logger}{whose} | {line.message}")
+    if line.exception:
+        click.echo(line.exception)
+
+
+# ---- taking up again
+
+
+def _taking_up(command: Any) -> Any:
+    """The arguments of resume and restart."""
+    for option in reversed(
+        (
+            run_argument,
+            click.option(
+                "--flow",
+                "place",
+                default="",
+                metavar="FILE|MODULE",
+                help="Where the flow is; when not given, the file in which it was made.",
+            ),
+            click.option(
+                "-n", "--name", default="", metavar="FLOW", help="Which flow of the file."
+            ),
+            click.option("--executor", type=EXECUTOR, help="Where the tasks run."),
+            click.option(
+                "--param",
+                "texts",
+                metavar="NAME=VALUE",
+                multiple=True,
+                help="A parameter that was not kept, because a secret is in it.",
+            ),
+            progress_option,
+            json_option,
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@runs.command("resume", epilog="Example: prefect-dask runs resume 3f2a --executor dask")
+@_taking_up
+def resume(run_id: str, **options: Any) -> None:
+    """Go on with a run whose process died, or that is Paused, from where it was.
+
+    Exit codes are those of `run`.
+    """
+    from prefect_dask.resuming import resume
+
+    _take_up(resume, run_id, **options)
+
+
+@runs.command("restart", epilog="Example: prefect-dask runs restart 3f2a")
+@_taking_up
+def restart(run_id: str, **options: Any) -> None:
+    """Go on with a run, and run again what failed and what did not run because of it.
+
+    Exit codes are those of `run`.
+    """
+    from prefect_dask.resuming import restart
+
+    _take_up(restart, run_id, **options)
+
+
+def _take_up(
+    take_up: Any,
+    run_id: str,
+    *,
+    place: str,
+    name: str,
+    executor: Any,
+    texts: Sequence[str],
+    progress: bool,
+    as_json: bool,
+) -> None:
+    from prefect_dask.cli.flow_loading import load_flow
+    from prefect_dask.cli.parameter_values import parameter_values
+
+    flow = load_flow(place, name) if place else None
+    values = parameter_values(texts, None)
+    follow(
+        lambda watch: take_up(run_id, flow, executor=executor, parameters=values, progress=watch),
+        is_drawn=progress,
+        as_json=as_json,
+    )

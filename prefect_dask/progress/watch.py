@@ -1,0 +1,144 @@
+"""Follows a flow run for who looks now and then: a terminal, a notebook, a program."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from prefect_dask.engine import clock
+from prefect_dask.engine.context import RunInfo
+from prefect_dask.engine.graph import FlowGraph
+from prefect_dask.engine.state import State
+from prefect_dask.engine.stream import Observer, StateChange
+from prefect_dask.progress.counting import Counts, Failure, TaskProgress
+
+
+@dataclass(frozen=True, slots=True)
+class FlowProgress:
+    """What a flow run is at.
+
+    Attributes:
+        flow_name: The flow; "" before the run begins.
+        run_id: The run; "" before it begins.
+        run_name: What the run is called.
+        state: The flow's own state, such as "Running".
+        message: That state's message.
+        states: How many of all task runs are at which state.
+        done: How many are over.
+        known: How many there are; more when a map comes to know its width.
+        tasks: What its tasks are at, in running order.
+        task_count: How many tasks it has.
+        failures: What failed since somebody looked last.
+        seconds: Since when it runs.
+        at: When this was so, seconds on a clock that does not go back.
+    """
+
+    flow_name: str
+    run_id: str
+    run_name: str
+    state: str
+    message: str | None
+    states: dict[str, int]
+    done: int
+    known: int
+    tasks: tuple[TaskProgress, ...]
+    task_count: int
+    failures: tuple[Failure, ...]
+    seconds: float
+    at: float
+
+
+class Watch(Observer):
+    """Sees a flow run and counts; any thread may look at the counts, at any time.
+
+    Example:
+        >>> from prefect_dask import Flow, task
+        >>> @task
+        ... def double(x):
+        ...     return 2 * x
+        >>> with Flow("doubles") as flow:
+        ...     _ = double.map([1, 2, 3])
+        >>> watch = Watch()
+        >>> _ = flow.run(progress=watch)
+        >>> now = watch.look()
+        >>> now.state, [(each.name, each.states) for each in now.tasks if each.is_mapped]
+        ('Success', [('double', {'Success': 3})])
+    """
+
+    def __init__(self) -> None:
+        self._counting = threading.Lock()
+        self._counts: Counts | None = None
+        self._info: RunInfo | None = None
+        self._first_states: Mapping[int, State] = {}
+        self._state = "Pending"
+        self._message: str | None = None
+        self._failures: list[Failure] = []
+        self._begun = clock.monotonic()
+        self._ended: float | None = None
+
+    @contextmanager
+    def while_asking(self) -> Iterator[None]:
+        """A block within which a person is asked something: nothing is drawn meanwhile."""
+        yield
+
+    def asking(self, ask: Callable[[str, State], bool]) -> Callable[[str, State], bool]:
+        """The same question, asked while nothing is drawn."""
+
+        def ask_undrawn(name: str, state: State) -> bool:
+            with self.while_asking():
+                return ask(name, state)
+
+        return ask_undrawn
+
+    def start_from(self, states: Mapping[int, State]) -> None:
+        """The run will begin with these states of its tasks, by task index."""
+        self._first_states = states
+
+    # ---- what the flow runner tells
+
+    def begin(self, info: RunInfo, graph: FlowGraph) -> None:
+        with self._counting:
+            self._info, self._counts = info, Counts(graph)
+            self._counts.take_states(self._first_states)
+            self._failures, self._begun, self._ended = [], clock.monotonic(), None
+
+    def take_flow_state(self, state: State) -> None:
+        self._state, self._message = type(state).__name__, state.message
+        if state.is_finished():
+            self._ended = clock.monotonic()
+
+    def take_changes(self, changes: Sequence[StateChange]) -> None:
+        # At once: they are in the processor's cache still, and kept for later they would hold memory up.
+        with self._counting:
+            if self._counts is not None:
+                self._failures += self._counts.take(changes)
+
+    # ---- who looks
+
+    def look(self, most_tasks: int | None = None) -> FlowProgress:
+        """What the run is at.
+
+        Args:
+            most_tasks: Not more tasks than these; see `Counts.tasks`.
+        """
+        with self._counting:
+            failures, self._failures = tuple(self._failures), []
+            at, info, counts = clock.monotonic(), self._info, self._counts
+            states, done, known = counts.totals() if counts else ({}, 0, 0)
+            return FlowProgress(
+                info.flow_name if info else "",
+                info.flow_run_id if info else "",
+                info.flow_run_name if info else "",
+                self._state,
+                self._message,
+                states,
+                done,
+                known,
+                counts.tasks(at, most_tasks) if counts else (),
+                counts.task_count if counts else 0,
+                failures,
+                (self._ended or at) - self._begun,
+                at,
+            )

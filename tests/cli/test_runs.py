@@ -1,0 +1,183 @@
+"""`prefect-dask runs` and `flows`: what was recorded, as tables and JSON, and taking it up again."""
+
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+
+from tests.cli import flow_files
+from tests.cli.program import PROGRAM
+from tests.waiting import wait_for_file
+
+
+@pytest.fixture
+def failed(program):
+    """The id of a run of which half failed; beside it one of another flow that succeeded."""
+    program.write("halves.py", flow_files.MAPPED)
+    program.write("sums.py", flow_files.ADD)
+    assert program("run", "halves.py", "--no-progress").returncode == 1
+    assert program("run", "sums.py", "--param", "x=1").returncode == 0
+    [run] = program.json("runs", "ls", "--flow", "halves")
+    return run["run_id"]
+
+
+def test_runs_are_listed_and_chosen(program, failed):
+    lines = program("runs", "ls").stdout.splitlines()
+    assert lines[0].split() == ["RUN", "FLOW", "STATE", "BEGUN", "TOOK", "MESSAGE"]
+    assert [line.split()[1:3] for line in lines[1:]] == [["sums", "Success"], ["halves", "Failed"]]
+    assert [run["run_id"] for run in program.json("runs", "ls", "--state", "Failed")] == [failed]
+    assert len(program.json("runs", "ls", "--limit", "1")) == 1
+
+
+def test_a_state_that_does_not_exist_is_told_the_nearest(program, failed):
+    done = program("runs", "ls", "--state", "failed")
+    assert done.returncode == 2
+    assert "there is no state 'failed'; did you mean 'Failed'?" in done.stderr
+
+
+def test_a_run_is_shown_with_a_line_a_task_and_the_children_that_failed(program, failed):
+    shown = program("runs", "show", failed[:6]).stdout
+
+    assert f"Run:        {failed}" in shown
+    assert "numbers-1  Success" in shown
+    assert "halve-1    Mapped   Success 3, Failed 3" in shown
+    assert "halve[5]" in shown and "5 is odd" in shown
+    children = program.json("runs", "show", failed, "--task", "halve")["task_runs"]
+    assert [child["map_index"] for child in children] == [-1, *range(6)]
+
+
+def test_a_task_that_the_run_has_not_is_told_the_nearest(program, failed):
+    done = program("runs", "show", failed, "--task", "halv")
+    assert done.returncode == 2
+    assert "did you mean 'halve'?" in done.stderr
+
+
+def test_log_lines_are_printed_of_all_tasks_or_one_and_from_a_level_on(program, failed):
+    assert "halve halve[4] | halving 4" in program("runs", "logs", failed).stdout.replace(
+        "prefect_dask.", ""
+    )
+    errors = program("runs", "logs", failed, "--task", "halve", "--level", "error", "--json")
+    lines = [json.loads(line) for line in errors.stdout.splitlines()]
+    assert [line["map_index"] for line in lines] == [1, 3, 5]
+    assert "ValueError: 1 is odd" in lines[0]["message"] + str(lines[0]["exception"])
+
+
+def test_following_the_log_of_a_run_that_is_over_ends(program, failed):
+    assert program("runs", "logs", failed, "--follow").returncode == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="this system has no such signals")
+def test_the_log_of_a_run_is_followed_until_ctrl_c(program):
+    program.write("waits.py", flow_files.WAITING.replace("Path(", "print('it runs'); Path(", 1))
+    running = program.start("run", "waits.py")
+    try:
+        wait_for_file(program.folder / "runs")
+        [run] = program.json("runs", "ls")
+        following = program.start("runs", "logs", run["run_id"], "--follow")
+        try:
+            assert "Beginning flow run" in following.stdout.readline()
+            os.killpg(following.pid, signal.SIGINT)
+            _, told = following.communicate(timeout=30)
+        finally:
+            following.kill()
+            following.wait()
+        assert following.returncode == 130
+        assert told == "interrupted\n"
+    finally:
+        running.kill()
+        running.communicate()
+
+
+@pytest.mark.parametrize("command", ["show", "logs", "resume", "restart"])
+def test_an_unknown_run_is_told_the_nearest_ids(program, failed, command):
+    wrong = failed[:5] + ("0" if failed[5] != "0" else "1") + failed[6:]
+    done = program("runs", command, wrong)
+    assert done.returncode == 2
+    assert f"holds no flow run {wrong!r}; the nearest are {failed}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_where_nothing_was_recorded_that_is_said(program):
+    done = program("runs", "ls")
+    assert done.returncode == 2
+    assert "nothing was recorded there" in done.stderr
+    assert not program.home.exists()
+
+
+def test_a_failed_run_is_restarted_and_only_what_failed_runs_again(program, failed):
+    program.write("mended", "")
+
+    done = program("runs", "restart", failed[:8], "--json")
+
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["run_id"], told["task_runs"]) == (failed, {"Success": 7})
+    attempts = program.json("runs", "show", failed, "--task", "halve")["task_runs"]
+    assert [each["state"] for each in attempts] == ["Mapped", *["Success"] * 6]
+    again = program("runs", "resume", failed)
+    assert again.returncode == 2
+    assert "came to Success, and nothing of it is left" in again.stderr
+
+
+def test_flows_are_listed_and_shown(program, failed):
+    lines = program("flows", "ls").stdout.splitlines()
+    assert [line.split()[:3] for line in lines[1:]] == [["sums", "1", "1"], ["halves", "1", "1"]]
+    shown = program("flows", "show", "halves").stdout
+    assert "halve-1    mapped" in shown and "x=numbers-1[…]" in shown
+    assert [task["slug"] for task in program.json("flows", "show", "sums")["tasks"]] == [
+        *("x", "y", "add-1")
+    ]
+
+
+def test_an_unknown_flow_is_told_the_nearest(program, failed):
+    done = program("flows", "show", "halvs")
+    assert done.returncode == 2
+    assert "no flow 'halvs' ran; did you mean 'halves'?" in done.stderr
+
+
+# ---- where it is printed
+
+
+def test_a_pipe_gets_whole_lines_without_colours(program, failed):
+    table = program("runs", "ls").stdout
+    assert "\x1b" not in table
+    assert "…" not in table
+    [run] = program.json("runs", "ls", "--state", "Failed")
+    assert any(line.endswith(run["message"]) for line in table.splitlines())
+
+
+def test_a_terminal_gets_colours_unless_its_user_minds(program, failed):
+    with program.on_terminal("runs", "ls") as terminal:
+        assert terminal.exit_code() == 0
+        assert "\x1b[38;5;196mFailed" in terminal.written
+    with program.on_terminal("runs", "ls", NO_COLOR="1") as terminal:
+        assert terminal.exit_code() == 0
+        assert "\x1b[3" not in terminal.written and "Failed" in terminal.written
+
+
+def test_a_narrow_terminal_gets_no_line_that_is_too_long(program, failed):
+    for columns in (70, 30):
+        with program.on_terminal("runs", "ls", columns=columns, NO_COLOR="1") as terminal:
+            assert terminal.exit_code() == 0
+            lines = [line.rstrip("\r") for line in terminal.written.split("\n")]
+            assert max(map(len, lines)) <= columns
+            assert any(failed[:12] in line for line in lines)
+    assert all(len(line) <= 60 for line in program("runs", "ls", COLUMNS="60").stdout.splitlines())
+
+
+def test_a_reader_that_goes_away_is_no_error(program, failed):
+    listing = subprocess.Popen(
+        [*PROGRAM, "runs", "show", failed, "--json"],
+        env=program.variables({}),
+        cwd=program.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    listing.stdout.close()
+    told = listing.stderr.read()
+    listing.stderr.close()
+    listing.wait(timeout=30)
+    assert "Traceback" not in told
