@@ -22,7 +22,7 @@ from ..node import HostedRun, RunPackage, whole_state
 from ..parcels import Parcels, pack
 from ..state import State, Success
 from ..stream import AttemptLost, Event, LineLogged, NodeCrashed, NodeId, Report, StateChange
-from ..timeouts import BodyStopped, Stoppable
+from ..timeouts import BodyStopped, Stoppable, unstopped
 from .base import Executor, GraphRun, call_in_context, map_nested
 from .processes import ProcessLane, Stock, call_in_child
 
@@ -285,16 +285,18 @@ class PooledRun:
     def extend(self, plan: Sequence[HandOver]) -> None:
         with self._lock:
             self._board.extend(plan)
-            wanted = min(
-                self._num_workers, len(self._threads) + len(self._board.ready) - self._idle
-            )
-            for number in range(len(self._threads), wanted):
-                thread = threading.Thread(
-                    target=self._work, args=(number,), name=f"prefect-dask-{number}", daemon=True
-                )
-                self._threads.append(thread)
-                thread.start()
+            self._start_threads(len(self._board.ready))
             self._has_nodes.notify_all()
+
+    def _start_threads(self, node_count: int) -> None:
+        """Start threads for so many ready nodes, as far as idle ones are too few; with the lock."""
+        wanted = min(self._num_workers, len(self._threads) + node_count - self._idle)
+        for number in range(len(self._threads), wanted):
+            thread = threading.Thread(
+                target=self._work, args=(number,), name=f"prefect-dask-{number}", daemon=True
+            )
+            self._threads.append(thread)
+            unstopped(thread.start)
 
     def wait(self, timeout_seconds: float) -> list[Event]:
         self._is_urgent.wait(min(timeout_seconds, LOOK_SECONDS))
@@ -385,8 +387,10 @@ class PooledRun:
             else:
                 with self._lock:
                     became_ready = board.finish(item.node, state)
-                    if became_ready > 1 and self._idle:
-                        self._has_nodes.notify(became_ready - 1)  # one of them is for this thread
+                    if became_ready > 1 and not self._is_closing:
+                        # One of them is for this thread.
+                        self._has_nodes.notify(became_ready - 1)
+                        self._start_threads(became_ready - 1)
 
     def _take_back(self, lane: Lane, item: HandOver, death: ProcessDied) -> None:
         with self._lock:
