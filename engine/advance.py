@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
 from . import clock
@@ -31,8 +31,8 @@ from .state import (
     Success,
     is_lawful,
 )
-from .stream import NodeId
-from .task_runs import Flights, Slot, TaskRuns, chain_below
+from .stream import NodeId, without_result
+from .task_runs import Flights, Slot, TaskRuns, chain_below, is_final
 from .widths import Pick, flat_pick
 
 #: No bound to how much is taken.
@@ -331,6 +331,67 @@ class Book:
     def cancel(self, index: int, map_index: int, state: State) -> None:
         """Note that a task run was stopped."""
         self._set_state(index, map_index + 1, state)
+
+    def end_early(
+        self, last_state: Callable[[State], State], but: Collection[int] = ()
+    ) -> Iterator[tuple[int, int, State]]:
+        """Bring all that is not done to its end, and hand nothing over any more.
+
+        Args:
+            last_state: From the state of a task run, its last one.
+            but: Tasks that are left alone: they can be handed over anew.
+
+        Yields:
+            Each task run that came to another state, with that: task, map index, state.
+        """
+        self._due.clear()
+        self._rest.clear()
+        self._grown.clear()
+        self._flights.clear()
+        self._wanting.clear()
+        self._to_ask.clear()
+        self._done_before.clear()
+        runs = self.runs
+        for index in range(len(self.graph)):
+            for place in range(runs.child_count[index] + 1):
+                runs.set_out(index, runs.row(index, place), is_out=False)
+            if index in but:
+                continue
+            if not runs.is_done[index]:
+                yield index, -1, self._end_task(index, last_state)
+            for place in range(1, runs.child_count[index] + 1):
+                if not runs.is_done[runs.row(index, place)]:
+                    state = last_state(runs.state(index, place - 1))
+                    self._set_state(index, place, state)
+                    yield index, place - 1, state
+
+    def _end_task(self, index: int, last_state: Callable[[State], State]) -> State:
+        old = self.runs.state(index)
+        state: State
+        if is_final(old):
+            state = old  # given, and to be validated again: it stays what it is
+        elif any(type(child) is not Pending for child in self.runs.children(index)):
+            # Children whose number was known beforehand are ahead of it.
+            state = Mapped("Some children have begun.")
+            state.width = self.runs.child_count[index]
+        else:
+            self.runs.cut(index)
+            state = last_state(old)
+        self._set_state(index, 0, state)
+        return state
+
+    def give_to(self, index: int) -> None:
+        """Have what a task looks at given to it: it runs apart from what made that."""
+        keyed = {edge.upstream_task.index for edge in self.graph.edges_to[index] if edge.key}
+        for view in self.graph.views[index]:
+            above = view.upstream
+            for place in range(self.runs.child_count[above] + 1):
+                state = self.runs.state(above, place - 1)
+                if above not in keyed or isinstance(state, Mapped):
+                    state = without_result(state)
+                self._given_count += 1
+                node = (above, place - 1, -self._given_count)
+                self.given[above, place] = Given(node, state)
 
     def resume(self, index: int, map_index: int = -1) -> None:
         """Let a paused task run go on: it is due now."""

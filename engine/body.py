@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 from . import child_main, failures, secrets
@@ -72,7 +73,7 @@ class Body:
         import pickle
 
         facts = dict(self.frame)
-        with Child(name=self.frame.full_name) as child:
+        with Child(name=self.frame.full_name) as child, self._asks_to_end(child):
             payload = dumps_call(
                 _run_in_child,
                 *(self.node, self.run, self.frame.map_index, facts, self.inputs, self.secret_keys),
@@ -87,6 +88,12 @@ class Body:
         if is_value:
             return value
         raise value
+
+    def _asks_to_end(self, child: Child) -> AbstractContextManager[None]:
+        """A block within which the body hears there that it is to end."""
+        if self.node.task.cleans_up:
+            return nullcontext()
+        return self.run.cancellation.followed_by(partial(child.notify, b""))
 
     def _log_again(self, line: bytes) -> None:
         """Log a line that the body logged in its own process."""
@@ -134,6 +141,7 @@ def _run_in_child(
     """In a process of its own: the body's value or exception, pickled."""
     import cloudpickle
 
+    child_main.listen(lambda _: run.cancellation.ask())
     frame = TaskFrame(run, node, map_index, facts)
     logger = get_logger()
     logger.setLevel(run.log_level)

@@ -98,6 +98,8 @@ class Child:
         self._process: ChildProcess | None = None
         self._kill_if_forgotten: weakref.finalize[..., Child] | None = None
         self._is_closed = False
+        #: What the call that runs was told, for one that is still being sent.
+        self._notice: bytes | None = None
 
     @property
     def pid(self) -> int | None:
@@ -149,7 +151,16 @@ class Child:
                 process.kill()
                 raise
         finally:
+            self._notice = None
             self._in_call.release()
+
+    def notify(self, notice: bytes) -> None:
+        """Say something short to the call that runs, which hears it by `child_main.listen`; from any thread."""
+        with self._changing:
+            self._notice = notice
+            process = self._process
+        if process is not None:
+            process.send_notice(notice)
 
     def kill(self) -> None:
         """End the process and what it started, now; a call in another thread raises ChildDied."""
@@ -206,6 +217,8 @@ class Child:
         until = None if limit is None else clock.monotonic() + limit
         has_begun = False
         process.send_call(payload)
+        if (notice := self._notice) is not None:
+            process.send_notice(notice)
         while True:
             try:
                 frame = process.next_frame(until)

@@ -15,6 +15,7 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -23,6 +24,8 @@ Frame = tuple[bytes, bytearray]
 
 CALL: Final = b"c"
 """To the child: run this."""
+NOTICE: Final = b"n"
+"""To the child: a word for the call that runs, or is about to."""
 BEGUN: Final = b"b"
 """The call is unpickled, and its function is about to run."""
 STDOUT: Final = b"o"
@@ -125,6 +128,34 @@ def send(message: bytes) -> None:
     _home.send(MESSAGE, message)
 
 
+_notices: list[bytes] = []
+"""What the call that runs was told before it listened."""
+_listener: Callable[[bytes], None] | None = None
+_listening = threading.Lock()
+
+
+def listen(listener: Callable[[bytes], None]) -> None:
+    """From now on call a function with what the one who made the call has to say to it; in another thread.
+
+    It is called now with what was said before.
+    """
+    global _listener
+    with _listening:
+        _listener = listener
+        told, _notices[:] = list(_notices), []
+    for notice in told:
+        listener(notice)
+
+
+def _take_notice(notice: bytes) -> None:
+    with _listening:
+        listener = _listener
+        if listener is None:
+            _notices.append(notice)
+            return
+    listener(notice)
+
+
 def main() -> None:
     """Run calls until nobody is there to send more."""
     global _home
@@ -175,6 +206,9 @@ def _take_calls(
 ) -> None:
     """Receive calls; when no more can come, see to it that this process ends."""
     while (frame := home.receive()) is not None:
+        if frame[0] == NOTICE:
+            _take_notice(bytes(frame[1]))
+            continue
         is_busy.set()
         calls.put(frame[1])
     if is_busy.is_set():

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, Final, cast
 
 from . import clock
-from .child_main import CALL, STDOUT, Channel, Frame
+from .child_main import CALL, NOTICE, STDOUT, Channel, Frame
 from .timeouts import unstopped
 
 KILL_SECONDS: Final = 10.0
@@ -56,7 +56,11 @@ class ChildProcess:
         self._frames: queue.SimpleQueue[Frame | None] = queue.SimpleQueue()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._popen = subprocess.Popen(
-            _command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, **_alone()
+            python_command("prefect_dask.engine.child_main"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            **_alone(),
         )
         assert self._popen.stdin is not None and self._popen.stdout is not None
         self._channel = Channel(
@@ -87,6 +91,11 @@ class ChildProcess:
         else:
             name = f"prefect-dask-call-{self._name}"
             threading.Thread(target=self._send, args=(payload,), name=name, daemon=True).start()
+
+    def send_notice(self, notice: bytes) -> None:
+        """Send a short word to the call that runs; not where it is dead."""
+        with suppress(OSError, ValueError):
+            self._channel.send(NOTICE, notice)
 
     def _send(self, payload: bytes) -> None:
         try:
@@ -199,17 +208,14 @@ def _read(
         channel.close_receiving()
 
 
-def _command() -> list[str]:
-    """Starts a helper process with this Python, its options and its import path."""
+def python_command(module: str) -> list[str]:
+    """Starts a process with this Python, its options and its import path, which calls `main` of a module."""
     import subprocess
 
     # As multiprocessing does; the one place that knows how options are spelt.
     options: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # not in typeshed
     path = [entry or os.getcwd() for entry in sys.path]
-    code = (
-        f"import sys; sys.path[:] = {path!a}; "
-        f"from prefect_dask.engine.child_main import main; main()"
-    )
+    code = f"import sys; sys.path[:] = {path!a}; from {module} import main; main()"
     return [sys.executable, *options, "-c", code]
 
 

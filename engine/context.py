@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import clock
+from .cancellation import Cancellation
 from .logs import get_logger
 from .result import ResultRules
 
@@ -186,6 +187,8 @@ class RunInfo:
     caller: Mapping[str, Any] = field(default_factory=dict, repr=False)  # secrets are in it
     log_level: int = logging.INFO
     results: ResultRules = field(default_factory=ResultRules)
+    #: Whether its bodies in this process are asked to end.
+    cancellation: Cancellation = field(default_factory=Cancellation, repr=False, compare=False)
 
 
 #: Stands for the frames of a task run while nobody asks for them: the run, the task, which child.
@@ -225,9 +228,18 @@ class TaskFrame(LazyFrame):
             self.update(facts)
         self.run, self.node, self.map_index = run, node, map_index
 
+    def __missing__(self, key: str) -> Any:
+        # This one changes: it is asked for anew each time.
+        return self.is_cancelled if key == "cancelled" else super().__missing__(key)
+
     @property
     def full_name(self) -> str:
         return self.node.label.run_name(self.map_index)
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the body is asked to end; a clean-up never is."""
+        return self.run.cancellation.is_asked and not self.node.task.cleans_up
 
 
 def _run_fact(name: str) -> Callable[[TaskFrame], Any]:
@@ -274,4 +286,5 @@ TaskFrame.makers = {
     "task_loop_count": lambda frame: 1,
     "task_loop_result": lambda frame: None,
     "resume": lambda frame: False,
+    "cancelled": lambda frame: frame.is_cancelled,
 }

@@ -31,6 +31,7 @@ from .slots import Slots
 from .stall import AtWork, Stalled, StallWatch, WaitsForSlot, stall_text
 from .state import (
     Cancelled,
+    Cancelling,
     Crashed,
     Failed,
     LazyResult,
@@ -40,6 +41,7 @@ from .state import (
     Running,
     State,
 )
+from .steering import Cancel, Steering
 from .stream import (
     NO_DETAILS,
     Announcer,
@@ -111,6 +113,7 @@ class FlowRunner:
         observer: Sees all that happens in the run, and keeps it.
         slots: Keeps the concurrency limits; without them there are none.
         stall_seconds: After how long without progress it is logged who waits for what; 0: never.
+        steering: Through which the run is told something while it runs.
     """
 
     def __init__(
@@ -134,6 +137,7 @@ class FlowRunner:
         observer: Observer | None = None,
         slots: Slots | None = None,
         stall_seconds: float = STALL_SECONDS,
+        steering: Steering | None = None,
     ) -> None:
         secrets.remember((context or {}).get("secrets"))
         self.graph, self.executor = graph, executor
@@ -159,6 +163,7 @@ class FlowRunner:
         self._observer = observer or Observer()
         #: Where the limits are that the run falls under; None where it falls under none.
         self._slots = slots
+        self._limited: frozenset[int] = frozenset()
         #: Executions that have a slot, and when they had it back at the latest (`clock.monotonic`).
         self._holding: dict[NodeId, float] = {}
         #: Of these, those that are over.
@@ -166,10 +171,12 @@ class FlowRunner:
         self._stall = StallWatch(stall_seconds)
         #: Where those task runs run, or ran, that were told to.
         self._where: dict[tuple[int, int], str] = {}
+        self.steering = steering or Steering()
         self._announcer = Announcer(listeners, self.logger)
         #: Whether anybody wants to know what task runs come to.
         self._is_followed = observer is not None or self._announcer.is_wanted
         self._is_closing = False
+        self._state: State = Pending()
         self._tags = [tuple(sorted(tags)) if (tags := n.label.tags) else () for n in graph.nodes]
         #: Of the task runs that are not at their first attempt, at which.
         self._attempts: dict[tuple[int, int], int] = {}
@@ -183,30 +190,31 @@ class FlowRunner:
             state: The flow's state to begin with; a finished one is returned as it is.
 
         Returns:
-            The flow's state: Success, Failed, or Paused where a task waits for somebody's word. Its result
-            is a dict with the state of each task.
+            The flow's state: Success, Failed, Cancelled where somebody asked for that, or Paused where a task
+            waits for somebody's word. Its result is a dict with the state of each task.
 
         Raises:
             RunInterrupted: Ctrl-C; what ran was cancelled.
             PrefectDaskError: The executor could not be set up, or a task cannot be sent to it; no task has run.
         """
-        state = state if state is not None else Pending()
+        state = self._state if state is None else state
         if state.is_finished():
             return state
+        self._state = state
         self.logger.info("Beginning flow run %r", self.info.flow_run_name)
         try:
             with self.executor.start():
                 # What cannot be set up raises here, before any task has run.
                 with CollectorHeld():
-                    # Each time another: a process that lost the run may still have nodes on the cluster.
-                    token = self.info.flow_run_id[:8] + uuid.uuid4().hex[:8]
-                    limited = self._look_for_limits()
-                    package = RunPackage(token, self.graph, self.info, self._keep, limited)
-                    graph_run = self.executor.open(package)
+                    self._limited = self._look_for_limits()
+                    graph_run = self._open()
+                if isinstance(graph_run, HoldsResults):
+                    self.book.fold_with(graph_run.result_of)
                 self._observer.begin(self.info, self.graph)
-                state = self._move(state, Running("Running flow."))
+                self.steering.begin(graph_run)
+                state = self._move(Running("Running flow."))
                 if state.is_running():
-                    state = self._move(state, self._advance_to_the_end(graph_run))
+                    state = self._move(self._advance_to_the_end(graph_run))
                 else:
                     graph_run.close(is_cancelled=True)
             state = self._kept(state)
@@ -223,27 +231,118 @@ class FlowRunner:
         )
         return state
 
+    def _open(self) -> GraphRun:
+        """Begin a graph run."""
+        # Each time another name: a process that lost the run may still have nodes on the cluster.
+        token = self.info.flow_run_id[:8] + uuid.uuid4().hex[:8]
+        package = RunPackage(token, self.graph, self.info, self._keep, self._limited)
+        return self.executor.open(package)
+
     # ---- advancing
 
     def _advance_to_the_end(self, graph_run: GraphRun) -> State:
         """Hand over, take in, hand over again, until nothing is under way or due."""
         error: Exception | None = None
+        cancel: Cancel | None = None
         is_whole = False
         try:
             self._advance(graph_run)
-            is_whole = True
+            cancel = self.steering.close()
+            if cancel is not None:
+                self._let_end(graph_run, cancel)
+            is_whole = cancel is None
         except Exception as caught:
             # What goes wrong on the way must end in a state, with what is known.
             self.logger.exception("flow run %r failed", self.info.flow_run_name)
             error = caught
         finally:
             self._is_closing = True
+            self.steering.end()
             self._take_in(graph_run, graph_run.close(is_cancelled=not is_whole))
-            self._end_slots()
+            if cancel is None:
+                self._end_slots()
         if error is None:
-            return self._outcome()
+            return self._outcome() if cancel is None else self._cancel_rest(cancel)
         self._lose_running(error)
         return self._failed(error)
+
+    def _let_end(self, graph_run: GraphRun, cancel: Cancel) -> None:
+        """Wait for the bodies at work to end by themselves, as long as they may."""
+        self._is_closing = True
+        self._move(Cancelling(f"cancelling: {cancel.cause}"))
+        while graph_run.is_at_work():
+            left = (self.steering.asked or cancel).until - clock.monotonic()
+            if left <= 0:
+                return
+            self._take_in(graph_run, graph_run.wait(min(left, WAIT_SECONDS)))
+            self._observer.check()
+
+    def _cancel_rest(self, cancel: Cancel) -> State:
+        """Come to the end of what was cancelled, and clean up what it had set up."""
+
+        def last_state(state: State) -> State:
+            when = "while it ran" if isinstance(state, Running) else "before it began"
+            return Cancelled(f"cancelled {when}: {cancel.cause}")
+
+        clean_ups = self._clean_ups()
+        self._end_early(last_state, clean_ups)
+        if clean_ups:
+            self._clean_up(clean_ups)
+            self._end_early(last_state, ())
+        return Cancelled(f"cancelled: {cancel.cause}", result=self._task_states())
+
+    def _end_early(self, last_state: Callable[[State], State], but: Sequence[int]) -> None:
+        self._tell(
+            [
+                self._decided(self.book.node_id(index, map_index), state, "")
+                for index, map_index, state in self.book.end_early(last_state, but)
+            ]
+        )
+
+    def _clean_ups(self) -> list[int]:
+        """The tasks that clean up what was made, and have yet to do so."""
+        graph, book = self.graph, self.book
+        return [
+            index
+            for index, node in enumerate(graph.nodes)
+            if node.task.cleans_up
+            and not graph.is_mapped[index]
+            and not book.is_done(index)
+            and all(
+                (state := book.state(edge.upstream_task.index)).is_successful()
+                and not state.is_skipped()
+                for edge in graph.edges_to[index]
+                if edge.key is not None
+            )
+        ]
+
+    def _clean_up(self, clean_ups: Sequence[int]) -> None:
+        """Run tasks that clean up, and nothing else, in a graph run of their own."""
+        told = []
+        for index in clean_ups:
+            if isinstance(self.book.state(index), Running):
+                again = Pending("stopped together with the run; it is done again")
+                self.book.cancel(index, -1, again)
+                told.append(self._decided(self.book.node_id(index), again, ""))
+            self.book.give_to(index)
+        self._tell(told)
+        # Nobody can ask for anything of them: what was set up is cleaned up.
+        self.steering, self._is_closing = Steering(), False
+        # They wait for slots as any other task run.
+        self._over = list(self._holding)
+        graph_run: GraphRun | None = None
+        is_whole = False
+        try:
+            graph_run = self._open()
+            self._advance(graph_run)
+            is_whole = True
+        except Exception:
+            # The place may be gone; the run is cancelled all the same.
+            self.logger.exception("flow run %r: not all was cleaned up", self.info.flow_run_name)
+        finally:
+            self._is_closing = True
+            if graph_run is not None:
+                self._take_in(graph_run, graph_run.close(is_cancelled=not is_whole))
 
     def _lose_running(self, error: Exception) -> None:
         """Note that nothing runs any more, because of `error`."""
@@ -255,14 +354,12 @@ class FlowRunner:
         self._tell(told)
 
     def _advance(self, graph_run: GraphRun) -> None:
-        book = self.book
         if isinstance(graph_run, RunsHere):
             graph_run.take_early = partial(self._take_in, graph_run)
             if self._is_followed:
                 self._announcer.watch(partial(self._look_in, graph_run))
         with ExitStack() as collector:
             if isinstance(graph_run, HoldsResults):
-                book.fold_with(graph_run.result_of)
                 # No body runs here: what a short run makes are things of its own, which go without a collector.
                 collector.enter_context(CollectorHeld())
             self._advance_with(graph_run, collector)
@@ -272,7 +369,7 @@ class FlowRunner:
         with CollectorHeld():
             plan = book.take_all(clock.now(), graph_run.room())
         self._hand_over(graph_run, plan)
-        while True:
+        while self.steering.asked is None:
             if clock.monotonic() > held_until:
                 collector.close()
             due = book.next_due()
@@ -622,8 +719,9 @@ class FlowRunner:
     def _by_task(self, states: Sequence[State]) -> dict[Any, State]:
         return {n.task: state for n, state in zip(self.graph.nodes, states, strict=True)}
 
-    def _move(self, old: State, new: State) -> State:
+    def _move(self, new: State) -> State:
         """Come to the flow state `new`, or to the one that the state handlers make of it."""
+        old, asked_for = self._state, new
         try:
             for handler in self.state_handlers:
                 new = handler(old, new) or new
@@ -633,6 +731,9 @@ class FlowRunner:
         except Exception as error:  # the user's handler
             self.logger.exception("a state handler of flow %r failed", self.graph.name)
             new = self._failed(error)
+        if isinstance(asked_for, Cancelling):
+            new = asked_for  # the handlers are told: bodies are at work, and no other state is true
+        self._state = new
         self._observer.take_flow_state(new)
         return new
 

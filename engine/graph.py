@@ -44,6 +44,11 @@ class TaskLike(Protocol):
     result: Any
     target: str | Callable[..., str] | None
 
+    @property
+    def cleans_up(self) -> bool:
+        """Whether it runs also where its run is cancelled, once what it takes was made."""
+        ...
+
     def own_facts(self) -> Mapping[str, Any]:
         """What the task holds beyond the settings that every task has; it counts as a part of its code."""
         ...

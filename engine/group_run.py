@@ -107,7 +107,7 @@ def run_group(token: str, told: bytes, *arguments: Any) -> list[State]:
             if run.cutting is not None and len(members) >= MANY:
                 held = stack.enter_context(CollectorHeld())
                 run.cutting.call_later(HELD_SECONDS, held.let_go)
-            return run.stoppably(group.run)
+            return run.stoppably(group.run, group.at_work)
     except BodyStopped:
         # Dask knows no such end, and whoever reads the value should not be stopped by it.
         raise RunNotHosted(token) from None
@@ -155,6 +155,7 @@ class GroupRun:
         self._guard = threading.Lock()
         self._end = len(members)
         self._position = 0
+        self._at_work: NodeId | None = None
         self._size = 0
         self._began = clock.monotonic()
 
@@ -170,9 +171,9 @@ class GroupRun:
                 now = clock.monotonic()
                 if now > until or self._size > CUT_BYTES:
                     self._cut(self._end_of_chain(position - 1), is_held=False)
-                if position >= self._end:
+                if position >= self._end or self._run.is_ending:
                     break
-                self._position, self._began = position, now
+                self._position, self._began, self._at_work = position, now, member.node
             try:
                 self._run.check_not_stopped()
                 state = self._run_member(member)
@@ -185,6 +186,7 @@ class GroupRun:
                 self._size += cutting.size_of(state._result)
         with self._guard:
             self._position = self._end = len(self._states)
+            self._at_work = None
         self._let_go()
         took = clock.monotonic() - began
         if cutting is not None and (len(self._states) >= MANY or took > FLUSH_SECONDS):
@@ -192,6 +194,11 @@ class GroupRun:
             cutting.flush()
         left = len(self._members) - len(self._states)
         return self._states + [Pending()] * left
+
+    def at_work(self) -> NodeId | None:
+        """Which member is at work, or was so last; None where none has begun, or all are over."""
+        with self._guard:
+            return self._at_work
 
     def _let_go(self) -> None:
         for position, (state, after) in enumerate(pairwise(self._states)):

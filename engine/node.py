@@ -128,11 +128,16 @@ class HostedRun:
                 self._runners.update(dict.fromkeys(parcel.tasks, parcel))
         else:
             self._runners.update(enumerate(runners))
+            if runners:
+                self._info = runners[0].run_info
         self._opening = threading.Lock()
         self.cutting = cutting
         self.report, self.worker, self.leaves_process = report, worker, leaves_process
-        self._calls: dict[Stoppable[Any], None] = {}
+        #: What runs here, and how it is told to begin no other task run.
+        self._calls: dict[Stoppable[Any], Callable[[], NodeId | None]] = {}
         self._is_stopped = False
+        #: Whether no other body begins here.
+        self.is_ending = False
 
     def runner(self, index: int) -> TaskRunner:
         """The runner of a task."""
@@ -148,6 +153,8 @@ class HostedRun:
                 if isinstance(self._info, bytes):
                     self._info = pickle.loads(self._info)
                 assert isinstance(self._info, RunInfo)
+                if self.is_ending:
+                    self._info.cancellation.ask()
                 runners = unpack(parcel, self._info)
                 runners[0].remember_secrets()
                 self._runners.update(zip(parcel.tasks, runners, strict=True))
@@ -182,14 +189,18 @@ class HostedRun:
         finally:
             _here.reset(here)
 
-    def stoppably(self, function: Callable[[], T]) -> T:
+    def stoppably(self, function: Callable[[], T], at_work: Callable[[], NodeId | None]) -> T:
         """Call a function such that `stop` can end it.
+
+        Args:
+            function: Runs task runs.
+            at_work: Says, while none begins, which of them is at work.
 
         Raises:
             BodyStopped: It was stopped.
         """
         call = Stoppable(function)
-        self._calls[call] = None
+        self._calls[call] = at_work
         if self._is_stopped:
             call.stop()
         try:
@@ -201,6 +212,17 @@ class HostedRun:
         """Raise BodyStopped where `stop` was called."""
         if self._is_stopped:
             raise BodyStopped
+
+    def let_end(self) -> list[NodeId]:
+        """Begin no other body here, and ask those that are at work to end by themselves; from any thread.
+
+        Returns:
+            Those that are, as far as `stoppably` knows of them; some may just be over.
+        """
+        self.is_ending = True
+        if isinstance(self._info, RunInfo):
+            self._info.cancellation.ask()
+        return [node for at_work in list(self._calls.values()) if (node := at_work()) is not None]
 
     def stop(self) -> None:
         """End the bodies that are running, as far as a thread can be ended from outside; no other one begins."""

@@ -88,6 +88,16 @@ class NotBegun(NamedTuple):
     is_held: bool
 
 
+class StillAtWork(NamedTuple):
+    """No other body of the run begins on a worker: these task runs are at work there still, or were just now.
+
+    What they and all others there came to before was told before this.
+    """
+
+    nodes: tuple[NodeId, ...]
+    worker: str
+
+
 class AttemptLost(NamedTuple):
     """A worker died that held this node; it is handed to another one."""
 
@@ -127,7 +137,7 @@ Event: TypeAlias = (
 
 
 #: What is told where task runs run.
-Told: TypeAlias = StateChange | LineLogged | NotBegun
+Told: TypeAlias = StateChange | LineLogged | NotBegun | StillAtWork
 
 
 class Report:
@@ -196,7 +206,7 @@ class Report:
 
 # ---- between processes
 
-_STATE, _LINE, _NOT_BEGUN = 0, 1, 2
+_STATE, _LINE, _NOT_BEGUN, _STILL_AT_WORK = 0, 1, 2, 3
 
 
 def encode_batch(records: Iterable[Told]) -> bytes:
@@ -226,6 +236,8 @@ def encode_batch(records: Iterable[Told]) -> bytes:
             rows.append(row)
         elif isinstance(record, NotBegun):
             rows.append([_NOT_BEGUN, record.number, record.nodes, record.is_held])
+        elif isinstance(record, StillAtWork):
+            rows.append([_STILL_AT_WORK, record.nodes])
         else:
             rows.append([_LINE, record.line.to_list()])
     data: bytes = msgpack.packb(rows, unicode_errors="surrogatepass")
@@ -242,10 +254,12 @@ def decode_batch(batch: bytes, worker: str) -> list[Told]:
     ):
         if row[0] == _STATE:
             _, node, attempt, is_over, kind, time, message, *rest = row
-            state = _bare_state(kind, message, time, rest[0] if rest else {})
+            state = bare_state(kind, message, time, rest[0] if rest else {})
             records.append(StateChange(node, attempt, state, is_over, worker, *rest[1:]))
         elif row[0] == _NOT_BEGUN:
             records.append(NotBegun(row[1], row[2], worker, row[3]))
+        elif row[0] == _STILL_AT_WORK:
+            records.append(StillAtWork(row[1], worker))
         else:
             records.append(LineLogged(LogLine.from_list(row[1]), worker))
     return records
@@ -253,7 +267,7 @@ def decode_batch(batch: bytes, worker: str) -> list[Told]:
 
 def without_result(state: State) -> State:
     """A copy that holds what a record holds: everything but the result and the inputs."""
-    return _bare_state(known_kind(state), state.message, state._time, details_of(state))
+    return bare_state(known_kind(state), state.message, state._time, details_of(state))
 
 
 def known_kind(state: State) -> str:
@@ -284,7 +298,8 @@ def details_of(state: State) -> dict[str, Any]:
     return details
 
 
-def _bare_state(kind: str, message: str | None, time: float, details: dict[str, Any]) -> State:
+def bare_state(kind: str, message: str | None, time: float, details: dict[str, Any]) -> State:
+    """A state without its result, from what a record holds; `details` as from `details_of`."""
     # Most runs of a map have one message between them.
     state = state_at(STATES[kind], time, message and sys.intern(message))
     if not state.fields and not details:

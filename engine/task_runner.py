@@ -346,7 +346,7 @@ class Attempt(Moves):
         self.take_end_of_body(
             self.state_after(came_to) if isinstance(came_to, BaseException) else came_to
         )
-        if isinstance(self.state, Looped):
+        if isinstance(self.state, Looped) and not self.frame.is_cancelled:
             self.run_body_until_done()
 
     # ---- the checks
@@ -612,7 +612,7 @@ class Attempt(Moves):
             if not isinstance(self.state, Running):
                 raise Stop  # a handler decided otherwise
             self.take_end_of_body(self.call_body())
-            if not isinstance(self.state, Looped):
+            if not isinstance(self.state, Looped) or self.frame.is_cancelled:
                 return
 
     def take_end_of_body(self, new: State) -> None:

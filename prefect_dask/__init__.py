@@ -19,6 +19,7 @@ from prefect_dask.version import __version__
 if TYPE_CHECKING:
     from prefect_dask import schedules
     from prefect_dask.resuming import restart, resume
+    from prefect_dask.steering import attach, cancel
 
 __all__ = [
     "DateTimeParameter",
@@ -28,6 +29,8 @@ __all__ = [
     "Task",
     "__version__",
     "apply_map",
+    "attach",
+    "cancel",
     "case",
     "config",
     "context",
@@ -50,9 +53,13 @@ def __getattr__(name: str) -> Any:
         from importlib import import_module
 
         return import_module("prefect_dask.schedules")
-    # A worker takes up no run.
+    # A worker takes up no run, and follows none.
     if name in ("restart", "resume"):
         from prefect_dask import resuming
 
         return getattr(resuming, name)
+    if name in ("attach", "cancel"):
+        from prefect_dask import steering
+
+        return getattr(steering, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from prefect_dask.dask_collection import DaskCollection, FlowState
 from prefect_dask.edge import Edge
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from prefect_dask.cache_answers import CacheAnswer
     from prefect_dask.progress import Watch
+    from prefect_dask.steering import RunHandle
 
 AnyTask = TypeVar("AnyTask", bound=Task)
 FlowStateHandler = Callable[["Flow", State, State], State | None]
@@ -331,6 +332,16 @@ class Flow(TaskGraph, DaskCollection):
 
     # ---- running
 
+    @overload
+    def run(
+        self,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        detach: Literal[True],
+        **settings: Any,
+    ) -> RunHandle: ...
+
+    @overload
     def run(
         self,
         parameters: Mapping[str, Any] | None = None,
@@ -346,8 +357,28 @@ class Flow(TaskGraph, DaskCollection):
         ledger: Any = None,
         durable: bool | Literal["auto"] | None = None,
         progress: bool | Watch = False,
+        detach: Literal[False] = False,
         **more_parameters: Any,
-    ) -> State:
+    ) -> State: ...
+
+    def run(
+        self,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        executor: Any = None,
+        task_states: Mapping[AnyTask, State] | None = None,
+        context: Mapping[str, Any] | None = None,
+        state: State | None = None,
+        run_on_schedule: bool | None = None,
+        runner_cls: Any = None,
+        return_tasks: Iterable[Task] | None = None,
+        on_state: Any = None,
+        ledger: Any = None,
+        durable: bool | Literal["auto"] | None = None,
+        progress: bool | Watch = False,
+        detach: bool = False,
+        **more_parameters: Any,
+    ) -> State | RunHandle:
         """Run the flow until its state is final; with a schedule, at each of its events.
 
         Args:
@@ -366,13 +397,16 @@ class Flow(TaskGraph, DaskCollection):
             durable: As for the flow, whose own counts when not given; of no effect where the run is not recorded.
             progress: Whether it is shown on standard error how far the run is: on a terminal as bars, elsewhere in
                 lines; or a `prefect_dask.progress.Watch`, which a program may ask.
+            detach: Whether the run goes on in a process of its own, also after this one ends: `run` returns as soon
+                as it has begun.
             more_parameters: Values of parameters.
 
         Returns:
-            The flow's state; its result is a dict with the state of each task.
+            The flow's state; its result is a dict with the state of each task. With `detach` a handle of the run.
 
         Raises:
             UnknownParameters, MissingParameters: No task has run then; both are ValueErrors.
+            CannotDetach, NotBegun: With `detach`; no task has run then.
             LedgerRefused: The ledger cannot be used; no task has run then.
             RuntimeError: A flow is being written.
             RunInterrupted: Ctrl-C; its `state` has the states reached until then.
@@ -392,6 +426,11 @@ class Flow(TaskGraph, DaskCollection):
             runner_cls=runner_cls,
             progress=progress,
         )
+        if detach:
+            from prefect_dask.detaching import detach_run
+
+            is_scheduled = self.schedule is not None and run_on_schedule is not False
+            return detach_run(run, state, is_scheduled=is_scheduled)
         if self.schedule is None or run_on_schedule is False:
             return run.once(state)
         return run_at_events(run, self.schedule, state)

@@ -55,6 +55,8 @@ class ResourceSetupTask(ResourceTask):
 class ResourceCleanupTask(ResourceTask):
     """Cleans up after a block of tasks, where the resource was set up."""
 
+    cleans_up: ClassVar[bool] = True
+
     def __init__(self, **settings: Any) -> None:
         settings.setdefault("trigger", was_set_up)
         settings.setdefault("skip_on_upstream_skip", False)

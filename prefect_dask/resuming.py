@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prefect_dask.engine.durable import read_stored, results_folder
 from prefect_dask.engine.errors import PrefectDaskError
 from prefect_dask.engine.graph import FlowGraph
-from prefect_dask.engine.keeping import Keeper
 from prefect_dask.engine.logs import get_logger
-from prefect_dask.engine.result import Result, ResultRules, StoreFailed
-from prefect_dask.engine.state import LazyResult, State, Success
+from prefect_dask.engine.state import State
+from prefect_dask.engine.steering import Steering
 from prefect_dask.engine.widths import known_widths
-from prefect_dask.ledger.facts import RecordedResult
+from prefect_dask.kept_results import kept_results
 from prefect_dask.ledger.flows import flow_facts
 from prefect_dask.ledger.ledger import Ledger, tasks_in
 from prefect_dask.ledger.taking_up import (
     Resumable,
-    TakenUp,
     find_resumable,
     recording_on,
     take_up,
@@ -137,7 +133,7 @@ def _go_on(
     taken = take_up(where, found)
     plan = resumption(
         graph,
-        histories(taken.states, _kept_results(graph, rules, taken)),
+        histories(taken.states, kept_results(graph, rules, taken.results)),
         known_widths(graph, values),
         restarts=restarts,
     )
@@ -155,13 +151,15 @@ def _go_on(
         runner_cls=None,
         progress=progress,
     )
-    observer = recording_on(where, taken, plan.changes)
+    steering = Steering()
+    observer = recording_on(where, taken, plan.changes, steering)
     with observer.listening():
         recorded = found.run
         return run.go_on(
             graph,
             GoesOn(recorded.run_id, recorded.name, recorded.scheduled, plan.task_states),
             observer,
+            steering,
         )
 
 
@@ -235,76 +233,6 @@ def _tell_changes(changed: Mapping[int, str], graph: FlowGraph, to_run: set[int]
             graph.name,
             ", ".join(names),
         )
-
-
-# ---- where results are
-
-
-def _kept_results(graph: FlowGraph, rules: ResultRules, taken: TakenUp) -> dict[int, LazyResult]:
-    """The results that are kept, and are there, by the number of their state."""
-    found: dict[int, LazyResult] = {}
-    places: dict[int, Result | None] = {}
-    for result in taken.results:
-        if result.value is not None:
-            found[result.number] = _Inline(bytes(result.value))
-        elif result.location is not None:
-            if result.task not in places:
-                keeper = Keeper.of(graph.nodes[result.task].task, rules)
-                writes = keeper is not None and keeper.must_write
-                places[result.task] = keeper.result if keeper is not None and writes else None
-            lazy = _at(result, places[result.task], rules)
-            if lazy is not None:
-                found[result.number] = lazy
-    return found
-
-
-def _at(result: RecordedResult, place: Result | None, rules: ResultRules) -> LazyResult | None:
-    location = result.location or ""
-    if place is not None:
-        try:
-            return _Written(place, location) if place.exists(location) else None
-        except StoreFailed:
-            return None
-    folder = results_folder(rules)
-    if folder is None or not (folder / location).is_file():
-        return None
-    return _InFile(folder, location)
-
-
-class _Inline(LazyResult):
-    """A result that was kept with its state."""
-
-    __slots__ = ("data",)
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-    def fetch_state(self) -> State:
-        return Success(result=pickle.loads(self.data))
-
-
-class _InFile(LazyResult):
-    """A result in a file of its own."""
-
-    __slots__ = ("folder", "location")
-
-    def __init__(self, folder: Path, location: str) -> None:
-        self.folder, self.location = folder, location
-
-    def fetch_state(self) -> State:
-        return Success(result=read_stored(self.folder, self.location))
-
-
-class _Written(LazyResult):
-    """A result where its task says that results are written."""
-
-    __slots__ = ("location", "place")
-
-    def __init__(self, place: Result, location: str) -> None:
-        self.place, self.location = place, location
-
-    def fetch_state(self) -> State:
-        return Success(result=self.place.read(self.location).value)
 
 
 # ---- what goes wrong

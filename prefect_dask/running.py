@@ -23,6 +23,7 @@ from prefect_dask.engine.logs import ensure_handler
 from prefect_dask.engine.result import ResultRules
 from prefect_dask.engine.results import result_at
 from prefect_dask.engine.state import State
+from prefect_dask.engine.steering import Steering
 from prefect_dask.engine.stream import Observer, Observers
 from prefect_dask.errors import (
     MissingParameters,
@@ -85,6 +86,10 @@ class FlowRun:
     runner_cls: Any
     #: Whether the run is drawn while it goes on; or who follows it, a `progress.Watch`.
     progress: Any = False
+    #: The run's id, where it was given one beforehand.
+    flow_run_id: str | None = None
+    #: Called when the run begins, and the observer knows of it.
+    on_begun: Callable[[], None] | None = None
 
     def once(self, state: State | None = None, event: ScheduleEvent | None = None) -> State:
         """Run the flow one time.
@@ -111,28 +116,36 @@ class FlowRun:
             else {}
         )
         ensure_handler(config.logging.level, config.logging.format, config.logging.datefmt)
+        steering = Steering()
         with (
-            record_run(self.ledger, origin=flow.made_in) as recording,
+            record_run(self.ledger, origin=flow.made_in, steering=steering) as recording,
             watching(self.progress) as watch,
         ):
             task_states = {
                 _index(flow, index_of, task): its_state
                 for task, its_state in self.task_states.items()
             }
-            runner = self._runner(graph, parameters, facts, recording, watch, task_states)(
-                keep=self._keep(index_of), scheduled_start_time=event.start_time if event else None
+            runner = self._runner(
+                graph, parameters, facts, recording, watch, task_states, steering
+            )(
+                keep=self._keep(index_of),
+                flow_run_id=self.flow_run_id,
+                scheduled_start_time=event.start_time if event else None,
             )
             final: State = runner.run(state)
         raise_first_failure(final)
         return final
 
-    def go_on(self, graph: FlowGraph, run: GoesOn, observer: Recording) -> State:
+    def go_on(
+        self, graph: FlowGraph, run: GoesOn, observer: Recording, steering: Steering
+    ) -> State:
         """Go on with a run that was begun before.
 
         Args:
             graph: The flow.
             run: The run.
             observer: Records it.
+            steering: Through which it is told something while it runs.
         """
         from prefect_dask.progress import watching
 
@@ -140,7 +153,9 @@ class FlowRun:
         parameters = self._parameter_values(facts.pop("parameters", None) or {}, None)
         ensure_handler(config.logging.level, config.logging.format, config.logging.datefmt)
         with watching(self.progress) as watch:
-            runner = self._runner(graph, parameters, facts, observer, watch, run.task_states)(
+            runner = self._runner(
+                graph, parameters, facts, observer, watch, run.task_states, steering
+            )(
                 flow_run_id=run.flow_run_id,
                 flow_run_name=run.flow_run_name,
                 scheduled_start_time=run.scheduled_start_time,
@@ -157,9 +172,13 @@ class FlowRun:
         recording: Recording | None,
         watch: Watch | None,
         task_states: Mapping[int, State],
+        steering: Steering,
     ) -> Callable[..., Any]:
         """Makes what runs the flow."""
         flow = self.flow
+        handlers = state_handlers_of(flow)
+        if self.on_begun is not None:
+            handlers.insert(0, partial(_call_when_begun, self.on_begun))
         observer: Observer | None = recording
         ask: Callable[[str, State], bool] = ask_on_terminal
         if watch is not None:
@@ -174,7 +193,7 @@ class FlowRun:
             context=facts,
             task_states=task_states,
             listeners=[] if self.on_state is None else [self.on_state],
-            state_handlers=state_handlers_of(flow),
+            state_handlers=handlers,
             terminal_state_handler=flow.terminal_state_handler
             and partial(flow.terminal_state_handler, flow),
             log_level=getattr(logging, config.logging.level),
@@ -183,6 +202,7 @@ class FlowRun:
             observer=observer,
             slots=None if recording is None else recording.slots,
             stall_seconds=config.flows.stall_seconds,
+            steering=steering,
         )
 
     def check(self, event: ScheduleEvent) -> None:
@@ -344,6 +364,12 @@ def state_handlers_of(flow: Any) -> list[Callable[[State, State], State | None]]
     if flow.on_failure is not None:
         handlers.append(partial(_call_on_failure, flow))
     return handlers
+
+
+def _call_when_begun(on_begun: Callable[[], None], old: State, new: State) -> None:
+    # The first move of a run; what is before that no task has seen.
+    if not old.is_running():
+        on_begun()
 
 
 def _call_on_failure(flow: Any, old: State, new: State) -> None:

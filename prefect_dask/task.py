@@ -172,6 +172,8 @@ class Task(Operators["Task"]):
     #: Whether the task runs again where a run is given a finished state of it: what it made, such as
     #: a connection, is gone with the run before.
     runs_anew: ClassVar[bool] = False
+    #: Whether the task runs also where its run is cancelled, once what it takes was made.
+    cleans_up: ClassVar[bool] = False
     #: Whether what the task returns is for no eyes but those of the tasks that take it.
     is_secret: ClassVar[bool] = False
     #: Whether what the task returns is made of its inputs and of nothing else: it is secret where one

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class GraphRun(Protocol):
-    """One flow run on one executor. All methods are called by the coordinating thread."""
+    """One flow run on one executor. All methods but `let_end` are called by the coordinating thread."""
 
     def room(self) -> int:
         """How many more nodes it takes now; with 0, ask again after `wait`."""
@@ -41,6 +41,18 @@ class GraphRun(Protocol):
         Raises:
             ClusterLost: The place where the nodes ran is gone.
         """
+        ...
+
+    def let_end(self, grace_seconds: float) -> None:
+        """Begin no other task run, and ask the bodies at work to end by themselves. Returns at once.
+
+        For any thread, and may be called again. `wait` returns soon. A body in the thread that calls `wait` is
+        stopped after `grace_seconds`; others end with `close`.
+        """
+        ...
+
+    def is_at_work(self) -> bool:
+        """Whether, after `let_end`, a task run that had begun may still be at work."""
         ...
 
     def release(self, nodes: Iterable[NodeId]) -> None:

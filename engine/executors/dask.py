@@ -157,6 +157,11 @@ class DaskExecutor(Executor):
             cluster.adapt(**self.adapt_kwargs)
         return self._own(distributed.Client(cluster, **self._client_arguments()))
 
+    def uses_current_client(self) -> bool:
+        """Whether it would use the current `distributed.Client` of this process, were it started now."""
+        makes_one = self.cluster_class or self.cluster_kwargs or self.adapt_kwargs
+        return self.address is None and not makes_one and current_client() is not None
+
     def _own(self, client: distributed.Client) -> distributed.Client:
         self._owns_client = True
         self._resources.callback(client.close)

@@ -24,10 +24,10 @@ from .. import clock
 from ..beforehand import Beforehand
 from ..group_run import repeat_refused, run_once
 from ..logs import get_logger
-from ..node import PROCESS_ID, Cutting, HostedRun, forward_log_lines, host, unhost
+from ..node import PROCESS_ID, Cutting, HostedRun, forward_log_lines, host, hosted, unhost
 from ..parcels import Parcels
 from ..state import State
-from ..stream import Batcher, ClusterChanged, NodeId, StateChange, encode_batch
+from ..stream import Batcher, ClusterChanged, NodeId, StateChange, StillAtWork, encode_batch
 from ..timeouts import BodyStopped
 
 #: Topics of ours begin so.
@@ -254,6 +254,37 @@ def check_known(worker: distributed.Worker) -> None:
         raise BodyStopped from error
     if worker.address not in known:
         raise BodyStopped
+
+
+class EndingPlugin(WorkerPlugin):
+    """On each worker, also those that join later: lets no other body of a flow run begin.
+
+    Args:
+        token: The run's token.
+    """
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+        self.name = f"prefect-dask-{token}-ending"
+
+    def setup(self, worker: distributed.Worker) -> None:
+        """Called by the worker when the plugin arrives."""
+        let_end(self.token)
+
+
+def let_end(token: str) -> bool:
+    """On a worker: let no other body of a run begin, ask those at work to end, and tell the run which these are.
+
+    Returns:
+        Whether the run is hosted here, and told.
+    """
+    run = hosted(token)
+    if run is None:
+        return False
+    assert isinstance(run.report, Batcher)
+    run.report.collect(StillAtWork(tuple(run.let_end()), run.worker))
+    run.report.flush()
+    return True
 
 
 def bare_state_of(value: list[State], node: NodeId, position: int) -> tuple[bytes, str]:

@@ -36,12 +36,14 @@ from ..stream import (
     NodeId,
     NotBegun,
     StateChange,
+    StillAtWork,
     Told,
     decode_batch,
 )
 from ..worker_resources import worker_resources
 from .dask_channel import Hub, RunPlugin, bare_state_of
 from .dask_checks import resources_of_workers, shortage_text, threads_of
+from .dask_ending import Ending
 from .dask_places import Holding, Places
 from .dask_results import bring_home, remote_state
 
@@ -70,6 +72,9 @@ UNDER_WAY = ("pending", "lost")
 
 #: How long the fetching of results may take when a run is cancelled, seconds: nobody waits for long after Ctrl-C.
 FETCH_GRACE_SECONDS = 5.0
+
+#: How long a node with something to show for it may take to end once it was told to stop, seconds.
+STOP_GRACE_SECONDS = 2.0
 
 
 class HoldingLost(NamedTuple):
@@ -129,6 +134,10 @@ class DaskRun:
         self._moves = 0
         #: On which workers those should run that were kept waiting on theirs.
         self._rather: dict[NodeId, list[str]] = {}
+        #: How it comes to its end before all is done.
+        self._ending: Ending | None = None
+        #: Whether `wait` should return without any news.
+        self._is_woken = False
         self._plugin = RunPlugin(
             package.token,
             pack(package.graph, package.info),
@@ -159,22 +168,38 @@ class DaskRun:
         self._stage.add(plan, self._places.is_over, self._alone)
         self._submit()
 
+    def let_end(self, grace_seconds: float) -> None:
+        if self._ending is None:
+            self._ending = Ending(self._client, self._package.token, self._wake)
+
+    def is_at_work(self) -> bool:
+        if self._ending is None or self._client.status != "running":
+            return False
+        at_work = self._ending.at_work
+        return at_work is None or any(node in self._out for node in at_work)
+
+    def _wake(self) -> None:
+        with self._arrived:
+            self._is_woken = True
+            self._arrived.notify()
+
     def wait(self, timeout_seconds: float) -> list[Event]:
         self._submit()
         wake_after = SUBMIT_SECONDS if self._has_more else self._stage.wake_after(clock.monotonic())
         limits = [timeout_seconds, LOOK_SECONDS, *([] if wake_after is None else [wake_after])]
         with self._arrived:
-            if not self._told:
+            if not self._told and not self._is_woken:
                 self._arrived.wait(min(limits))
+            self._is_woken = False
         events = self._take_told()
-        if clock.monotonic() - self._last_look > LOOK_SECONDS:
+        if self._ending is None and clock.monotonic() - self._last_look > LOOK_SECONDS:
             self._last_look = clock.monotonic()
             events += self._look()
         return events
 
     def _submit(self) -> None:
         """Give Dask what should go to it now."""
-        if not self._stage:
+        if not self._stage or self._ending is not None:
             return
         taken = self._stage.take(self._threads, clock.monotonic())
         self._has_more = len(taken) >= NODES_AT_ONCE
@@ -282,6 +307,8 @@ class DaskRun:
         finally:
             if not is_cancelled:
                 self._client.unregister_worker_plugin(self._plugin.name)
+            if self._ending is not None:
+                self._ending.close()
         return events
 
     def _cancel(self) -> None:
@@ -294,16 +321,18 @@ class DaskRun:
         self._client.unregister_worker_plugin(self._plugin.name)
         shared = [each.future for each in over if each.status in UNDER_WAY]
         if shared:
-            self._wait_for(over)
+            self._wait_for(over, STOP_GRACE_SECONDS)
             under_way = [future for future in shared if future is not None and not future.done()]
             self._client.cancel(under_way, force=True)
 
-    def _wait_for(self, holdings: Iterable[Holding]) -> None:
+    def _wait_for(
+        self, holdings: Iterable[Holding], limit_seconds: float = FETCH_GRACE_SECONDS
+    ) -> None:
         """Let nodes end whose last word came before their value; to stop one there would lose it."""
         under_way = [each.future for each in holdings if each.status in UNDER_WAY]
         if under_way:
             with self._client.as_current(), suppress(distributed.TimeoutError):
-                distributed.wait(under_way, timeout=FETCH_GRACE_SECONDS)
+                distributed.wait(under_way, timeout=limit_seconds)
 
     def _with_something_over(self) -> list[Holding]:
         return [
@@ -338,6 +367,12 @@ class DaskRun:
             if isinstance(told, HoldingLost):
                 events += self._lose(told)
                 continue
+            if isinstance(told, StillAtWork):
+                if self._ending is not None:
+                    self._ending.hear(told)
+                continue
+            if isinstance(told, ClusterChanged) and self._ending is not None:
+                self._ending.take_change(told)
             if isinstance(told, StateChange):
                 node, state = told.node, told.state
                 if told.is_over and type(state) is Pending and node in self._out:
@@ -384,6 +419,8 @@ class DaskRun:
 
     def _lose(self, lost: HoldingLost) -> list[Event]:
         nodes = self._places.nodes_of(lost.key)
+        if self._ending is not None:
+            self._ending.lose(nodes)
         holding = self._places.holding(nodes[0]) if nodes else None
         if holding is not None and nodes[0][0] in self._package.limited:
             return self._lose_alone(holding, nodes[0], lost)

@@ -22,7 +22,7 @@ from ..node import HostedRun, RunPackage, whole_state
 from ..parcels import Parcels, pack
 from ..state import State, Success
 from ..stream import AttemptLost, Event, LineLogged, NodeCrashed, NodeId, Report, StateChange
-from ..timeouts import BodyStopped, Stoppable
+from ..timeouts import BodyStopped, Stoppable, unstopped
 from .base import Executor, GraphRun, call_in_context, map_nested
 from .processes import ProcessLane, Stock, call_in_child
 
@@ -40,7 +40,7 @@ EARLY_EVENTS = 1_000
 LOOK_SECONDS = 0.02
 
 #: How long a cancelled body may take to end before its thread is left behind, seconds.
-STOP_GRACE_SECONDS = 5.0
+STOP_GRACE_SECONDS = 3.0
 
 #: How many processes may die on one node before it is given up, as Dask's `allowed-failures` default + 1.
 DEATHS_ALLOWED = 4
@@ -145,6 +145,11 @@ class InlineRun:
         self._report = Report(self._take)
         self._hosted = HostedRun(package.runners, self._report)
         self._thread = threading.get_ident()
+        self._is_ending = False
+        self._woken = threading.Event()
+        #: The nodes that are being run, for the one who stops them.
+        self._at_work: Stoppable[None] | None = None
+        self._timers: list[threading.Timer] = []
         self.take_early: Callable[[list[Event]], None] | None = None
 
     def room(self) -> int:
@@ -154,11 +159,21 @@ class InlineRun:
         self._board.extend(plan)
 
     def wait(self, timeout_seconds: float) -> list[Event]:
-        board, until = self._board, clock.monotonic() + SLICE_SECONDS
-        if not board.ready and timeout_seconds > 0:
+        if not self._board.ready and timeout_seconds > 0:
             # Nothing to do before a retry is due: Ctrl-C ends this at once.
-            threading.Event().wait(timeout_seconds)
-        while board.ready:
+            self._woken.wait(timeout_seconds)
+        if self._board.ready:
+            nodes = self._at_work = Stoppable(self._run_nodes)
+            try:
+                nodes.run()
+            except BodyStopped:
+                # Whoever looks at what was at work is through then.
+                self._report.look(self._events.extend)
+        return self._take_events()
+
+    def _run_nodes(self) -> None:
+        board, until = self._board, clock.monotonic() + SLICE_SECONDS
+        while board.ready and not self._is_ending:
             item = board.ready.pop()
             start = None if item.start is None else board.start_of(item)
             upstream = board.upstream_of(item)
@@ -166,12 +181,31 @@ class InlineRun:
             board.finish(item.node, state)
             if clock.monotonic() > until:
                 break
-        return self._take_events()
+
+    def let_end(self, grace_seconds: float) -> None:
+        self._is_ending = True
+        self._hosted.let_end()
+        self._woken.set()
+        # The thread that coordinates the run is the one that is in the body.
+        timer = threading.Timer(grace_seconds, self._stop)
+        timer.daemon = True
+        self._timers.append(timer)
+        timer.start()
+
+    def _stop(self) -> None:
+        nodes = self._at_work
+        if nodes is not None:
+            nodes.stop()
+
+    def is_at_work(self) -> bool:
+        return False
 
     def release(self, nodes: Iterable[NodeId]) -> None:
         self._board.release(nodes)
 
     def close(self, *, is_cancelled: bool) -> list[Event]:
+        for timer in self._timers:
+            timer.cancel()
         self._board = Board()
         self._report.look(self._events.extend)
         return self._take_events()
@@ -190,7 +224,8 @@ class InlineRun:
             return
         # What a task reports from a thread of its own waits for this one.
         if threading.get_ident() == self._thread:
-            self.take_early(self._take_events())
+            # A stop is for a body, not for those who listen.
+            unstopped(partial(self.take_early, self._take_events()))
 
     def _take_events(self) -> list[Event]:
         events = self._events.copy()
@@ -213,6 +248,10 @@ class Lane(Protocol):
 
     def look(self, take: Callable[[list[StateChange]], object]) -> None:
         """As `Report.look`. Called from another thread."""
+        ...
+
+    def let_end(self) -> None:
+        """As `HostedRun.let_end`. Called from another thread."""
         ...
 
     def interrupt(self) -> None:
@@ -244,6 +283,9 @@ class ThreadLane:
 
     def look(self, take: Callable[[list[StateChange]], object]) -> None:
         self._report.look(take)
+
+    def let_end(self) -> None:
+        self._hosted.let_end()
 
     def interrupt(self) -> None:
         self._is_stopped = True
@@ -285,21 +327,36 @@ class PooledRun:
     def extend(self, plan: Sequence[HandOver]) -> None:
         with self._lock:
             self._board.extend(plan)
-            wanted = min(
-                self._num_workers, len(self._threads) + len(self._board.ready) - self._idle
-            )
-            for number in range(len(self._threads), wanted):
-                thread = threading.Thread(
-                    target=self._work, args=(number,), name=f"prefect-dask-{number}", daemon=True
-                )
-                self._threads.append(thread)
-                thread.start()
+            self._start_threads(len(self._board.ready))
             self._has_nodes.notify_all()
+
+    def _start_threads(self, node_count: int) -> None:
+        """Start threads for so many ready nodes, as far as idle ones are too few; with the lock."""
+        wanted = min(self._num_workers, len(self._threads) + node_count - self._idle)
+        for number in range(len(self._threads), wanted):
+            thread = threading.Thread(
+                target=self._work, args=(number,), name=f"prefect-dask-{number}", daemon=True
+            )
+            self._threads.append(thread)
+            unstopped(thread.start)
 
     def wait(self, timeout_seconds: float) -> list[Event]:
         self._is_urgent.wait(min(timeout_seconds, LOOK_SECONDS))
         self._is_urgent.clear()
         return self._take_events()
+
+    def let_end(self, grace_seconds: float) -> None:
+        with self._lock:
+            self._is_closing = True
+            self._board.ready.clear()
+            lanes = list(self._lanes)
+            self._has_nodes.notify_all()
+        for lane in lanes:
+            lane.let_end()
+        self._is_urgent.set()
+
+    def is_at_work(self) -> bool:
+        return any(thread.is_alive() for thread in self._threads)
 
     def release(self, nodes: Iterable[NodeId]) -> None:
         with self._lock:
@@ -385,8 +442,10 @@ class PooledRun:
             else:
                 with self._lock:
                     became_ready = board.finish(item.node, state)
-                    if became_ready > 1 and self._idle:
-                        self._has_nodes.notify(became_ready - 1)  # one of them is for this thread
+                    if became_ready > 1 and not self._is_closing:
+                        # One of them is for this thread.
+                        self._has_nodes.notify(became_ready - 1)
+                        self._start_threads(became_ready - 1)
 
     def _take_back(self, lane: Lane, item: HandOver, death: ProcessDied) -> None:
         with self._lock:

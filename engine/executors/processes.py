@@ -15,7 +15,8 @@ from ..hand_over import HandOver
 from ..node import HostedRun, forward_log_lines, host, hosted, unhost
 from ..parcels import Parcels
 from ..state import State
-from ..stream import Batcher, LineLogged, NodeId, NotBegun, StateChange, decode_batch
+from ..stream import Batcher, LineLogged, NodeId, NotBegun, StateChange, StillAtWork, decode_batch
+from ..timeouts import BodyStopped
 from ..widths import Pick
 from .base import call_in_context
 
@@ -75,6 +76,7 @@ class ProcessLane:
         self._token, self._parcels, self._task_name = token, parcels, task_name
         self._report, self.name, self._log_level = report, name, log_level
         self._child: Child | None = None
+        self._is_ending = False
         self._last: StateChange | None = None
 
     def work(self, run_nodes: Callable[[], None]) -> None:
@@ -86,6 +88,8 @@ class ProcessLane:
     def run(self, item: HandOver, start: State | None, upstream: Sequence[State]) -> State:
         try:
             child = self._ready_child()
+            if self._is_ending:
+                raise BodyStopped
             payload = dumps_call(
                 run_in_child, self._token, item.node, start, item.as_of, list(upstream), item.picks
             )
@@ -99,6 +103,12 @@ class ProcessLane:
         if last is not None:
             self._report(last._replace(state=state))
         return state
+
+    def let_end(self) -> None:
+        self._is_ending = True
+        child = self._child
+        if child is not None:
+            child.notify(self._token.encode())
 
     def interrupt(self) -> None:
         child = self._child
@@ -130,7 +140,7 @@ class ProcessLane:
 
     def _take_batch(self, batch: bytes) -> None:
         for record in decode_batch(batch, self.name):
-            assert not isinstance(record, NotBegun), "a lane's nodes are not cut"
+            assert not isinstance(record, (NotBegun, StillAtWork)), "a lane's nodes are not cut"
             if isinstance(record, StateChange) and record.is_over:
                 self._last = record  # it is told with its result, which comes next
             else:
@@ -144,7 +154,15 @@ def host_in_child(token: str, parcels: Parcels, worker: str, log_level: int) -> 
     # the timer is for bodies that take long.
     batcher = Batcher(lambda _, batch: _send_home(token, batch), _call_later)
     host(token, HostedRun(parcels, batcher, worker=worker, leaves_process=True))
+    child_main.listen(let_end_in_child)
     return b""
+
+
+def let_end_in_child(token: bytes) -> None:
+    """In the child: begin no other body of a run, and ask the one at work to end."""
+    run = hosted(token.decode())
+    if run is not None:
+        run.let_end()
 
 
 def unhost_in_child(token: str) -> bytes:

@@ -17,6 +17,7 @@ from prefect_dask.ledger.places import Place, place_of
 from prefect_dask.settings import NoHomeFolder
 
 if TYPE_CHECKING:
+    from prefect_dask.engine.steering import Steering
     from prefect_dask.ledger.ledger import Ledger
     from prefect_dask.ledger.recording import Recording
 
@@ -25,18 +26,22 @@ __all__ = ["Ledger", "record_run"]
 
 @contextmanager
 def record_run(
-    given: Ledger | str | os.PathLike[str] | None = None, *, origin: str | None = None
+    given: Ledger | str | os.PathLike[str] | None = None,
+    *,
+    origin: str | None = None,
+    steering: Steering | None = None,
 ) -> Iterator[Recording | None]:
     """What records one flow run within the block; None where it is not to be recorded.
 
     Args:
         given: A ledger, or what names one; when not given, what the configuration says.
         origin: The file in which the flow was made, where it was made in one.
+        steering: Is told what other processes ask of the run.
 
     Raises:
         LedgerRefused: It cannot be used; nothing has run.
     """
-    place = _place(given)
+    place = place_given(given)
     if place is None:
         yield None
         return
@@ -45,12 +50,13 @@ def record_run(
 
     writer = writer_for(place, journal_folder())
     writer.check()
-    observer = Recording(writer, origin=origin)
+    observer = Recording(writer, origin=origin, steering=steering)
     with observer.listening():
         yield observer
 
 
-def _place(given: Ledger | str | os.PathLike[str] | None) -> Place | None:
+def place_given(given: Ledger | str | os.PathLike[str] | None) -> Place | None:
+    """Where a run is recorded for which this is given; None where it is not recorded, or cannot be."""
     if isinstance(given, str | os.PathLike):
         return place_of(given, home_of_ledgers())
     if given is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
+from prefect_dask.engine.state import STATES, Finished, Looped, State
 from prefect_dask.ledger.entries import Rows
 from prefect_dask.ledger.processes import is_gone
 from prefect_dask.ledger.store import Store
@@ -104,6 +105,54 @@ def take_over(
         return fence + 1, _next_number(store, run)
 
 
+def is_unheld(store: Store, run: int) -> bool:
+    """Whether a run that is not over is nobody's: it is Paused, or could not go on."""
+    held = held_run(store, run)
+    return held.lease_until is None and held.state not in ("Running", "Cancelling")
+
+
+def end_unheld(store: Store, run: int, message: str, now: float) -> bool:
+    """Have a run Cancelled that is nobody's, with what of it has not come to its end.
+
+    Args:
+        store: An open store, in which the states of the run are rows.
+        run: The run's key.
+        message: Why, and by whom.
+        now: Seconds since the epoch.
+
+    Returns:
+        Whether it was; not where a process has it, or it is over.
+    """
+    with store.transaction():
+        if not is_unheld(store, run) or is_over(store, run):
+            return False
+        waiting = [
+            (task, map_index, attempt)
+            for _, task, map_index, attempt, state, *_ in store.ask("task_runs", (run, run))
+            if not is_final(STATES[state])
+        ]
+        values: list[Any] = []
+        for task, map_index, attempt in waiting:
+            values += [task, map_index, attempt, "Cancelled", message, now, "", None, None]
+        if values:
+            number = _next_number(store, run)
+            store.insert(run, Rows("", 0, "states", number, values), again=True)
+        _come_to(store, run, "Cancelled", message, now, is_finished=True)
+        store.execute(f"UPDATE flow_runs SET fence = fence + 1 WHERE id = {store.mark}", (run,))
+        return True
+
+
+def is_final(kind: type[State]) -> bool:
+    """Whether a state of this kind is the last one of a run."""
+    return issubclass(kind, Finished) and not issubclass(kind, Looped)
+
+
+def is_over(store: Store, run: int) -> bool:
+    """Whether a run came to its final state; within a transaction nobody changes that."""
+    query = f"SELECT ended FROM flow_runs WHERE id = {store.mark}{store.row_lock}"
+    return store.execute(query, (run,))[0][0] is not None
+
+
 def held_run(store: Store, run: int) -> Held:
     """What is known of who writes a run; within a transaction nobody changes it."""
     [row] = store.execute(
@@ -125,6 +174,8 @@ def _come_to(
         f"UPDATE flow_runs SET state = {m}, message = {m}, ended = {m}, state_number = {m} WHERE id = {m}",
         (state, message, now if is_finished else None, number, run),
     )
+    if is_finished:
+        store.answer_requests(run, state, now)
 
 
 def _next_number(store: Store, run: int) -> int:

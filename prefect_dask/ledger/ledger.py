@@ -255,6 +255,12 @@ class Ledger:
             self._store.open(is_to_read=is_to_read)
             yield self._store
 
+    def look_soon(self) -> None:
+        """Have this process look at once for what is asked of runs that it coordinates; others do so soon."""
+        writer = known_writer(self.place, self._journals)
+        if writer is not None:
+            writer.look_soon()
+
     def _declare_dead(self) -> None:
         """Have those runs Crashed whose coordinating processes died."""
         now = clock.now()

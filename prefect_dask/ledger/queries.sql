@@ -81,3 +81,12 @@ FROM limits l ORDER BY l.name;
 SELECT s.limit_name, r.run_id, f.name, s.task, s.map_index, s.attempt, s.since, r.coordinator
 FROM slots s JOIN flow_runs r ON r.id = s.run JOIN flows f ON f.id = r.flow
 WHERE s.until >= ? ORDER BY s.since, s.run, s.task, s.map_index;
+
+-- open_requests: what is asked of runs and nobody has taken, oldest first
+SELECT q.id, r.run_id, q.kind, q.details, q.asker
+FROM requests q JOIN flow_runs r ON r.id = q.run
+WHERE q.done IS NULL AND q.taken IS NULL
+ORDER BY q.id;
+
+-- requests: what was asked of a run, oldest first
+SELECT id, kind, details, asked, asker, taken, done, answer FROM requests WHERE run = ? ORDER BY id;

@@ -16,6 +16,7 @@ from prefect_dask.engine.context import RunInfo
 from prefect_dask.engine.graph import FlowGraph
 from prefect_dask.engine.logs import line_of
 from prefect_dask.engine.state import State
+from prefect_dask.engine.steering import Steering
 from prefect_dask.engine.stream import ClusterChanged, Observer, StateChange
 from prefect_dask.ledger.entries import Begun, Entry, Leased, Moved, Rows
 from prefect_dask.ledger.errors import Superseded
@@ -24,6 +25,7 @@ from prefect_dask.ledger.leases import LEASE_SECONDS
 from prefect_dask.ledger.lines import recording_lines
 from prefect_dask.ledger.packed import as_json_object, pack_changes, pack_row
 from prefect_dask.ledger.processes import this_process
+from prefect_dask.ledger.requests import Request
 from prefect_dask.ledger.run_slots import RunSlots
 from prefect_dask.ledger.writer import Writer
 from prefect_dask.version import __version__
@@ -38,6 +40,7 @@ class Recording(Observer):
         first_number: From where on what happens is counted; a run that goes on counts on.
         origin: The file in which the flow was made, where it was made in one.
         first_changes: What is told before all else.
+        steering: Is told what other processes ask of the run.
     """
 
     def __init__(
@@ -48,11 +51,12 @@ class Recording(Observer):
         first_number: int = 0,
         origin: str | None = None,
         first_changes: Sequence[StateChange] = (),
+        steering: Steering | None = None,
     ) -> None:
         self._writer, self._fence, self._origin = writer, fence, origin
-        self._first_changes = first_changes
         #: The slots of the run, under the limits that it falls under.
         self.slots = RunSlots(writer, fence)
+        self._first_changes, self._steering = first_changes, steering
         self._number = first_number
         self._is_over = False
         self._run_id = ""
@@ -81,7 +85,7 @@ class Recording(Observer):
         parameters = as_json(info.parameters)
         values = as_pickle(info.parameters)
         self._writer.put(self._begun, (info, graph, parameters, values, clock.now()))
-        self._writer.hold(self._run_id, self._fence)
+        self._writer.hold(self._run_id, self._fence, self._take_request)
         if self._first_changes:
             self.take_changes(self._first_changes)
         for record in self._early:
@@ -108,6 +112,12 @@ class Recording(Observer):
         worker = getattr(record, "worker", "")
         values = [task, map_index, line.level, line.logger, line.message, line.exception]
         self._writer.put(self._lines, [*values, line.created, worker])
+
+    def _take_request(self, request: Request) -> None:
+        """Pass on what another process asks; called in the writer's thread."""
+        if self._steering is not None and request.kind == "cancel":
+            grace_seconds = float(request.details["grace_seconds"])
+            self._steering.cancel(f"asked by {request.asker}", grace_seconds=grace_seconds)
 
     def check(self) -> None:
         """Raises what keeps the run from being recorded: NotRecorded, Superseded."""

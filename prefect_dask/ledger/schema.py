@@ -119,6 +119,15 @@ TABLES: dict[str, Table] = {
             ),
         ),
         Table(
+            "requests",
+            "what is asked of a run that is going on: by whom, when it was taken, and what became of it",
+            ("id",),
+            _columns(
+                "id integer, run integer, kind text, details text, asked real, asker text, taken real?,"
+                "done real?, answer text?"
+            ),
+        ),
+        Table(
             "limits",
             "how many task runs with a tag or of a name may be at work at a time, over all runs of this ledger",
             ("name",),

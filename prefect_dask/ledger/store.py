@@ -186,6 +186,16 @@ class Store(ABC):
             f" state_number = {self.mark} WHERE id = {self.mark} AND state_number < {self.mark}",
             (moved.state, moved.message, ended, moved.number, key, moved.number),
         )
+        if moved.is_finished:
+            self.answer_requests(key, moved.state, moved.at)
+
+    def answer_requests(self, key: int, answer: str, now: float) -> None:
+        """Answer what is asked of a run that came to its final state."""
+        m = self.mark
+        self.execute(
+            f"UPDATE requests SET done = {m}, answer = {m} WHERE run = {m} AND done IS NULL",
+            (now, answer, key),
+        )
 
     def _lease(self, key: int, leased: Leased) -> None:
         self.execute(

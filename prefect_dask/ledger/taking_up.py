@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prefect_dask.engine import clock
+from prefect_dask.engine.steering import Steering
 from prefect_dask.engine.stream import StateChange
 from prefect_dask.ledger.configured import journal_folder
 from prefect_dask.ledger.errors import RunAlive, RunSucceeded
@@ -91,11 +92,14 @@ def take_up(ledger: Ledger, found: Resumable) -> TakenUp:
     return TakenUp(*taken, ledger.states(run.run_id), ledger.results(run.run_id))
 
 
-def recording_on(ledger: Ledger, taken: TakenUp, first_changes: Sequence[StateChange]) -> Recording:
-    """What records the run as it goes on."""
+def recording_on(
+    ledger: Ledger, taken: TakenUp, first_changes: Sequence[StateChange], steering: Steering
+) -> Recording:
+    """What records the run as it goes on, and tells `steering` what is asked of it."""
     return Recording(
         writer_for(ledger.place, journal_folder()),
         fence=taken.fence,
         first_number=taken.first_number,
         first_changes=first_changes,
+        steering=steering,
     )

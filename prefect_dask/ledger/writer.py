@@ -19,6 +19,7 @@ from prefect_dask.ledger.errors import LedgerAway, LedgerRefused, NotRecorded
 from prefect_dask.ledger.journal import Journal, orphans, read
 from prefect_dask.ledger.leases import LEASE_SECONDS, RENEW_SECONDS
 from prefect_dask.ledger.places import Place
+from prefect_dask.ledger.requests import LOOK_SECONDS, Request, take_requests
 from prefect_dask.ledger.store import Store
 
 #: How long entries wait for company, seconds: unseen by people who follow a run, and ten transactions a second
@@ -36,6 +37,9 @@ EXIT_SECONDS = 15.0
 
 #: Makes entries of what was put with it, in that order: in the writer's thread, where nobody waits for it.
 MakesEntries: TypeAlias = Callable[[Sequence[Any]], Iterable[Entry]]
+
+#: Is given what is asked of a run.
+TakesRequest: TypeAlias = Callable[[Request], None]
 
 
 class Writer:
@@ -62,9 +66,9 @@ class Writer:
         self._must_be_woken = True
         self._thread: threading.Thread | None = None
         self._retry_at = 0.0
-        #: Runs that this process coordinates, with their fences.
-        self._held: dict[str, int] = {}
-        self._renew_at = 0.0
+        #: Runs that this process coordinates, with their fences, and who takes what is asked of them.
+        self._held: dict[str, tuple[int, TakesRequest]] = {}
+        self._renew_at = self._look_at = 0.0
         #: Written nowhere yet.
         self._unwritten: list[Entry] = []
         #: For those who ask beside the thread; there as long as that is.
@@ -120,17 +124,31 @@ class Writer:
         if self._must_be_woken:
             self._wake()
 
-    def hold(self, run_id: str, fence: int) -> None:
-        """Renew the lease of a run from now on; it is held for the first time already."""
+    def hold(self, run_id: str, fence: int, take: TakesRequest) -> None:
+        """From now on renew the lease of a run, held for the first time already, and look for what is asked of it.
+
+        Args:
+            run_id: The run.
+            fence: Under which this process writes it.
+            take: Called in the writer's thread with what is asked of it.
+        """
         with self._changed:
             if not self._held:
                 self._renew_at = clock.monotonic() + RENEW_SECONDS
-            self._held[run_id] = fence
+                self._look_at = clock.monotonic() + LOOK_SECONDS
+            self._held[run_id] = fence, take
 
     def let_go(self, run_id: str) -> None:
-        """Renew the lease of a run no more."""
+        """Renew the lease of a run no more, nor look for what is asked of it."""
         with self._changed:
             self._held.pop(run_id, None)
+
+    def look_soon(self) -> None:
+        """Look now for what is asked of runs: somebody in this process has just asked something."""
+        with self._changed:
+            self._look_at = 0.0
+            self._is_hurried = True
+            self._changed.notify_all()
 
     def _wake(self) -> None:
         with self._changed:
@@ -190,6 +208,7 @@ class Writer:
                 get_logger("ledger").exception("the ledger %s lost entries", self.store.place)
                 self._has_lost = True
                 self._cannot("see the log", "see the log")
+            self._look_for_requests()
             with self._changed:
                 self._done_count += len(items)
                 self._changed.notify_all()
@@ -209,7 +228,8 @@ class Writer:
         waits = not self._journal.is_empty or bool(self._unwritten)
         self._must_be_woken = True
         has_come = self._changed.wait_for(
-            lambda: self._queue or self._is_closing, self._patience(is_behind=waits)
+            lambda: self._queue or self._is_closing or (self._held and not self._look_at),
+            self._patience(is_behind=waits),
         )
         if not has_come and not waits and not self._held:
             return False
@@ -225,7 +245,8 @@ class Writer:
         """How long to wait for entries, seconds."""
         patience = RETRY_SECONDS if is_behind else IDLE_SECONDS
         if self._held:
-            patience = min(patience, max(0.0, self._renew_at - clock.monotonic()))
+            next_time = min(self._renew_at, self._look_at)
+            patience = min(patience, max(0.0, next_time - clock.monotonic()))
         return patience
 
     def _renewals(self) -> list[Entry]:
@@ -235,7 +256,25 @@ class Writer:
                 return []
             self._renew_at = clock.monotonic() + RENEW_SECONDS
             until = clock.now() + LEASE_SECONDS
-            return [Leased(run_id, fence, until) for run_id, fence in self._held.items()]
+            return [Leased(run_id, fence, until) for run_id, (fence, _) in self._held.items()]
+
+    def _look_for_requests(self) -> None:
+        """Pass on what is asked of the runs that are held, now and then."""
+        with self._changed:
+            if not self._held or clock.monotonic() < self._look_at:
+                return
+            self._look_at = clock.monotonic() + LOOK_SECONDS
+            takers = {run_id: take for run_id, (_, take) in self._held.items()}
+        if clock.monotonic() < self._retry_at:
+            return  # it was away a moment ago
+        try:
+            requests = take_requests(self.store, takers)
+        except Exception as error:
+            # Whoever asks waits until the ledger is back.
+            get_logger("ledger").debug("no requests could be read: %s", error)
+            return
+        for request in requests:
+            takers[request.run_id](request)
 
     def _settle(self, entries: list[Entry]) -> None:
         entries = self._unwritten + entries
@@ -248,7 +287,9 @@ class Writer:
         if cause is None:
             self._have_kept_all()
             return
-        self._retry_at = clock.monotonic() + RETRY_SECONDS
+        if clock.monotonic() >= self._retry_at:
+            # Not where it was not tried: what comes meanwhile must not put that off.
+            self._retry_at = clock.monotonic() + RETRY_SECONDS
         if not entries:
             return
         try:

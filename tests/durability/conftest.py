@@ -24,3 +24,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def place(tmp_path: Path) -> Path:
     """Where the ledger is."""
     return tmp_path / "ledger.sqlite"
+
+
+@pytest.fixture
+def folder(tmp_path: Path):
+    """Where bodies leave marks; at the end they are let go."""
+    path = tmp_path / "marks"
+    path.mkdir()
+    yield path
+    (path / "go").touch()

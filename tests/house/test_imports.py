@@ -10,8 +10,10 @@ from tests.house.source import Module, module_names, modules
 
 LAYERS = (
     "cli agents viz server client compat",
-    "apply_map tasks.prefect resuming",
+    "apply_map tasks.prefect resuming detached",
     "flow",
+    "detaching",
+    "steering",
     "running cache_answers dask_collection flow_task flow_file diagnostics",
     "block resources tasks.control_flow",
     "task_graph inputs",
@@ -20,11 +22,13 @@ LAYERS = (
     "documents operators pickling signature mapping schedules tagging task_defaults retry_settings raising"
     " naming order origin",
     "limits",
+    "recorded kept_results",
     "resumption",
     "ledger",
     "progress",
     "executors triggers settings logs errors version",
     "engine.flow_runner",
+    "engine.steering",
     "engine.task_runner engine.body engine.node engine.parcels engine.group_run engine.grouping"
     " engine.staging engine.compile engine.executors",
     "engine.advance engine.outcome engine.hand_over engine.task_runs engine.folded engine.columns",
@@ -35,7 +39,8 @@ LAYERS = (
     " engine.result engine.results engine.context engine.widths",
     "engine.graph engine.state engine.errors engine.clock engine.signals engine.failures"
     " engine.beforehand engine.logs engine.prints engine.home engine.files engine.serializers engine.secrets"
-    " engine.fingerprint engine.retry engine.durations engine.worker_resources engine.collector engine.stall",
+    " engine.fingerprint engine.retry engine.durations engine.worker_resources engine.collector engine.stall"
+    " engine.cancellation",
 )
 """A module may import from its own line and those below. A package stands for its modules."""
 

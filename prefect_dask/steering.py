@@ -1,0 +1,234 @@
+"""Flow runs that go on in other processes: following them, and having them cancelled."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from prefect_dask.engine import clock
+from prefect_dask.engine.errors import PrefectDaskError
+from prefect_dask.engine.result import ResultRules
+from prefect_dask.engine.state import State
+from prefect_dask.engine.steering import GRACE_SECONDS
+from prefect_dask.kept_results import kept_results
+from prefect_dask.ledger.configured import home_of_ledgers
+from prefect_dask.ledger.facts import RecordedFlowRun, RecordedLine, RecordedState
+from prefect_dask.ledger.leases import end_unheld, is_unheld
+from prefect_dask.ledger.ledger import Ledger
+from prefect_dask.ledger.requests import ask, who_asks
+from prefect_dask.recorded import Tree, flow_state, task_states
+from prefect_dask.running import result_rules
+from prefect_dask.task_graph import TaskGraph
+
+FIRST_LOOK_SECONDS: Final = 0.05
+LONGEST_LOOK_SECONDS: Final = 0.5
+"""How often the ledger is asked whether a run went on: at first often, for many a run is short."""
+
+
+def attach(run_id: str, flow: TaskGraph | None = None, *, ledger: Any = None) -> RunHandle:
+    """Follow a recorded flow run, also one that another process runs now.
+
+    Args:
+        run_id: The run's id, or as much of the beginning as tells it from others.
+        flow: The flow, where it is at hand: the states of tasks are then found by task, as in what `Flow.run`
+            returns, and by slug otherwise.
+        ledger: Where the run is recorded, as for `Flow.run`.
+
+    Raises:
+        UnknownRun: There is no such run.
+
+    Example:
+        >>> from prefect_dask import Flow, task
+        >>> @task
+        ... def add(x, y):
+        ...     return x + y
+        >>> with Flow("sums") as flow:
+        ...     total = add(1, 2)
+        >>> ledger = Ledger(":memory:")
+        >>> _ = flow.run(ledger=ledger)
+        >>> handle = attach(ledger.flow_runs(flow_name="sums")[0].run_id, flow, ledger=ledger)
+        >>> handle.wait().result[total].result
+        3
+    """
+    where = ledger if isinstance(ledger, Ledger) else Ledger(ledger)
+    return RunHandle(where, where.flow_run(run_id), flow)
+
+
+def cancel(
+    run_id: str, *, ledger: Any = None, grace_seconds: float = GRACE_SECONDS, wait: bool = True
+) -> State:
+    """Cancel a flow run, from any process.
+
+    No other task run begins. Bodies at work see `prefect_dask.context.cancelled`; those that have not ended after
+    the time of grace are stopped, as far as their isolation allows. What resource managers had set up is cleaned
+    up. What had not begun becomes Cancelled, and so does the run. To ask again is allowed, also with less grace.
+
+    Args:
+        run_id: The run's id, or as much of the beginning as tells it from others.
+        ledger: Where the run is recorded, as for `Flow.run`.
+        grace_seconds: How long bodies may take to end by themselves, >= 0.
+        wait: Whether to wait until the run is over.
+
+    Returns:
+        The run's state: Cancelled, or what it came to where it was faster; with `wait=False` the one of now.
+
+    Raises:
+        UnknownRun: There is no such run.
+        RunIsOver: It had come to another final state before.
+    """
+    return attach(run_id, ledger=ledger).cancel(grace_seconds=grace_seconds, wait=wait)
+
+
+class RunHandle:
+    """A recorded flow run, wherever it runs; `attach` and `Flow.run(detach=True)` make it.
+
+    Iterating gives each change of state from the beginning, and the next ones as they come, until the run is over.
+
+    Attributes:
+        run_id: The run's id.
+        flow_name: The flow's name.
+    """
+
+    def __init__(self, ledger: Ledger, run: RecordedFlowRun, flow: TaskGraph | None = None) -> None:
+        self.run_id, self.flow_name = run.run_id, run.flow_name
+        self._ledger, self._flow = ledger, flow
+
+    def __repr__(self) -> str:
+        return f"<RunHandle: {self.flow_name!r}, {self.run_id}>"
+
+    # ---- looking
+
+    @property
+    def state(self) -> State:
+        """The run's state now; its result, read when asked for, has the state of each task."""
+        return self._state_of(self._ledger.flow_run(self.run_id))
+
+    def states(self, after: int = -1) -> list[RecordedState]:
+        """The changes of state until now, in order: the run's own and those of its task runs.
+
+        Args:
+            after: Only those with a greater number: what came since.
+        """
+        return self._ledger.states(self.run_id, after=after)
+
+    def logs(self, after: int = -1) -> list[RecordedLine]:
+        """The log lines until now, in order; `after` is as for `states`."""
+        return self._ledger.logs(self.run_id, after=after)
+
+    def __iter__(self) -> Iterator[RecordedState]:
+        after = -1
+        looks = _Looks()
+        while True:
+            # First: what it told before it was over is there then.
+            is_over = self._is_over()
+            states = self.states(after)
+            yield from states
+            if is_over:
+                return
+            after = max([after, *(state.number for state in states)])
+            looks.wait(has_news=bool(states))
+
+    def wait(self, timeout_seconds: float | None = None) -> State:
+        """Wait until the run is over, or waits for somebody's word itself; its state then.
+
+        Args:
+            timeout_seconds: How long to wait at most; as long as it takes when not given.
+
+        Raises:
+            RunNotOver: It goes on; it is a TimeoutError.
+        """
+        until = None if timeout_seconds is None else clock.monotonic() + timeout_seconds
+        looks = _Looks()
+        while not self._is_over():
+            if until is not None and clock.monotonic() >= until:
+                raise RunNotOver(self.run_id, timeout_seconds or 0.0)
+            looks.wait(until=until)
+        return self.state
+
+    # ---- steering
+
+    def cancel(self, *, grace_seconds: float = GRACE_SECONDS, wait: bool = True) -> State:
+        """Cancel the run; see `cancel`."""
+        run = self._ledger.flow_run(self.run_id)
+        if run.ended is None:
+            self._ask(run, grace_seconds)
+            if wait:
+                return self.wait()
+            run = self._ledger.flow_run(self.run_id)
+        elif run.state != "Cancelled":
+            raise RunIsOver(run.run_id, run.state)
+        return self._state_of(run)
+
+    def _ask(self, run: RecordedFlowRun, grace_seconds: float) -> None:
+        with self._ledger.opened() as store:
+            store.unpack(run.key)
+            if not end_unheld(store, run.key, f"cancelled: asked by {who_asks()}", clock.now()):
+                ask(store, run.key, "cancel", {"grace_seconds": grace_seconds})
+        self._ledger.look_soon()
+
+    # ---- inside
+
+    def _is_over(self) -> bool:
+        run = self._ledger.flow_run(self.run_id)
+        if run.ended is not None:
+            return True
+        with self._ledger.opened() as store:
+            return is_unheld(store, run.key)
+
+    def _state_of(self, run: RecordedFlowRun) -> State:
+        last = self._ledger.states(self.run_id, -1)
+        time = clock.to_seconds(last[-1].time if last else run.begun)
+        return flow_state(run.state, run.message, time, Tree(self._task_states))
+
+    def _task_states(self) -> dict[Any, State]:
+        tasks = self._ledger.flow(self.run_id).tasks
+        graph, rules = None, ResultRules(home=str(home_of_ledgers()))
+        keys: Mapping[str, Any] = {}
+        if self._flow is not None:
+            graph, rules = self._flow.describe(), result_rules(self._flow)
+            keys = {node.label.slug: node.task for node in graph.nodes}
+        told = self._ledger.states(self.run_id)
+        # Afterwards, so that the results of all that was told are among them.
+        results = kept_results(graph, rules, self._ledger.results(self.run_id))
+        states = task_states(tasks, told, results)
+        return {
+            keys.get(task.slug, task.slug): state for task, state in zip(tasks, states, strict=True)
+        }
+
+
+class _Looks:
+    """Waits between looks, ever longer while there is no news."""
+
+    def __init__(self) -> None:
+        self._seconds, self._pause = FIRST_LOOK_SECONDS, threading.Event()
+
+    def wait(self, *, has_news: bool = False, until: float | None = None) -> None:
+        """Wait until the next look is due, or the time has come."""
+        self._seconds = FIRST_LOOK_SECONDS if has_news else self._seconds
+        left = self._seconds if until is None else min(self._seconds, until - clock.monotonic())
+        self._pause.wait(max(0.0, left))
+        self._seconds = min(2 * self._seconds, LONGEST_LOOK_SECONDS)
+
+
+# ---- what goes wrong
+
+
+class RunIsOver(PrefectDaskError):
+    """Something is asked of a run that came to its final state before."""
+
+    def __init__(self, run_id: str, state: str) -> None:
+        super().__init__(
+            f"flow run {run_id} is over: it came to {state}, and nothing of it is left to be cancelled"
+        )
+        self.run_id, self.state = run_id, state
+
+
+class RunNotOver(PrefectDaskError, TimeoutError):
+    """A run was waited for, and goes on."""
+
+    def __init__(self, run_id: str, seconds: float) -> None:
+        super().__init__(
+            f"flow run {run_id} is not over after {seconds:g} s; wait longer, or cancel it"
+        )
+        self.run_id, self.seconds = run_id, seconds
