@@ -357,11 +357,11 @@ class Attempt(Moves):
             self.state = self.state.state or Pending()
         if isinstance(self.state, Retrying):
             self.run_count = self.state.run_count + 1
-        elif isinstance(self.state, Resume):
-            self.frame["resume"] = True
         elif self.state._context:
             # An attempt that was lost with the process is made again under its number.
             self.run_count = self.state.context.get("task_run_count", 1)
+        if isinstance(self.state, Resume):
+            self.frame["resume"] = True
         loop = self.state.context.get("task_loop_count") if self.state._context else None
         if loop is not None:
             self.frame["task_loop_count"] = loop

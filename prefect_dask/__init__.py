@@ -18,6 +18,7 @@ from prefect_dask.version import __version__
 
 if TYPE_CHECKING:
     from prefect_dask import schedules
+    from prefect_dask.by_hand import approve, set_success
     from prefect_dask.resuming import restart, resume
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Task",
     "__version__",
     "apply_map",
+    "approve",
     "case",
     "config",
     "context",
@@ -37,6 +39,7 @@ __all__ = [
     "restart",
     "resume",
     "schedules",
+    "set_success",
     "tags",
     "task",
     "triggers",
@@ -51,8 +54,16 @@ def __getattr__(name: str) -> Any:
 
         return import_module("prefect_dask.schedules")
     # A worker takes up no run.
-    if name in ("restart", "resume"):
-        from prefect_dask import resuming
+    if name in _OF_RECORDED_RUNS:
+        from importlib import import_module
 
-        return getattr(resuming, name)
+        return getattr(import_module(_OF_RECORDED_RUNS[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+_OF_RECORDED_RUNS = {
+    "approve": "prefect_dask.by_hand",
+    "restart": "prefect_dask.resuming",
+    "resume": "prefect_dask.resuming",
+    "set_success": "prefect_dask.by_hand",
+}

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from prefect_dask.engine import clock
 from prefect_dask.engine.errors import ResultLost, TaskException
-from prefect_dask.engine.graph import FlowGraph, Take
+from prefect_dask.engine.graph import FlowGraph, Take, TaskLike
+from prefect_dask.engine.retry import retry_delay_seconds
 from prefect_dask.engine.state import (
     STATES,
     Cached,
@@ -24,6 +26,7 @@ from prefect_dask.engine.state import (
     Mapped,
     Paused,
     Pending,
+    Resume,
     Retrying,
     Running,
     Scheduled,
@@ -34,6 +37,7 @@ from prefect_dask.engine.state import (
 )
 from prefect_dask.engine.stream import StateChange
 from prefect_dask.ledger.facts import RecordedState
+from prefect_dask.ledger.packed import GOES_ON
 
 #: A task run: index of the task, map index.
 TaskRun = tuple[int, int]
@@ -43,6 +47,7 @@ MEMORY_ONLY = "its result was in the memory of a process that is gone, and is ne
 MADE_ANEW = "what it made is gone with the process that made it"
 STOPPED = "it was stopped, and goes on"
 RESTARTED = "run again"
+RETRY_UNTOLD = "it failed, and the coordinating process died before it told of the next attempt"
 
 
 class Turn(NamedTuple):
@@ -60,11 +65,13 @@ class History:
         last: Its latest state.
         stored: Where the result of that state is kept; None where it was in memory only.
         turn: The last turn of a loop whose result is kept.
+        is_approved: Whether the attempt had been let go on from a pause.
     """
 
     last: RecordedState
     stored: LazyResult | None = None
     turn: Turn | None = None
+    is_approved: bool = False
 
 
 class Resumption(NamedTuple):
@@ -96,13 +103,23 @@ def histories(
             continue
         task_run = (state.task, state.map_index)
         before = found.get(task_run)
-        turn = before.turn if before is not None else None
+        turn, is_approved = None, state.state == "Resume"
+        if before is not None:
+            if not _begins_anew(before.last.state, state.state):
+                turn = before.turn
+            if state.state in ("Running", "Pending"):
+                is_approved = before.is_approved or before.last.state == "Paused"
         # Running may have the number of what it came to.
         stored = results.get(state.number) if state.state != "Running" else None
         if state.state == "Looped" and stored is not None:
             turn = Turn(state.details["loop_count"], stored)
-        found[task_run] = History(state, stored, turn)
+        found[task_run] = History(state, stored, turn, is_approved)
     return found
+
+
+def _begins_anew(old: str, new: str) -> bool:
+    """Whether a task run is at its first turn again: a retry goes on where the turn failed, a restart does not."""
+    return new == "Pending" and issubclass(STATES.get(old, Pending), Failed)
 
 
 def resumption(
@@ -125,7 +142,7 @@ def resumption(
 
 @dataclass(slots=True)
 class _Going:
-    """One task run as it goes on; `told`: why it came to Pending just now."""
+    """One task run as it goes on; `told`: why it came to this state just now."""
 
     state: State
     attempt: int
@@ -189,6 +206,8 @@ class _Planner:
             return _Going(self._pending(history, attempt), attempt, COORDINATOR_DIED)
         if issubclass(kind, Cancelled):
             return _Going(self._pending(history, attempt), attempt, STOPPED)
+        if last.details.get(GOES_ON) and last.attempt <= node.task.max_retries:
+            return _Going(self._retrying(node.task, history), attempt, RETRY_UNTOLD)
         if issubclass(kind, Failed) and self.restarts:
             return _Going(Pending(), 1, RESTARTED)
         if issubclass(kind, Finished):
@@ -234,14 +253,27 @@ class _Planner:
         if issubclass(kind, Retrying):
             count = int(last.details["run_count"])
             return Retrying(last.message, start_time=start_time, context=context, run_count=count)
-        kept = Paused if issubclass(kind, Paused) else Scheduled
+        kept = next(each for each in (Paused, Resume, Scheduled) if issubclass(kind, each))
         return kept(last.message, start_time=start_time, context=context)
 
     def _pending(self, history: History, attempt: int) -> Pending:
         facts = _loop_context(history)
         if attempt > 1:
             facts["task_run_count"] = attempt
-        return Pending(context=facts)
+        return Resume(context=facts) if history.is_approved else Pending(context=facts)
+
+    def _retrying(self, task: TaskLike, history: History) -> Retrying:
+        """The retry of which the process that decided on it told nobody any more."""
+        last = history.last
+        try:
+            seconds = retry_delay_seconds(task.retry_delay, task.retry_jitter, last.attempt)
+        except Exception:  # the user's function; the next failure tells of it
+            seconds = 0.0
+        return Retrying(
+            start_time=last.time + timedelta(seconds=seconds),
+            context=_loop_context(history),
+            run_count=last.attempt,
+        )
 
     # ---- what depends on others
 
@@ -325,8 +357,9 @@ class _Planner:
                 told.width, told.lengths = state.width, state.lengths
                 state = told
             else:
-                going.state.message = going.told
-                state = Pending(going.told)
+                state.message = going.told
+                if not isinstance(state, Retrying):
+                    state = Pending(going.told)
             changes.append(StateChange((index, map_index, 0), going.attempt, state, True, ""))
         return changes
 

@@ -266,7 +266,7 @@ class _Tasks(dict[int, RecordedTask]):
 
 def tasks_in(document: Mapping[str, Any]) -> list[RecordedTask]:
     """The tasks of a flow, as `flows.flow_facts` wrote them."""
-    mapped = set(document.get("mapped", ()))
+    mapped, anew = set(document.get("mapped", ())), set(document.get("anew", ()))
     tags = document.get("tags", {})
     columns = (document.get(column, ()) for column in ("names", "slugs", "code_of"))
     return [
@@ -277,6 +277,7 @@ def tasks_in(document: Mapping[str, Any]) -> list[RecordedTask]:
             document["codes"][code],
             tuple(tags.get(str(index), ())),
             index in mapped,
+            index in anew,
         )
         for index, (name, slug, code) in enumerate(zip(*columns, strict=True))
     ]

@@ -215,7 +215,7 @@ class Store(ABC):
             # Who comes second waits here, and finds them gone.
             packed = self.execute(
                 f"SELECT number, count, data FROM packed_states WHERE run = {self.mark}"
-                f" ORDER BY number LIMIT {UNPACK_BATCHES}{self.delete_lock}",
+                f" ORDER BY number LIMIT {UNPACK_BATCHES}{self.change_lock}",
                 (run,),
             )
             for number, count, data in packed:
@@ -232,8 +232,8 @@ class Store(ABC):
                 )
         return bool(packed)
 
-    #: What a SELECT says to hold its rows for a DELETE, where others could do so at the same time.
-    delete_lock = ""
+    #: What a SELECT says to hold its rows for a DELETE or UPDATE, where others could do so at the same time.
+    change_lock = ""
 
     # ---- asking
 

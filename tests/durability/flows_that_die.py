@@ -176,9 +176,22 @@ def stalled():
 with Flow("stalls") as stalls:
     stalled()
 
+
+@task(durable=True)
+def asks_and_dies():
+    note("asks_and_dies")
+    if not context.resume:
+        raise PAUSE("may it?")
+    die_when_recorded(Resume=1, Running=2)
+    return "it may"
+
+
+with Flow("approved") as approved:
+    asks_and_dies()
+
 FLOWS = {
     flow.name: flow
-    for flow in (maps, memory_only, retries, loops, flattened, pauses, fails, stalls)
+    for flow in (maps, memory_only, retries, loops, flattened, pauses, approved, fails, stalls)
 }
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ from tests.house.source import Module, module_names, modules
 
 LAYERS = (
     "cli agents viz server client compat",
-    "apply_map tasks.prefect resuming",
+    "resuming replaying by_hand",
+    "recorded",
+    "apply_map tasks.prefect",
     "flow",
     "running cache_answers dask_collection flow_task flow_file diagnostics",
     "block resources tasks.control_flow",

@@ -1,0 +1,197 @@
+"""A recorded run, and its flow as it is now: whose code changed, its parameters, where its results are."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefect_dask.engine.durable import read_stored, results_folder
+from prefect_dask.engine.errors import PrefectDaskError
+from prefect_dask.engine.graph import FlowGraph
+from prefect_dask.engine.keeping import Keeper
+from prefect_dask.engine.result import Result, ResultRules, StoreFailed
+from prefect_dask.engine.state import LazyResult, State, Success
+from prefect_dask.ledger.facts import RecordedResult
+from prefect_dask.ledger.flows import flow_facts
+from prefect_dask.ledger.ledger import tasks_in
+from prefect_dask.ledger.taking_up import FoundRun
+from prefect_dask.tasks.prefect import NoSuchFlow, find_flow
+
+if TYPE_CHECKING:
+    from prefect_dask.flow import Flow
+
+
+def flow_of(found: FoundRun) -> Flow:
+    name = found.run.flow_name
+    if found.origin is None or not Path(found.origin).is_file():
+        why = "it was made in no file" if found.origin is None else f"{found.origin} is not there"
+        raise NoFlowToResume(found.run.run_id, name, why)
+    try:
+        flow: Flow = find_flow(found.origin)
+        if flow.name == name:
+            return flow
+    except NoSuchFlow:
+        pass  # several, of which one may have the name
+    try:
+        return find_flow(f"{found.origin}:{name}")
+    except NoSuchFlow as error:
+        raise NoFlowToResume(found.run.run_id, name, str(error)) from error
+
+
+def parameters_of(
+    flow: Flow, found: FoundRun, given: Mapping[str, Any] | None
+) -> Mapping[str, Any]:
+    try:
+        values, why = found.parameters(), "a secret is in them, or they cannot be pickled"
+    except Exception as error:  # the user's classes
+        values, why = None, f"they cannot be unpickled: {type(error).__name__}: {error}"
+    if values is not None:
+        return values
+    missing = sorted({each.name for each in flow.parameters()} - set(given or {}))
+    if missing:
+        raise ParametersNotKept(found.run.run_id, missing, why)
+    return {}
+
+
+def changed_code(graph: FlowGraph, found: FoundRun) -> dict[int, str]:
+    """The names of the tasks whose code is not what it was, by place in the flow.
+
+    Raises:
+        FlowDiffers: The tasks or edges themselves are not.
+    """
+    document = json.loads(flow_facts(graph).graph)
+    now, then = tasks_in(document), found.flow.tasks
+    slugs_now, slugs_then = [t.slug for t in now], [t.slug for t in then]
+    new, gone = sorted(set(slugs_now) - set(slugs_then)), sorted(set(slugs_then) - set(slugs_now))
+    if new or gone:
+        raise FlowDiffers(
+            graph.name,
+            "; ".join(
+                [f"it has {', '.join(new)}, which did not run"] * bool(new)
+                + [f"it lacks {', '.join(gone)}"] * bool(gone)
+            ),
+        )
+    if slugs_now != slugs_then:
+        raise FlowDiffers(graph.name, "its tasks come in another order")
+    edges = {tuple(edge) for edge in document["edges"]}
+    if edges != set(found.flow.edges):
+        up, down, *_ = sorted(edges ^ set(found.flow.edges), key=repr)[0]
+        raise FlowDiffers(
+            graph.name, f"{slugs_now[down]} waits for {slugs_now[up]} in another way, or no more"
+        )
+    return {
+        a.index: a.name for a, b in zip(now, then, strict=True) if a.code != b.code or not a.code
+    }
+
+
+# ---- where results are
+
+
+def kept_results(
+    graph: FlowGraph, rules: ResultRules, results: Iterable[RecordedResult]
+) -> dict[int, LazyResult]:
+    """The results that are kept, and are there, by the number of their state."""
+    found: dict[int, LazyResult] = {}
+    places: dict[int, Result | None] = {}
+    for result in results:
+        if result.value is not None:
+            found[result.number] = _Inline(bytes(result.value))
+        elif result.location is not None:
+            if result.task not in places:
+                keeper = Keeper.of(graph.nodes[result.task].task, rules)
+                writes = keeper is not None and keeper.must_write
+                places[result.task] = keeper.result if keeper is not None and writes else None
+            lazy = _at(result, places[result.task], rules)
+            if lazy is not None:
+                found[result.number] = lazy
+    return found
+
+
+def _at(result: RecordedResult, place: Result | None, rules: ResultRules) -> LazyResult | None:
+    location = result.location or ""
+    if place is not None:
+        try:
+            if place.exists(location):
+                return _Written(place, location)
+        except StoreFailed:
+            return None
+    # What was set by hand lies here, whatever the task says of its results.
+    folder = results_folder(rules)
+    if folder is None or not (folder / location).is_file():
+        return None
+    return _InFile(folder, location)
+
+
+class _Inline(LazyResult):
+    """A result that was kept with its state."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def fetch_state(self) -> State:
+        return Success(result=pickle.loads(self.data))
+
+
+class _InFile(LazyResult):
+    """A result in a file of its own."""
+
+    __slots__ = ("folder", "location")
+
+    def __init__(self, folder: Path, location: str) -> None:
+        self.folder, self.location = folder, location
+
+    def fetch_state(self) -> State:
+        return Success(result=read_stored(self.folder, self.location))
+
+
+class _Written(LazyResult):
+    """A result where its task says that results are written."""
+
+    __slots__ = ("location", "place")
+
+    def __init__(self, place: Result, location: str) -> None:
+        self.place, self.location = place, location
+
+    def fetch_state(self) -> State:
+        return Success(result=self.place.read(self.location).value)
+
+
+# ---- what goes wrong
+
+
+class NoFlowToResume(PrefectDaskError):
+    """A run is to be taken up again, and nobody knows its flow."""
+
+    def __init__(self, run_id: str, flow: str, why: str) -> None:
+        super().__init__(
+            f"flow run {run_id} cannot be taken up again without its flow {flow!r}: {why}; build the flow as it "
+            f"was, and give it with flow=…"
+        )
+        self.run_id, self.flow, self.why = run_id, flow, why
+
+
+class FlowDiffers(PrefectDaskError, ValueError):
+    """A run is to be taken up again with a flow that has other tasks or edges."""
+
+    def __init__(self, flow: str, how: str) -> None:
+        super().__init__(
+            f"flow {flow!r} is not the one that ran: {how}; code may change, tasks and edges may not: begin a new "
+            f"run with flow.run()"
+        )
+        self.flow, self.how = flow, how
+
+
+class ParametersNotKept(PrefectDaskError, ValueError):
+    """A run is to be taken up again whose parameters are not in the ledger."""
+
+    def __init__(self, run_id: str, missing: list[str], why: str) -> None:
+        super().__init__(
+            f"the parameters of flow run {run_id} were not kept: {why}; give parameters={{…}} with "
+            f"{', '.join(map(repr, missing))}"
+        )
+        self.run_id, self.missing, self.why = run_id, missing, why
