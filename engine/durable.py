@@ -22,6 +22,9 @@ INLINE_BYTES: Final = 16 * 1024
 """The largest pickle that is kept with the record. It travels with that, and a batch of records should stay
 some megabytes; a file costs about a millisecond, which is little beside what made more than this."""
 
+RESULTS: Final = "results"
+"""The folder in the home folder; results of a run are in one of its own there, which is called by its id."""
+
 _SCALARS: Final = frozenset({type(None), bool, int, float})
 _SMALL: Final = frozenset({list, tuple, dict, set, frozenset})
 
@@ -103,7 +106,7 @@ class Storing:
 
 def results_folder(rules: ResultRules) -> Path | None:
     """Where results that nobody named a place for are kept in files."""
-    return Path(rules.home) / "results" if rules.home else None
+    return Path(rules.home) / RESULTS if rules.home else None
 
 
 def pickled(value: Any) -> bytes:
