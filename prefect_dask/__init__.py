@@ -19,6 +19,7 @@ from prefect_dask.version import __version__
 if TYPE_CHECKING:
     from prefect_dask import schedules
     from prefect_dask.by_hand import approve, set_success
+    from prefect_dask.replaying import replay
     from prefect_dask.resuming import restart, resume
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "context",
     "flatten",
     "mapped",
+    "replay",
     "resource_manager",
     "restart",
     "resume",
@@ -63,6 +65,7 @@ def __getattr__(name: str) -> Any:
 
 _OF_RECORDED_RUNS = {
     "approve": "prefect_dask.by_hand",
+    "replay": "prefect_dask.replaying",
     "restart": "prefect_dask.resuming",
     "resume": "prefect_dask.resuming",
     "set_success": "prefect_dask.by_hand",

@@ -24,12 +24,12 @@ from prefect_dask.engine.state import (
     TriggerFailed,
     is_lawful,
 )
-from prefect_dask.ledger.errors import UnknownTaskRun
 from prefect_dask.ledger.facts import RecordedFlow, RecordedTask, RecordedTaskRun
 from prefect_dask.ledger.leases import Decided, decide
 from prefect_dask.ledger.ledger import Ledger
 from prefect_dask.ledger.packed import as_json_object
 from prefect_dask.ledger.taking_up import FoundRun, find_resumable
+from prefect_dask.recorded import check_is_there
 from prefect_dask.resumption import COORDINATOR_DIED, TaskRun
 from prefect_dask.settings import home_folder
 
@@ -137,26 +137,10 @@ def _decide(run_id: str, task: Any, map_index: int, given: Any, decided: Any) ->
         found = find_resumable(ledger, run_id)
         which = found.flow.task(task)
         latest = {(r.task, r.map_index): r for r in ledger.task_runs(found.run.run_id)}
-        _check_is_there(ledger, found, which, map_index, latest)
+        check_is_there(ledger, found.run.run_id, which, map_index)
         changes = list(decided(found, which, latest))
         with ledger.opened() as store:
             is_done = decide(store, found.run.key, found.fence, changes, clock.now())
-
-
-def _check_is_there(
-    ledger: Ledger, found: FoundRun, which: RecordedTask, map_index: int, latest: Latest
-) -> None:
-    run_id = found.run.run_id
-    if not which.is_mapped:
-        if map_index >= 0:
-            raise UnknownTaskRun(run_id, which.name, "is not mapped; leave map_index out")
-        return
-    widths = [state.details.get("width") for state in ledger.states(run_id, which.index)]
-    width = next((width for width in reversed(widths) if width is not None), None)
-    is_known = (which.index, map_index) in latest or map_index < (width or 0)
-    if map_index < 0 or not is_known:
-        there = "no children yet" if width is None else f"{width} children, counted from 0"
-        raise UnknownTaskRun(run_id, which.name, f"has {there}; say which with map_index=")
 
 
 def held_back(flow: RecordedFlow, latest: Latest, first: TaskRun) -> list[TaskRun]:

@@ -14,9 +14,10 @@ from prefect_dask.engine.graph import FlowGraph
 from prefect_dask.engine.keeping import Keeper
 from prefect_dask.engine.result import Result, ResultRules, StoreFailed
 from prefect_dask.engine.state import LazyResult, State, Success
-from prefect_dask.ledger.facts import RecordedResult
+from prefect_dask.ledger.errors import UnknownTaskRun
+from prefect_dask.ledger.facts import RecordedResult, RecordedTask
 from prefect_dask.ledger.flows import flow_facts
-from prefect_dask.ledger.ledger import tasks_in
+from prefect_dask.ledger.ledger import Ledger, tasks_in
 from prefect_dask.ledger.taking_up import FoundRun
 from prefect_dask.tasks.prefect import NoSuchFlow, find_flow
 
@@ -85,6 +86,26 @@ def changed_code(graph: FlowGraph, found: FoundRun) -> dict[int, str]:
     return {
         a.index: a.name for a, b in zip(now, then, strict=True) if a.code != b.code or not a.code
     }
+
+
+def check_is_there(ledger: Ledger, run_id: str, which: RecordedTask, map_index: int) -> None:
+    """See that a recorded run has a task run.
+
+    Raises:
+        UnknownTaskRun: The task has no such child, or is mapped and none is named.
+    """
+    if not which.is_mapped:
+        if map_index >= 0:
+            raise UnknownTaskRun(run_id, which.name, "is not mapped; leave map_index out")
+        return
+    widths = [state.details.get("width") for state in ledger.states(run_id, which.index)]
+    width = next((width for width in reversed(widths) if width is not None), None)
+    if map_index >= 0 and (
+        map_index < (width or 0) or ledger.states(run_id, which.index, map_index)
+    ):
+        return
+    there = "no children yet" if width is None else f"{width} children, counted from 0"
+    raise UnknownTaskRun(run_id, which.name, f"has {there}; say which with map_index=")
 
 
 # ---- where results are

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from prefect_dask.engine import clock
 from prefect_dask.engine.errors import ResultLost, TaskException
-from prefect_dask.engine.graph import FlowGraph, Take, TaskLike
+from prefect_dask.engine.graph import FlowGraph, Take, TaskLabel, TaskLike
 from prefect_dask.engine.retry import retry_delay_seconds
 from prefect_dask.engine.state import (
     STATES,
@@ -201,53 +201,33 @@ class _Planner:
         kind = STATES.get(last.state, Pending)
         attempt = last.attempt
         if issubclass(kind, Looped):
-            return _Going(self._pending(history, attempt), attempt)
+            return _Going(start_of(history, attempt), attempt)
         if issubclass(kind, Running):
-            return _Going(self._pending(history, attempt), attempt, COORDINATOR_DIED)
+            return _Going(start_of(history, attempt), attempt, COORDINATOR_DIED)
         if issubclass(kind, Cancelled):
-            return _Going(self._pending(history, attempt), attempt, STOPPED)
+            return _Going(start_of(history, attempt), attempt, STOPPED)
         if last.details.get(GOES_ON) and last.attempt <= node.task.max_retries:
             return _Going(self._retrying(node.task, history), attempt, RETRY_UNTOLD)
         if issubclass(kind, Failed) and self.restarts:
             return _Going(Pending(), 1, RESTARTED)
         if issubclass(kind, Finished):
             if node.runs_anew:
-                return _Going(self._pending(history, attempt), attempt, MADE_ANEW)
+                return _Going(start_of(history, attempt), attempt, MADE_ANEW)
             return self._finished(kind, index, history)
         return _Going(self._waiting(kind, history), attempt)
 
     def _finished(self, kind: type[State], index: int, history: History) -> _Going:
         last, label = history.last, self.graph.nodes[index].label
-        tags = tuple(sorted(label.tags))
         if issubclass(kind, Mapped):
-            parent = Mapped(last.message)
-            parent.width = int(last.details.get("width", 0))
-            lengths = last.details.get("lengths") or {}
-            parent.lengths = {int(view): list(each) for view, each in lengths.items()}
-            parent.tag(tags)
-            return _Going(parent, last.attempt)
-        # A Cached result would be validated once more.
-        state = state_at(
-            Success if issubclass(kind, Cached) else kind,
-            clock.to_seconds(last.time),
-            last.message,
-            None,
-            tags,
-        )
-        if issubclass(kind, Failed):
-            state._result = TaskException(last.state, last.message or "", "")
-        elif history.stored is not None:
-            state._lazy = history.stored
-        elif not issubclass(kind, Skipped):
-            state._lazy = _Gone(label.name)
-            return _Going(state, last.attempt, lacks_result=True)
-        return _Going(state, last.attempt)
+            return _Going(mapped_state(label, last), last.attempt)
+        state = finished_state(label, history)
+        return _Going(state, last.attempt, lacks_result=isinstance(state._lazy, Gone))
 
     def _waiting(self, kind: type[State], history: History) -> State:
         """What waits for its time or for somebody's word does so still."""
         last = history.last
         if not issubclass(kind, Scheduled) or "start_time" not in last.details:
-            return self._pending(history, last.attempt)
+            return start_of(history, last.attempt)
         start_time = clock.to_datetime(last.details["start_time"])
         context = _loop_context(history)
         if issubclass(kind, Retrying):
@@ -255,12 +235,6 @@ class _Planner:
             return Retrying(last.message, start_time=start_time, context=context, run_count=count)
         kept = next(each for each in (Paused, Resume, Scheduled) if issubclass(kind, each))
         return kept(last.message, start_time=start_time, context=context)
-
-    def _pending(self, history: History, attempt: int) -> Pending:
-        facts = _loop_context(history)
-        if attempt > 1:
-            facts["task_run_count"] = attempt
-        return Resume(context=facts) if history.is_approved else Pending(context=facts)
 
     def _retrying(self, task: TaskLike, history: History) -> Retrying:
         """The retry of which the process that decided on it told nobody any more."""
@@ -298,7 +272,7 @@ class _Planner:
         if going is None or not going.lacks_result or not self._is_needed(index, map_index):
             return
         history = self.known[index, map_index]
-        going.state, going.told = self._pending(history, going.attempt), MEMORY_ONLY
+        going.state, going.told = start_of(history, going.attempt), MEMORY_ONLY
         going.lacks_result = False
 
     def _is_needed(self, index: int, map_index: int) -> bool:
@@ -364,6 +338,44 @@ class _Planner:
         return changes
 
 
+def mapped_state(label: TaskLabel, recorded: RecordedState) -> Mapped:
+    """The state of a mapped task, without its children."""
+    state = Mapped(recorded.message)
+    state.width = int(recorded.details.get("width", 0))
+    lengths = recorded.details.get("lengths") or {}
+    state.lengths = {int(view): list(each) for view, each in lengths.items()}
+    state.tag(tuple(sorted(label.tags)))
+    return state
+
+
+def finished_state(label: TaskLabel, history: History) -> State:
+    """The state of a task run that is finished, and not mapped; its result is `Gone` where it is not kept."""
+    last, kind = history.last, STATES.get(history.last.state, Success)
+    state = state_at(
+        # A Cached result would be validated once more.
+        Success if issubclass(kind, Cached) else kind,
+        clock.to_seconds(last.time),
+        last.message,
+        None,
+        tuple(sorted(label.tags)),
+    )
+    if issubclass(kind, Failed):
+        state._result = TaskException(last.state, last.message or "", "")
+    elif history.stored is not None:
+        state._lazy = history.stored
+    elif not issubclass(kind, (Skipped, Cancelled)):
+        state._lazy = Gone(label.name)
+    return state
+
+
+def start_of(history: History, attempt: int) -> Pending:
+    """The state from which an attempt begins: its number, its turn, whether it was let go on from a pause."""
+    facts = _loop_context(history)
+    if attempt > 1:
+        facts["task_run_count"] = attempt
+    return Resume(context=facts) if history.is_approved else Pending(context=facts)
+
+
 def _loop_context(history: History) -> dict[str, Any]:
     """What a task run in a loop goes on from."""
     if history.turn is None:
@@ -374,7 +386,7 @@ def _loop_context(history: History) -> dict[str, Any]:
     }
 
 
-class _Gone(LazyResult):
+class Gone(LazyResult):
     """Where a result would be that was in memory only."""
 
     def __init__(self, task: str) -> None:
