@@ -14,6 +14,7 @@ from urllib.parse import quote
 from . import secrets
 from .failures import is_plain, text_of
 from .files import write_file
+from .finish_log import Finish, note_finish
 from .graph import Node
 from .logs import get_logger
 from .result import ResultRules, StoreFailed
@@ -34,7 +35,8 @@ class Storing:
 
     Args:
         folder: Where the large ones go; None where there is no such place.
-        must_store: Whether a result that cannot be kept fails its task run.
+        must_store: Whether a result that cannot be kept fails its task run, and what a task run came to is noted
+            before anybody is told.
     """
 
     __slots__ = ("folder", "must_store")
@@ -91,16 +93,34 @@ class Storing:
             get_logger("durable").debug("the result of task %r stays in memory: %s", slug, cause)
             return None
 
-    def _write(self, data: bytes, flow_run_id: str, slug: str, map_index: int) -> str:
+    def note(self, flow_run_id: str, finish: Finish) -> None:
+        """Note the end of a task run where the death of the coordinating process cannot undo it.
+
+        Raises:
+            StoreFailed: It cannot be noted.
+        """
+        if not self.must_store:
+            return
+        try:
+            note_finish(self._home_seen() / flow_run_id, finish)
+        except OSError as error:
+            cause = f"{type(error).__name__}: {error}"
+            raise StoreFailed("note", f"the end of task {finish.slug!r}", cause) from error
+
+    def _home_seen(self) -> Path:
         if self.folder is None or not self.folder.parent.is_dir():
             raise FileNotFoundError(
                 f"the home folder of the machine where the run began is not seen from here"
                 f" ({self.folder and self.folder.parent})"
             )
+        return self.folder
+
+    def _write(self, data: bytes, flow_run_id: str, slug: str, map_index: int) -> str:
+        folder = self._home_seen()
         child = "" if map_index < 0 else f"-{map_index}"
         # The checksum tells a file that a power cut left torn, and each turn of a loop has a file of its own.
         name = f"{quote(slug, safe=' ')[:150]}{child}-{zlib.crc32(data):08x}.pickle"
-        write_file(self.folder / flow_run_id / name, data, survives_power_cut=False)
+        write_file(folder / flow_run_id / name, data, survives_power_cut=False)
         return f"{flow_run_id}/{name}"
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect_dask.engine.durable import read_stored, results_folder
 from prefect_dask.engine.errors import PrefectDaskError
+from prefect_dask.engine.finish_log import Finish, read_finishes
 from prefect_dask.engine.graph import FlowGraph
 from prefect_dask.engine.keeping import Keeper
 from prefect_dask.engine.result import Result, ResultRules, StoreFailed
@@ -18,6 +19,7 @@ from prefect_dask.ledger.errors import UnknownTaskRun
 from prefect_dask.ledger.facts import RecordedResult, RecordedTask
 from prefect_dask.ledger.flows import flow_facts
 from prefect_dask.ledger.ledger import Ledger, tasks_in
+from prefect_dask.ledger.packed import stored_columns
 from prefect_dask.ledger.taking_up import FoundRun
 from prefect_dask.tasks.prefect import NoSuchFlow, find_flow
 
@@ -129,6 +131,24 @@ def kept_results(
             if lazy is not None:
                 found[result.number] = lazy
     return found
+
+
+def noted_finishes(
+    graph: FlowGraph, rules: ResultRules, run_id: str
+) -> list[tuple[Finish, LazyResult | None]]:
+    """The ends that task runs noted where they ran, and their results as far as they are there."""
+    folder = results_folder(rules)
+    if folder is None:
+        return []
+    index_of = {node.label.slug: node.label.index for node in graph.nodes}
+    finishes = [each for each in read_finishes(folder / run_id) if each.slug in index_of]
+    results = [
+        RecordedResult(number, index_of[each.slug], each.map_index, *stored_columns(each.stored))
+        for number, each in enumerate(finishes)
+        if each.stored is not None
+    ]
+    kept = kept_results(graph, rules, results)
+    return [(each, kept.get(number)) for number, each in enumerate(finishes)]
 
 
 def _at(result: RecordedResult, place: Result | None, rules: ResultRules) -> LazyResult | None:

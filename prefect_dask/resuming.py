@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from prefect_dask.engine.graph import FlowGraph
@@ -11,8 +11,8 @@ from prefect_dask.engine.state import State
 from prefect_dask.engine.widths import known_widths
 from prefect_dask.ledger.ledger import Ledger
 from prefect_dask.ledger.taking_up import find_resumable, recording_on, take_up
-from prefect_dask.recorded import changed_code, flow_of, kept_results, parameters_of
-from prefect_dask.resumption import histories, resumption
+from prefect_dask.recorded import changed_code, flow_of, kept_results, noted_finishes, parameters_of
+from prefect_dask.resumption import histories, resumption, take_finishes
 from prefect_dask.running import FlowRun, GoesOn, result_rules
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def resume(
     on_state: Callable[[Any], Any] | None = None,
     context: Mapping[str, Any] | None = None,
     parameters: Mapping[str, Any] | None = None,
+    return_tasks: Iterable[Any] | None = None,
 ) -> State:
     """Go on with a recorded flow run whose process died, or that is Paused, from where it was.
 
@@ -46,6 +47,7 @@ def resume(
         on_state: As for `Flow.run`.
         context: As for `Flow.run`; what the run was given before is not kept, since secrets are in it.
         parameters: Values of parameters that were not kept, because a secret is in them or they cannot be pickled.
+        return_tasks: As for `Flow.run`.
 
     Returns:
         The flow's state; its result is a dict with the state of each task.
@@ -58,7 +60,8 @@ def resume(
         FlowDiffers: The flow has other tasks or edges than the one that ran.
         ParametersNotKept: The parameters are needed, and were not kept.
     """
-    return _go_on(run_id, flow, ledger, executor, on_state, context, parameters, restarts=False)
+    settings = (executor, on_state, context, parameters, return_tasks)
+    return _go_on(run_id, flow, ledger, *settings, restarts=False)
 
 
 def restart(
@@ -70,6 +73,7 @@ def restart(
     on_state: Callable[[Any], Any] | None = None,
     context: Mapping[str, Any] | None = None,
     parameters: Mapping[str, Any] | None = None,
+    return_tasks: Iterable[Any] | None = None,
 ) -> State:
     """Go on with a recorded flow run as `resume` does, and run its failed task runs again, with all their attempts.
 
@@ -83,11 +87,13 @@ def restart(
         on_state: As for `resume`.
         context: As for `resume`.
         parameters: As for `resume`.
+        return_tasks: As for `resume`.
 
     Raises:
         PrefectDaskError: As for `resume`.
     """
-    return _go_on(run_id, flow, ledger, executor, on_state, context, parameters, restarts=True)
+    settings = (executor, on_state, context, parameters, return_tasks)
+    return _go_on(run_id, flow, ledger, *settings, restarts=True)
 
 
 def _go_on(
@@ -98,6 +104,7 @@ def _go_on(
     on_state: Callable[[Any], Any] | None,
     context: Mapping[str, Any] | None,
     parameters: Mapping[str, Any] | None,
+    return_tasks: Iterable[Any] | None,
     *,
     restarts: bool,
 ) -> State:
@@ -110,12 +117,9 @@ def _go_on(
     rules = result_rules(flow, durable=flow.durable)
     # Nothing may go wrong from here on but what the run itself is told.
     taken = take_up(where, found)
-    plan = resumption(
-        graph,
-        histories(taken.states, kept_results(graph, rules, taken.results)),
-        known_widths(graph, values),
-        restarts=restarts,
-    )
+    known = histories(taken.states, kept_results(graph, rules, taken.results))
+    found_finished = take_finishes(graph, known, noted_finishes(graph, rules, found.run.run_id))
+    plan = resumption(graph, known, known_widths(graph, values), restarts=restarts)
     _tell_changes(changed, graph, plan.to_run)
     run = FlowRun(
         flow,
@@ -123,13 +127,13 @@ def _go_on(
         parameters=values,
         context=context or {},
         task_states={},
-        return_tasks=None,
+        return_tasks=None if return_tasks is None else tuple(return_tasks),
         on_state=on_state,
         ledger=where,
         durable=flow.durable,
         runner_cls=None,
     )
-    observer = recording_on(where, taken, plan.changes)
+    observer = recording_on(where, taken, [*found_finished, *plan.changes])
     with observer.listening():
         recorded = found.run
         return run.go_on(

@@ -7,12 +7,14 @@ stays so too, unless something that has yet to run takes that result.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NamedTuple
 
 from prefect_dask.engine import clock
 from prefect_dask.engine.errors import ResultLost, TaskException
+from prefect_dask.engine.finish_log import Finish
 from prefect_dask.engine.graph import FlowGraph, Take, TaskLabel, TaskLike
 from prefect_dask.engine.retry import retry_delay_seconds
 from prefect_dask.engine.state import (
@@ -115,6 +117,56 @@ def histories(
             turn = Turn(state.details["loop_count"], stored)
         found[task_run] = History(state, stored, turn, is_approved)
     return found
+
+
+def take_finishes(
+    graph: FlowGraph,
+    known: dict[TaskRun, History],
+    finishes: Iterable[tuple[Finish, LazyResult | None]],
+) -> list[StateChange]:
+    """Add to what was recorded the ends that task runs noted where they ran, and that nobody recorded any more.
+
+    Args:
+        graph: The flow.
+        known: What was recorded; what is added is found here afterwards.
+        finishes: The ends, and what is kept of their results.
+
+    Returns:
+        The changes of state that tell of them.
+    """
+    index_of = {node.label.slug: node.label.index for node in graph.nodes}
+    changes: dict[TaskRun, StateChange] = {}
+    for finish, result in finishes:
+        index = index_of.get(finish.slug)
+        if index is None or (finish.stored is not None and result is None):
+            continue
+        task_run = (index, finish.map_index)
+        before = known.get(task_run)
+        last = before.last if before is not None else None
+        kind = STATES[finish.state]
+        if last is not None and (
+            clock.to_seconds(last.time) >= finish.time
+            or issubclass(STATES.get(last.state, Pending), Finished)
+        ):
+            continue
+        state = state_at(kind, finish.time, finish.message)
+        told = RecordedState(
+            -1,
+            index,
+            graph.nodes[index].label.name,
+            finish.map_index,
+            finish.attempt,
+            finish.state,
+            finish.message,
+            clock.to_datetime(finish.time),
+            "",
+            {},
+        )
+        known[task_run] = History(told, result)
+        changes[task_run] = StateChange(
+            (*task_run, 0), finish.attempt, state, True, "", None, finish.stored
+        )
+    return list(changes.values())
 
 
 def _begins_anew(old: str, new: str) -> bool:
@@ -360,7 +412,7 @@ def finished_state(label: TaskLabel, history: History) -> State:
         tuple(sorted(label.tags)),
     )
     if issubclass(kind, Failed):
-        state._result = TaskException(last.state, last.message or "", "")
+        state._lazy = _Failure(history.stored, TaskException(last.state, last.message or "", ""))
     elif history.stored is not None:
         state._lazy = history.stored
     elif not issubclass(kind, (Skipped, Cancelled)):
@@ -384,6 +436,20 @@ def _loop_context(history: History) -> dict[str, Any]:
         "task_loop_count": history.turn.number + 1,
         "task_loop_result": history.turn.result.fetch_state()._result,
     }
+
+
+class _Failure(LazyResult):
+    """What a failed task run left: as it is kept, else a stand-in for its exception."""
+
+    def __init__(self, stored: LazyResult | None, instead: TaskException) -> None:
+        self.stored, self.instead = stored, instead
+
+    def fetch_state(self) -> State:
+        if self.stored is not None:
+            # A class of the user's that is not there any more.
+            with suppress(Exception):
+                return self.stored.fetch_state()
+        return Failed(result=self.instead)
 
 
 class Gone(LazyResult):

@@ -19,6 +19,7 @@ from prefect_dask.ledger.errors import RunAlive, RunSucceeded, UnknownRun
 from prefect_dask.ledger.facts import RecordedState
 from prefect_dask.recorded import FlowDiffers, NoFlowToResume, ParametersNotKept
 from prefect_dask.resumption import histories
+from prefect_dask.triggers import manual_only
 from tests import lawful
 from tests.durability import flows_that_die
 from tests.durability.flows_that_die import FLOWS, notes
@@ -187,6 +188,42 @@ def test_a_retry_of_which_nobody_was_told_any_more_is_made(place, diary, retries
     if retries_now:
         assert (last[-1].attempt, last[-3].state) == (3, "Retrying")
     check_lawful(place, run_id)
+
+
+def test_what_must_be_durable_is_so_when_it_is_over(place, diary):
+    """Nothing has reached the ledger of what came to its end in the last tenth of a second."""
+    run_id = kill("dies at once", place)
+    recorded = Counter(s.state for s in Ledger(place).states(run_id) if s.task_name == "noted")
+    assert recorded["Success"] + recorded["Failed"] < 4, "else this test shows nothing"
+
+    state = resume(run_id, ledger=place)
+
+    assert notes(diary) == Counter(
+        {"noted": 1, "noted[0]": 1, "noted[1]": 1, "noted[2]": 1, "at_once": 2}
+    )
+    results = {t.name: s.result for t, s in state.result.items()}
+    assert results["at_once"] == ([1, {"x": -2}, 20_000], 0)
+    told = Counter(s.state for s in Ledger(place).states(run_id) if s.task_name == "noted")
+    assert (told["Success"], told["Failed"]) == (3, 1)
+    check_lawful(place, run_id)
+
+
+def test_what_a_failed_task_left_is_left_also_after_a_resume(place):
+    @task
+    def fails():
+        raise LookupError("nowhere")
+
+    @task(trigger=manual_only)
+    def below(error):
+        return error
+
+    with Flow("exceptions") as flow:
+        end = below(fails())
+    assert flow.run(ledger=place).is_paused()
+    [run] = Ledger(place).flow_runs()
+    approve(run.run_id, "below", ledger=place)
+    error = resume(run.run_id, flow, ledger=place).result[end].result
+    assert (type(error), error.args) == (LookupError, ("nowhere",))
 
 
 def test_a_loop_that_was_restarted_and_died_goes_on_from_its_new_turns():

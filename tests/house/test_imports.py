@@ -36,7 +36,8 @@ LAYERS = (
     " engine.result engine.results engine.context engine.widths",
     "engine.graph engine.state engine.errors engine.clock engine.signals engine.failures"
     " engine.beforehand engine.logs engine.prints engine.home engine.files engine.serializers engine.secrets"
-    " engine.fingerprint engine.retry engine.durations engine.worker_resources engine.collector engine.stall",
+    " engine.finish_log engine.fingerprint engine.retry engine.durations engine.worker_resources"
+    " engine.collector engine.stall",
 )
 """A module may import from its own line and those below. A package stands for its modules."""
 
