@@ -49,6 +49,7 @@ MEMORY_ONLY = "its result was in the memory of a process that is gone, and is ne
 MADE_ANEW = "what it made is gone with the process that made it"
 STOPPED = "it was stopped, and goes on"
 RESTARTED = "run again"
+LAID_OUT_ANEW = "the lists that it is mapped over are others now"
 RETRY_UNTOLD = "it failed, and the coordinating process died before it told of the next attempt"
 
 
@@ -68,12 +69,15 @@ class History:
         stored: Where the result of that state is kept; None where it was in memory only.
         turn: The last turn of a loop whose result is kept.
         is_approved: Whether the attempt had been let go on from a pause.
+        mended: The number of the record since when it is no more what it once ended as without a result; -1 where
+            it never did.
     """
 
     last: RecordedState
     stored: LazyResult | None = None
     turn: Turn | None = None
     is_approved: bool = False
+    mended: int = -1
 
 
 class Resumption(NamedTuple):
@@ -105,8 +109,9 @@ def histories(
             continue
         task_run = (state.task, state.map_index)
         before = found.get(task_run)
-        turn, is_approved = None, state.state == "Resume"
+        turn, is_approved, mended = None, state.state == "Resume", -1
         if before is not None:
+            mended = state.number if _is_mended(before.last, state.state) else before.mended
             if not _begins_anew(before.last.state, state.state):
                 turn = before.turn
             if state.state in ("Running", "Pending"):
@@ -115,7 +120,7 @@ def histories(
         stored = results.get(state.number) if state.state != "Running" else None
         if state.state == "Looped" and stored is not None:
             turn = Turn(state.details["loop_count"], stored)
-        found[task_run] = History(state, stored, turn, is_approved)
+        found[task_run] = History(state, stored, turn, is_approved, mended)
     return found
 
 
@@ -162,11 +167,18 @@ def take_finishes(
             "",
             {},
         )
-        known[task_run] = History(told, result)
+        known[task_run] = History(told, result, mended=-1 if before is None else before.mended)
         changes[task_run] = StateChange(
             (*task_run, 0), finish.attempt, state, True, "", None, finish.stored
         )
     return list(changes.values())
+
+
+def _is_mended(old: RecordedState, new: str) -> bool:
+    """Whether a task run ended without a result, and does not count as that any more."""
+    kind = STATES.get(old.state, Pending)
+    has_ended = issubclass(kind, (Failed, Skipped, Cancelled)) and not old.details.get(GOES_ON)
+    return has_ended and not issubclass(STATES.get(new, Pending), Failed)
 
 
 def _begins_anew(old: str, new: str) -> bool:
@@ -216,6 +228,8 @@ class _Planner:
     #: Per task: whether it, and which of its children, have yet to run.
     open_tasks: set[int] = field(default_factory=set)
     open_children: dict[int, set[int]] = field(default_factory=dict)
+    #: Children of maps that are laid out anew.
+    dropped: list[StateChange] = field(default_factory=list)
 
     def __init__(
         self,
@@ -226,7 +240,7 @@ class _Planner:
         restarts: bool,
     ) -> None:
         self.graph, self.known, self.widths, self.restarts = graph, known, widths, restarts
-        self.going, self.open_tasks, self.open_children = {}, set(), {}
+        self.going, self.open_tasks, self.open_children, self.dropped = {}, set(), {}, []
 
     def plan(self) -> Resumption:
         children: dict[int, list[int]] = {}
@@ -234,6 +248,7 @@ class _Planner:
             self.going[index, map_index] = self._go_on(index, history)
             if map_index >= 0:
                 children.setdefault(index, []).append(map_index)
+        self._lay_out_anew(children)
         # From the last task up: what has to run again needs what lies above it.
         for index in reversed(range(len(self.graph))):
             self._know_parent(index, children.get(index, []))
@@ -302,6 +317,37 @@ class _Planner:
         )
 
     # ---- what depends on others
+
+    def _lay_out_anew(self, children: dict[int, list[int]]) -> None:
+        """A list that was not there when a map was laid out over it counted as one item: the others are elsewhere.
+
+        The children of such a map are others now, and so are those of maps over it; all of them run again.
+        """
+        anew: set[int] = set()
+        for index, edges in enumerate(self.graph.edges_to):
+            if not self._is_mapped_out(index) or not any(
+                edge.upstream_task.index in anew
+                or (edge.flattened and self._has_other_lists(index, edge.upstream_task.index))
+                for edge in edges
+                if edge.mapped
+            ):
+                continue
+            anew.add(index)
+            for child in children.pop(index, []):
+                going = self.going.pop((index, child))
+                if not isinstance(going.state, Pending) or going.told is not None:
+                    node, told = (index, child, 0), Pending(LAID_OUT_ANEW)
+                    self.dropped.append(StateChange(node, going.attempt, told, True, ""))
+            self.going[index, -1] = _Going(Pending(), 1, LAID_OUT_ANEW)
+
+    def _has_other_lists(self, index: int, above: int) -> bool:
+        """Whether a map was laid out over children of which one had no list, and has one now, or may have."""
+        parent = self.known.get((index, -1))
+        return parent is not None and any(
+            history.mended > parent.last.number or self.going[task_run].told == RESTARTED
+            for task_run, history in self.known.items()
+            if task_run[0] == above and task_run[1] >= 0 and task_run in self.going
+        )
 
     def _know_parent(self, index: int, children: list[int]) -> None:
         """Children whose number was known beforehand may be ahead of their parent."""
@@ -373,7 +419,7 @@ class _Planner:
         return parent
 
     def _changes(self) -> list[StateChange]:
-        changes = []
+        changes = [*self.dropped]
         for (index, map_index), going in sorted(self.going.items(), key=lambda item: item[0]):
             if going.told is None:
                 continue

@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from prefect_dask import Flow, Parameter, approve, context, restart, resume, set_success, task
+from prefect_dask import (
+    Flow,
+    Parameter,
+    approve,
+    context,
+    flatten,
+    restart,
+    resume,
+    set_success,
+    task,
+)
 from prefect_dask.by_hand import NotByHand, NotPaused
 from prefect_dask.engine import signals
 from prefect_dask.engine.result import StoreFailed
@@ -137,6 +147,36 @@ def test_what_was_skipped_because_of_it_runs_and_what_was_skipped_for_itself_doe
     assert state.result[below].result == 8
     assert state.result[other].is_skipped()
     assert states_of(ledger, "first") == ["Running", "Skipped", "Pending", "Success"]
+
+
+@pytest.mark.parametrize("how", ["restart", "set_success"])
+def test_a_list_that_was_missing_when_it_was_flattened_gives_all_its_items(tmp_path, how):
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    is_mended = []
+
+    @task
+    def lists(x):
+        if x == 1 and not is_mended:
+            raise ValueError("not yet")
+        return [10 * x, 10 * x + 1, 10 * x + 2][: x + 1]
+
+    with Flow("flattened") as flow:
+        doubled = double.map(flatten(lists.map([0, 1, 2])))
+        end = total(fetch.map(doubled))
+    flow.run(ledger=ledger)
+    is_mended.append(True)
+    if how == "restart":
+        state = restart(last_run(ledger), flow, ledger=ledger)
+    else:
+        set_success(last_run(ledger), "lists", [10, 11], 1, ledger=ledger)
+        state = resume(last_run(ledger), flow, ledger=ledger)
+    assert state.result[doubled].result == [0, 20, 22, 40, 42, 44]
+    assert state.result[end].result == 168
+    check_lawful(ledger.states(last_run(ledger)))
+    assert ran["total"] == 1
+    # Once more, and nothing of it is done again: it is all there.
+    with pytest.raises(RunSucceeded):
+        resume(last_run(ledger), flow, ledger=ledger)
 
 
 def test_a_large_result_is_kept_in_a_file_also_of_a_task_that_writes_its_results(
