@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 import zlib
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -25,6 +26,9 @@ some megabytes; a file costs about a millisecond, which is little beside what ma
 
 RESULTS: Final = "results"
 """The folder in the home folder; results of a run are in one of its own there, which is called by its id."""
+
+#: Looked up once: it is called a task run.
+_dumps = pickle.dumps
 
 _SCALARS: Final = frozenset({type(None), bool, int, float})
 _SMALL: Final = frozenset({list, tuple, dict, set, frozenset})
@@ -57,7 +61,7 @@ class Storing:
             return None
         if policy is False:
             return None
-        return cls(results_folder(rules), must_store=policy is True)
+        return _storing_in(rules.home, policy is True)
 
     def small(self, value: Any) -> bytes | None:
         """The pickle of a value that is small at a glance; None for any other, which `store` looks at."""
@@ -66,8 +70,8 @@ class Storing:
             len(value) < INLINE_BYTES // 4 if kind is str else kind in _SMALL and is_plain(value)
         ):
             return None
-        data = pickle.dumps(value, 5)
-        return data if len(data) <= INLINE_BYTES and not secrets.is_in(data) else None
+        data = _dumps(value, 5)
+        return None if len(data) > INLINE_BYTES or secrets.is_in(data) else data
 
     def store(self, value: Any, flow_run_id: str, slug: str, map_index: int) -> bytes | str | None:
         """Keep a value.
@@ -122,6 +126,12 @@ class Storing:
         name = f"{quote(slug, safe=' ')[:150]}{child}-{zlib.crc32(data):08x}.pickle"
         write_file(folder / flow_run_id / name, data, survives_power_cut=False)
         return f"{flow_run_id}/{name}"
+
+
+@lru_cache(maxsize=8)
+def _storing_in(home: str, must_store: bool) -> Storing:  # a key of the cache
+    """One for all tasks of a run: a flow may have tens of thousands, and a path takes three microseconds."""
+    return Storing(results_folder(ResultRules(home=home)), must_store=must_store)
 
 
 def results_folder(rules: ResultRules) -> Path | None:
