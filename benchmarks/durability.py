@@ -28,7 +28,7 @@ from prefect_dask.engine.durable import RESULTS
 from prefect_dask.engine.home import HOME_VARIABLE
 from prefect_dask.engine.state import Success, state_at
 from prefect_dask.engine.stream import StateChange
-from prefect_dask.executors import Executor
+from prefect_dask.executors import Executor, LocalExecutor
 from prefect_dask.ledger.entries import Begun, Rows
 from prefect_dask.ledger.packed import pack_changes
 from prefect_dask.ledger.places import Place
@@ -52,17 +52,21 @@ def mapped(count: int, body: Callable[[int], object] = start) -> Flow:
 
 
 def seconds_of(
-    flow: Flow, executor: Executor, ledger: str, durable: bool | Literal["auto"] | None = None
+    flow: Flow,
+    executor: Executor,
+    ledger: str,
+    durable: bool | Literal["auto"] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> float:
-    """Seconds of wall time of a run.
+    """Seconds that a run takes, by a clock: of wall time, where none is given.
 
     Raises:
         WrongRun: It did not succeed.
     """
     gc.collect()
-    begun = time.perf_counter()
+    begun = clock()
     state = flow.run(executor=executor, ledger=ledger, durable=durable)
-    seconds = time.perf_counter() - begun
+    seconds = clock() - begun
     if not state.is_successful():
         raise WrongRun(f"flow {flow.name!r}: {state}")
     return seconds
@@ -139,6 +143,28 @@ def stored(where: Where, options: Options) -> list[Row]:
     return rows
 
 
+def processor(options: Options) -> list[Row]:
+    """The same of small results in processor time, that of the writer with it: also a busy machine can tell it."""
+    count = options.size(10_000)
+    flow, executor = mapped(count), LocalExecutor()
+    rows: list[Row] = []
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        stack.enter_context(home_in(folder))
+        stack.callback(close_writers)
+        run = partial(seconds_of, flow, executor, clock=time.process_time)
+        for durable in POLICIES:
+            seconds = alternate(
+                options,
+                partial(run, str(folder / "ledger.sqlite"), durable),
+                partial(run, "none"),
+                lambda: None,
+            )
+            work = f"small, durable={durable!r}, processor time"
+            rows.append(per_task(work, count, seconds, None, beside="the same without a ledger"))
+    return rows
+
+
 @contextmanager
 def home_in(folder: Path) -> Iterator[None]:
     """A home folder for the runs of the block; workers take it from the run."""
@@ -183,6 +209,7 @@ QUESTIONS: Questions = {
     "recording-threads": threads,
     "recording-cluster": cluster,
     "recording-writer": writer,
+    "storing-processor": processor,
     "storing-this-thread": partial(stored, "this thread"),
     "storing-cluster": partial(stored, "cluster"),
 }
