@@ -1,27 +1,34 @@
-"""What does it cost a run that it is recorded? 10,000 tasks with a ledger, beside the same without one.
+"""What does it cost a run that it is recorded, and that its results are stored? Beside the same without a ledger.
 
-The ledger is a new SQLite file on the disk of the temporary folder. Nobody else listens: what a listener costs is
-no part of it.
+The ledger is a new SQLite file on the disk of the temporary folder, and so is the home folder, where large results
+go. Nobody else listens: what a listener costs is no part of it.
 """
 
 from __future__ import annotations
 
 import gc
+import os
+import shutil
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
-from benchmarks.core.bodies import start
+from benchmarks.core.bodies import large, start
 from benchmarks.core.graphs import Where, place
 from benchmarks.core.options import Options, Questions
 from benchmarks.core.rows import Bar, Row
 from benchmarks.core.running import WrongRun, alternate, per_task
 from benchmarks.core.shapes import as_flow, chain, wide
 from prefect_dask import Flow, task
+from prefect_dask.engine.durable import RESULTS
+from prefect_dask.engine.home import HOME_VARIABLE
 from prefect_dask.engine.state import Success, state_at
 from prefect_dask.engine.stream import StateChange
-from prefect_dask.executors import Executor
+from prefect_dask.executors import Executor, LocalExecutor
 from prefect_dask.ledger.entries import Begun, Rows
 from prefect_dask.ledger.packed import pack_changes
 from prefect_dask.ledger.places import Place
@@ -30,27 +37,36 @@ from prefect_dask.ledger.writer import close_writers, open_store
 #: What recording may add to a run.
 BAR = Bar(1.05)
 
+#: Whether results are kept, from not at all to before anybody is told.
+POLICIES: tuple[bool | Literal["auto"], ...] = (False, "auto", True)
+
 #: Task runs in a batch: what a fast run makes in the time that a writer waits for company.
 BATCH = 5_000
 
 
-def mapped(count: int) -> Flow:
-    """A task that does nothing, mapped over so many items."""
+def mapped(count: int, body: Callable[[int], object] = start) -> Flow:
+    """A task mapped over so many items; one that does nothing, when none is given."""
     with Flow("mapped") as flow:
-        task(start).map(list(range(count)))
+        task(body).map(list(range(count)))
     return flow
 
 
-def seconds_of(flow: Flow, executor: Executor, ledger: str) -> float:
-    """Seconds of wall time of a run.
+def seconds_of(
+    flow: Flow,
+    executor: Executor,
+    ledger: str,
+    durable: bool | Literal["auto"] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
+    """Seconds that a run takes, by a clock: of wall time, where none is given.
 
     Raises:
         WrongRun: It did not succeed.
     """
     gc.collect()
-    begun = time.perf_counter()
-    state = flow.run(executor=executor, ledger=ledger)
-    seconds = time.perf_counter() - begun
+    begun = clock()
+    state = flow.run(executor=executor, ledger=ledger, durable=durable)
+    seconds = clock() - begun
     if not state.is_successful():
         raise WrongRun(f"flow {flow.name!r}: {state}")
     return seconds
@@ -97,6 +113,72 @@ def cluster(options: Options) -> list[Row]:
     return [recorded("recording, map, cluster", "cluster", mapped(count), count, options)]
 
 
+def stored(where: Where, options: Options) -> list[Row]:
+    """For small results and large ones, a row a policy: µs a task, beside those without a ledger."""
+    works = (("small", start, options.size(10_000)), ("100 kB", large, options.size(500)))
+    rows: list[Row] = []
+    with ExitStack() as stack:
+        at = stack.enter_context(place(where, options))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        stack.enter_context(home_in(folder))
+        stack.callback(close_writers)
+
+        def between() -> None:
+            shutil.rmtree(folder / RESULTS, ignore_errors=True)
+            at.between()
+
+        for what, body, count in works:
+            flow = mapped(count, body)
+            for durable in POLICIES:
+                seconds = alternate(
+                    options,
+                    partial(seconds_of, flow, at.executor, str(folder / "ledger.sqlite"), durable),
+                    partial(seconds_of, flow, at.executor, "none"),
+                    between,
+                )
+                work = f"{what}, durable={durable!r}, {where}"
+                rows.append(
+                    per_task(work, count, seconds, None, beside="the same without a ledger")
+                )
+    return rows
+
+
+def processor(options: Options) -> list[Row]:
+    """The same of small results in processor time, that of the writer with it: also a busy machine can tell it."""
+    count = options.size(10_000)
+    flow, executor = mapped(count), LocalExecutor()
+    rows: list[Row] = []
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        stack.enter_context(home_in(folder))
+        stack.callback(close_writers)
+        run = partial(seconds_of, flow, executor, clock=time.process_time)
+        for durable in POLICIES:
+            seconds = alternate(
+                options,
+                partial(run, str(folder / "ledger.sqlite"), durable),
+                partial(run, "none"),
+                lambda: None,
+            )
+            work = f"small, durable={durable!r}, processor time"
+            rows.append(per_task(work, count, seconds, None, beside="the same without a ledger"))
+    return rows
+
+
+@contextmanager
+def home_in(folder: Path) -> Iterator[None]:
+    """A home folder for the runs of the block; workers take it from the run."""
+    before = os.environ.get(HOME_VARIABLE)
+    os.environ[HOME_VARIABLE] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[HOME_VARIABLE]
+        else:
+            os.environ[HOME_VARIABLE] = before
+
+
 def writer(options: Options) -> list[Row]:
     """One writer and nothing else: Running and Success of each task run, packed and written, a batch at a time."""
     count = options.size(500_000, least=BATCH)
@@ -127,4 +209,7 @@ QUESTIONS: Questions = {
     "recording-threads": threads,
     "recording-cluster": cluster,
     "recording-writer": writer,
+    "storing-processor": processor,
+    "storing-this-thread": partial(stored, "this thread"),
+    "storing-cluster": partial(stored, "cluster"),
 }

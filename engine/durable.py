@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 import zlib
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -14,6 +15,7 @@ from urllib.parse import quote
 from . import secrets
 from .failures import is_plain, text_of
 from .files import write_file
+from .finish_log import Finish, note_finish
 from .graph import Node
 from .logs import get_logger
 from .result import ResultRules, StoreFailed
@@ -21,6 +23,12 @@ from .result import ResultRules, StoreFailed
 INLINE_BYTES: Final = 16 * 1024
 """The largest pickle that is kept with the record. It travels with that, and a batch of records should stay
 some megabytes; a file costs about a millisecond, which is little beside what made more than this."""
+
+RESULTS: Final = "results"
+"""The folder in the home folder; results of a run are in one of its own there, which is called by its id."""
+
+#: Looked up once: it is called a task run.
+_dumps = pickle.dumps
 
 _SCALARS: Final = frozenset({type(None), bool, int, float})
 _SMALL: Final = frozenset({list, tuple, dict, set, frozenset})
@@ -31,7 +39,8 @@ class Storing:
 
     Args:
         folder: Where the large ones go; None where there is no such place.
-        must_store: Whether a result that cannot be kept fails its task run.
+        must_store: Whether a result that cannot be kept fails its task run, and what a task run came to is noted
+            before anybody is told.
     """
 
     __slots__ = ("folder", "must_store")
@@ -52,7 +61,7 @@ class Storing:
             return None
         if policy is False:
             return None
-        return cls(results_folder(rules), must_store=policy is True)
+        return _storing_in(rules.home, policy is True)
 
     def small(self, value: Any) -> bytes | None:
         """The pickle of a value that is small at a glance; None for any other, which `store` looks at."""
@@ -61,8 +70,8 @@ class Storing:
             len(value) < INLINE_BYTES // 4 if kind is str else kind in _SMALL and is_plain(value)
         ):
             return None
-        data = pickle.dumps(value, 5)
-        return data if len(data) <= INLINE_BYTES and not secrets.is_in(data) else None
+        data = _dumps(value, 5)
+        return None if len(data) > INLINE_BYTES or secrets.is_in(data) else data
 
     def store(self, value: Any, flow_run_id: str, slug: str, map_index: int) -> bytes | str | None:
         """Keep a value.
@@ -88,22 +97,46 @@ class Storing:
             get_logger("durable").debug("the result of task %r stays in memory: %s", slug, cause)
             return None
 
-    def _write(self, data: bytes, flow_run_id: str, slug: str, map_index: int) -> str:
+    def note(self, flow_run_id: str, finish: Finish) -> None:
+        """Note the end of a task run where the death of the coordinating process cannot undo it.
+
+        Raises:
+            StoreFailed: It cannot be noted.
+        """
+        if not self.must_store:
+            return
+        try:
+            note_finish(self._home_seen() / flow_run_id, finish)
+        except OSError as error:
+            cause = f"{type(error).__name__}: {error}"
+            raise StoreFailed("note", f"the end of task {finish.slug!r}", cause) from error
+
+    def _home_seen(self) -> Path:
         if self.folder is None or not self.folder.parent.is_dir():
             raise FileNotFoundError(
                 f"the home folder of the machine where the run began is not seen from here"
                 f" ({self.folder and self.folder.parent})"
             )
+        return self.folder
+
+    def _write(self, data: bytes, flow_run_id: str, slug: str, map_index: int) -> str:
+        folder = self._home_seen()
         child = "" if map_index < 0 else f"-{map_index}"
         # The checksum tells a file that a power cut left torn, and each turn of a loop has a file of its own.
         name = f"{quote(slug, safe=' ')[:150]}{child}-{zlib.crc32(data):08x}.pickle"
-        write_file(self.folder / flow_run_id / name, data, survives_power_cut=False)
+        write_file(folder / flow_run_id / name, data, survives_power_cut=False)
         return f"{flow_run_id}/{name}"
+
+
+@lru_cache(maxsize=8)
+def _storing_in(home: str, must_store: bool) -> Storing:  # a key of the cache
+    """One for all tasks of a run: a flow may have tens of thousands, and a path takes three microseconds."""
+    return Storing(results_folder(ResultRules(home=home)), must_store=must_store)
 
 
 def results_folder(rules: ResultRules) -> Path | None:
     """Where results that nobody named a place for are kept in files."""
-    return Path(rules.home) / "results" if rules.home else None
+    return Path(rules.home) / RESULTS if rules.home else None
 
 
 def pickled(value: Any) -> bytes:

@@ -126,7 +126,8 @@ def masked(text: str) -> str:
 
 def is_in(data: bytes) -> bool:
     """Whether a secret stands in data, such as a pickle, as it is."""
-    return any(form in data for form in _in_bytes or ())
+    # Asked once a task run, and most processes know none.
+    return _in_bytes is not None and any(form in data for form in _in_bytes)
 
 
 def without(value: T) -> T:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import accumulate
 from typing import Any
@@ -18,6 +19,7 @@ from .child import ChildDied, ChildTimeout
 from .context import RunInfo, TaskFacts, TaskFrame, context
 from .durable import Storing
 from .errors import NotMappable, ProcessDied, TaskTimeout
+from .finish_log import Finish
 from .graph import Edge, Node, View, views_of
 from .keeping import Keeper, Kept, clash_in, copy_of_cached, is_still_good, names_of
 from .moves import Moves, Stop
@@ -43,7 +45,7 @@ from .state import (
     TriggerFailed,
     state_at,
 )
-from .stream import LOCATION, NodeId, Report, change_of
+from .stream import LOCATION, NodeId, Report, change_of, known_kind
 from .timeouts import BodyStopped, BodyTimeout
 from .triggers import all_successful
 from .widths import Pick, flat_pick, has_result, width_of
@@ -110,6 +112,7 @@ class TaskRunner:
         #: Whether no check of the column but those of the upstream states can do anything at a first attempt.
         self.is_plain = (
             self.keeper is None
+            and (self.storing is None or not self.storing.must_store)
             and task.trigger is all_successful
             and not task.state_handlers
             and task.on_failure is None
@@ -357,11 +360,11 @@ class Attempt(Moves):
             self.state = self.state.state or Pending()
         if isinstance(self.state, Retrying):
             self.run_count = self.state.run_count + 1
-        elif isinstance(self.state, Resume):
-            self.frame["resume"] = True
         elif self.state._context:
             # An attempt that was lost with the process is made again under its number.
             self.run_count = self.state.context.get("task_run_count", 1)
+        if isinstance(self.state, Resume):
+            self.frame["resume"] = True
         loop = self.state.context.get("task_loop_count") if self.state._context else None
         if loop is not None:
             self.frame["task_loop_count"] = loop
@@ -580,24 +583,36 @@ class Attempt(Moves):
     def store_result(self) -> None:
         """Keep the result so that the run can be taken up again, unless it was written anyway."""
         storing, state = self.runner.storing, self.state
-        if (
-            storing is None
-            or not isinstance(state, (Success, Looped))
-            or isinstance(state, Mapped)
-            or LOCATION in state.context
-        ):
+        if storing is None or not isinstance(state, (Success, Looped)) or isinstance(state, Mapped):
             return
         if isinstance(state, Cached):
-            # A large one lies in the cache, or in its target.
-            self.tell_stored(storing.small(state.result))
+            if LOCATION not in state.context:
+                # A large one lies in the cache, or in its target.
+                self.tell_stored(storing.small(state.result))
             return
-        label, map_index = self.runner.node.label, self.node_id[1]
-        run_id = self.runner.run_info.flow_run_id
         try:
-            self.tell_stored(storing.store(state.result, run_id, label.slug, map_index))
+            self._store(storing)
         except StoreFailed as error:
             self._fail_and_plan_retry(error)
             raise Stop from None
+
+    def store_failure(self) -> None:
+        """Keep what a task that failed for good leaves to those below, as far as that can be done."""
+        storing = self.runner.storing
+        if storing is not None and isinstance(self.state, Failed):
+            with suppress(StoreFailed):
+                self._store(storing)
+
+    def _store(self, storing: Storing) -> None:
+        state, (_, map_index, _) = self.state, self.node_id
+        slug, run_id = self.runner.node.label.slug, self.runner.run_info.flow_run_id
+        stored: bytes | str | None = state.context.get(LOCATION) if state._context else None
+        if stored is None:
+            stored = storing.store(state.result, run_id, slug, map_index)
+            self.tell_stored(stored)
+        if storing.must_store and not isinstance(state, Looped):
+            facts = (self.run_count, known_kind(state), state.message, state._time, stored)
+            storing.note(run_id, Finish(slug, map_index, *facts))
 
     def _fail_and_plan_retry(self, error: Exception) -> None:
         text = failures.text_of(error)
@@ -623,6 +638,7 @@ class Attempt(Moves):
         self.keep_result()
         self.store_result()
         self.plan_retry()
+        self.store_failure()
         if isinstance(self.state, Looped):
             self.frame["task_loop_count"] = self.state.loop_count + 1
             self.frame["task_loop_result"] = self.state.result

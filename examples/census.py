@@ -1,13 +1,16 @@
 """A census of the Python source installed on this machine, as a flow.
 
     python examples/census.py [--executor dask|threads|processes|local] [--workers N]
-                              [--limit N] [--out DIR] [--folder DIR ...]
+                              [--limit N] [--out DIR] [--folder DIR ...] [--resume|--no-resume]
 
 It finds the .py files of the running interpreter, of its standard library and of every installed
 package, maps a task over them that parses each one and counts what is in it, and writes
 `census.sqlite` and `census.html`. What can go wrong is a state, not a crash: a folder that is not
 there and a file that cannot be counted are Failed children, and the rest goes on. The flow has
 succeeded when both files are written.
+
+A census that was killed, or stopped with Ctrl-C, goes on where it was when it is run again with the
+same folders, limit and place: what was counted is not parsed again.
 """
 
 from __future__ import annotations
@@ -34,18 +37,21 @@ from typing import Any
 from census_report import LINES, Row, draw_page
 from census_source import count_source, kind_of_problem, words_of
 
-from prefect_dask import Flow, Parameter, task
+from prefect_dask import Flow, Parameter, resume, task
 from prefect_dask.engine import signals
-from prefect_dask.engine.errors import RunInterrupted
+from prefect_dask.engine.errors import PrefectDaskError, RunInterrupted
 from prefect_dask.engine.outcome import runs_of
 from prefect_dask.engine.state import State, TriggerFailed
 from prefect_dask.executors import DaskExecutor, LocalDaskExecutor, LocalExecutor
+from prefect_dask.ledger import Ledger
+from prefect_dask.ledger.facts import RecordedFlowRun
 from prefect_dask.triggers import all_finished, any_successful
 
 Census = dict[str, list[Row]]  # rows, by the table that they belong to
 BATCH = 100  # files a Dask task; 50 and 200 take as long
 COUNTS = ("bytes", "lines", *LINES, "functions", "classes", "imports")
 LONGEST = ("longest_function", "longest_line", "longest_lines")
+SAME = ("folders", "limit", "out")  # the parameters that make two runs one census
 SHOWN = 5  # failures of one task, on the terminal
 COLUMNS = {
     "package": ("package", "version", "files", *COUNTS, "problems", *LONGEST, "longest_file"),
@@ -95,7 +101,7 @@ def list_files(found: list[Any], limit: int | None) -> list[Row]:
     return files[:: max(1, len(files) // limit)][:limit] if limit else files
 
 
-@task
+@task(durable=True)  # a file that was counted is not parsed again, whatever dies
 def count_file(file: Row) -> Row:
     """Count one file, read in the encoding that it declares (PEP 263).
 
@@ -212,9 +218,10 @@ def summarise(census: Any, database: Any, page: Any) -> str:
     )
 
 
-def build_flow(folders: list[str]) -> Flow:
+def build_flow() -> Flow:
     """Put the tasks together; the two files and the summary decide how the run ended."""
     with Flow("census") as flow:
+        folders = Parameter("folders")
         limit, out, taken = Parameter("limit", default=None), Parameter("out"), Parameter("taken")
         files = list_files(find_files.map(folders), limit)
         census = combine(files, count_file.map(files, batch=BATCH))
@@ -229,6 +236,31 @@ def find_folders() -> list[str]:
     paths = [sysconfig.get_path("stdlib"), sysconfig.get_path("purelib")]
     paths += [sysconfig.get_path("platlib"), *site.getsitepackages(), site.getusersitepackages()]
     return [path for path in dict.fromkeys(paths) if os.path.isdir(path)]
+
+
+def find_unfinished(parameters: dict[str, Any]) -> RecordedFlowRun | None:
+    """Find the last census of the same files for the same place, if it did not come to its end."""
+    with contextlib.suppress(PrefectDaskError):  # nothing recorded yet, or no ledger wanted
+        for run in Ledger().flow_runs(flow_name="census"):
+            if all(run.parameters.get(key) == parameters[key] for key in SAME):
+                return run if run.state in ("Crashed", "Cancelled") else None
+    return None
+
+
+def may_resume(run: RecordedFlowRun, wanted: bool | None) -> bool:
+    """Say what is left of an earlier census, and whether to go on with it: ask where one can."""
+    done = [
+        each.map_index
+        for each in Ledger().task_runs(run.run_id)
+        if each.task_name == "count_file" and each.state in ("Success", "Failed")
+    ]
+    began = run.begun.astimezone().strftime("%Y-%m-%d %H:%M")
+    print(f"The census of {began} ended after {len(done):,} files or a few more.")
+    if wanted is None and sys.stdin is not None and sys.stdin.isatty():
+        wanted = input("Go on with it? [Y/n] ").strip().lower() in ("", "y", "yes")
+    elif wanted is None:
+        print("It goes on; --no-resume begins a new one.", flush=True)
+    return wanted is not False
 
 
 class Progress:
@@ -291,6 +323,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--limit", type=at_least_one, help="count no more files than this")
     parser.add_argument("--out", default=".", metavar="DIR", help="where the results shall lie")
     parser.add_argument("--folder", action="append", metavar="DIR", help="look here instead")
+    parser.add_argument(
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        help="go on with the last census where it was not finished, or do not; else one is asked",
+    )
     options = parser.parse_args(arguments)
     if options.executor == "local":
         executor = LocalExecutor()
@@ -302,18 +339,24 @@ def main(arguments: list[str] | None = None) -> int:
 
     out = Path(options.out).resolve()
     out.mkdir(parents=True, exist_ok=True)
-    flow = build_flow([os.path.abspath(path) for path in options.folder or find_folders()])
+    flow = build_flow()
     [summary] = flow.get_tasks("summarise")
+    settings = {"executor": executor, "on_state": Progress(), "return_tasks": [summary]}
+    parameters = {
+        "folders": [os.path.abspath(path) for path in options.folder or find_folders()],
+        "limit": options.limit,
+        "out": str(out),
+        "taken": datetime.date.today().isoformat(),
+    }
+    unfinished = None if options.resume is False else find_unfinished(parameters)
     try:
-        state = flow.run(
-            {"limit": options.limit, "out": str(out), "taken": datetime.date.today().isoformat()},
-            executor=executor,
-            on_state=Progress(),
-            return_tasks=[summary],
-        )
+        if unfinished is not None and may_resume(unfinished, options.resume):
+            state = resume(unfinished.run_id, flow, **settings)
+        else:
+            state = flow.run(parameters, **settings)
     except RunInterrupted as interrupt:
         reached = "; ".join(lines_of_maps(interrupt.state)) or "nothing was counted"
-        print(f"\nInterrupted: {reached}")
+        print(f"\nInterrupted, and goes on when it is run again: {reached}")
         return 130
     print("", *lines_of_maps(state), sep="\n")
     for node, reached in state.result.items():

@@ -18,6 +18,8 @@ from prefect_dask.version import __version__
 
 if TYPE_CHECKING:
     from prefect_dask import schedules
+    from prefect_dask.by_hand import approve, set_success
+    from prefect_dask.replaying import replay
     from prefect_dask.resuming import restart, resume
     from prefect_dask.steering import attach, cancel
 
@@ -29,6 +31,7 @@ __all__ = [
     "Task",
     "__version__",
     "apply_map",
+    "approve",
     "attach",
     "cancel",
     "case",
@@ -36,10 +39,12 @@ __all__ = [
     "context",
     "flatten",
     "mapped",
+    "replay",
     "resource_manager",
     "restart",
     "resume",
     "schedules",
+    "set_success",
     "tags",
     "task",
     "triggers",
@@ -54,12 +59,19 @@ def __getattr__(name: str) -> Any:
 
         return import_module("prefect_dask.schedules")
     # A worker takes up no run, and follows none.
-    if name in ("restart", "resume"):
-        from prefect_dask import resuming
+    if name in _OF_RECORDED_RUNS:
+        from importlib import import_module
 
-        return getattr(resuming, name)
-    if name in ("attach", "cancel"):
-        from prefect_dask import steering
-
-        return getattr(steering, name)
+        return getattr(import_module(_OF_RECORDED_RUNS[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+_OF_RECORDED_RUNS = {
+    "approve": "prefect_dask.by_hand",
+    "attach": "prefect_dask.steering",
+    "cancel": "prefect_dask.steering",
+    "replay": "prefect_dask.replaying",
+    "restart": "prefect_dask.resuming",
+    "resume": "prefect_dask.resuming",
+    "set_success": "prefect_dask.by_hand",
+}

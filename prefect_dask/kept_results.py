@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from prefect_dask.engine.durable import read_stored, results_folder
+from prefect_dask.engine.finish_log import Finish, read_finishes
 from prefect_dask.engine.graph import FlowGraph
 from prefect_dask.engine.keeping import Keeper
 from prefect_dask.engine.result import Result, ResultRules, StoreFailed
 from prefect_dask.engine.state import LazyResult, State, Success
 from prefect_dask.ledger.facts import RecordedResult
+from prefect_dask.ledger.packed import stored_columns
 
 
 def kept_results(
@@ -40,13 +42,33 @@ def kept_results(
     return found
 
 
+def noted_finishes(
+    graph: FlowGraph, rules: ResultRules, run_id: str
+) -> list[tuple[Finish, LazyResult | None]]:
+    """The ends that task runs noted where they ran, and their results as far as they are there."""
+    folder = results_folder(rules)
+    if folder is None:
+        return []
+    index_of = {node.label.slug: node.label.index for node in graph.nodes}
+    finishes = [each for each in read_finishes(folder / run_id) if each.slug in index_of]
+    results = [
+        RecordedResult(number, index_of[each.slug], each.map_index, *stored_columns(each.stored))
+        for number, each in enumerate(finishes)
+        if each.stored is not None
+    ]
+    kept = kept_results(graph, rules, results)
+    return [(each, kept.get(number)) for number, each in enumerate(finishes)]
+
+
 def _at(result: RecordedResult, place: Result | None, rules: ResultRules) -> LazyResult | None:
     location = result.location or ""
     if place is not None:
         try:
-            return _Written(place, location) if place.exists(location) else None
+            if place.exists(location):
+                return _Written(place, location)
         except StoreFailed:
             return None
+    # What was set by hand lies here, whatever the task says of its results.
     folder = results_folder(rules)
     if folder is None or not (folder / location).is_file():
         return None

@@ -1,101 +1,139 @@
-"""The state of a recorded flow run, and of each of its tasks, as far as the ledger holds it."""
+"""A recorded run, and its flow as it is now: whose code changed, its parameters, where its results are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from prefect_dask.engine import clock
-from prefect_dask.engine.errors import ResultLost, TaskException
-from prefect_dask.engine.state import (
-    Failed,
-    LazyResult,
-    Mapped,
-    Pending,
-    Skipped,
-    State,
-    Success,
-    state_at,
-)
-from prefect_dask.engine.stream import bare_state
-from prefect_dask.ledger.facts import RecordedState, RecordedTask
-from prefect_dask.resumption import TaskRun, histories
+from prefect_dask.engine.errors import PrefectDaskError
+from prefect_dask.engine.graph import FlowGraph
+from prefect_dask.ledger.errors import UnknownTaskRun
+from prefect_dask.ledger.facts import RecordedTask
+from prefect_dask.ledger.flows import flow_facts
+from prefect_dask.ledger.ledger import Ledger, tasks_in
+from prefect_dask.ledger.taking_up import FoundRun
+from prefect_dask.tasks.prefect import NoSuchFlow, find_flow
+
+if TYPE_CHECKING:
+    from prefect_dask.flow import Flow
 
 
-def task_states(
-    tasks: Sequence[RecordedTask],
-    states: Iterable[RecordedState],
-    results: Mapping[int, LazyResult],
-) -> list[State]:
-    """The state of each task of a recorded run; those of mapped ones hold the children's.
+def flow_of(found: FoundRun) -> Flow:
+    name = found.run.flow_name
+    if found.origin is None or not Path(found.origin).is_file():
+        why = "it was made in no file" if found.origin is None else f"{found.origin} is not there"
+        raise NoFlowToResume(found.run.run_id, name, why)
+    try:
+        flow: Flow = find_flow(found.origin)
+        if flow.name == name:
+            return flow
+    except NoSuchFlow:
+        pass  # several, of which one may have the name
+    try:
+        return find_flow(f"{found.origin}:{name}")
+    except NoSuchFlow as error:
+        raise NoFlowToResume(found.run.run_id, name, str(error)) from error
 
-    A result that is stored is read when somebody asks for it. Where it is not, asking raises ResultLost; of a
-    failure what it said is known.
 
-    Args:
-        tasks: The tasks, in running order.
-        states: All changes of state of the run, in order.
-        results: What is kept of results, by the number of the state.
+def parameters_of(
+    flow: Flow, found: FoundRun, given: Mapping[str, Any] | None
+) -> Mapping[str, Any]:
+    try:
+        values, why = found.parameters(), "a secret is in them, or they cannot be pickled"
+    except Exception as error:  # the user's classes
+        values, why = None, f"they cannot be unpickled: {type(error).__name__}: {error}"
+    if values is not None:
+        return values
+    missing = sorted({each.name for each in flow.parameters()} - set(given or {}))
+    if missing:
+        raise ParametersNotKept(found.run.run_id, missing, why)
+    return {}
+
+
+def changed_code(graph: FlowGraph, found: FoundRun) -> dict[int, str]:
+    """The names of the tasks whose code is not what it was, by place in the flow.
+
+    Raises:
+        FlowDiffers: The tasks or edges themselves are not.
     """
-    known: dict[TaskRun, State] = {
-        task_run: _state_of(history.last, history.stored, tasks[task_run[0]])
-        for task_run, history in histories(states, results).items()
-    }
-    children: dict[int, list[int]] = {}
-    for index, map_index in known:
-        if map_index >= 0:
-            children.setdefault(index, []).append(map_index)
-    return [_whole(known, task.index, children.get(task.index, ())) for task in tasks]
-
-
-def _whole(known: Mapping[TaskRun, State], index: int, children: Sequence[int]) -> State:
-    state = known.get((index, -1), Pending())
-    if children and not isinstance(state, Mapped):
-        # Children whose number was known beforehand may be ahead of it.
-        state = Mapped("Some children have begun.")
-    if isinstance(state, Mapped):
-        state.width = max([state.width, *(child + 1 for child in children)])
-        state.map_states = [known.get((index, i)) or Pending() for i in range(state.width)]
-    return state
-
-
-def _state_of(last: RecordedState, stored: LazyResult | None, task: RecordedTask) -> State:
-    details = dict(last.details)
-    state = bare_state(last.state, last.message, clock.to_seconds(last.time), details)
-    state.tag(tuple(sorted(task.tags)))
-    if isinstance(state, Failed):
-        state.result = TaskException(last.state, last.message or "", "")
-    elif isinstance(state, Success) and not isinstance(state, (Mapped, Skipped)):
-        state._lazy = stored if stored is not None else _NotStored(task.name)
-    return state
-
-
-def flow_state(kind: str, message: str | None, time: float, tree: LazyResult) -> State:
-    """The state of a flow run; its result, the states of its tasks, is read when somebody asks for it."""
-    state = bare_state(kind, message, time, {})
-    state._lazy = tree
-    return state
-
-
-class Tree(LazyResult):
-    """The states of the tasks of a run, which `read` reads from a ledger."""
-
-    def __init__(self, read: Any) -> None:
-        self._read = read
-
-    def fetch_state(self) -> State:
-        return state_at(Success, clock.now(), result=self._read())
-
-
-class _NotStored(LazyResult):
-    """Where a result would be that is in the ledger's reach nowhere."""
-
-    __slots__ = ("task",)
-
-    def __init__(self, task: str) -> None:
-        self.task = task
-
-    def fetch_state(self) -> State:
-        raise ResultLost(
-            self.task, "it was not stored, and lies at most in the process that ran it"
+    document = json.loads(flow_facts(graph).graph)
+    now, then = tasks_in(document), found.flow.tasks
+    slugs_now, slugs_then = [t.slug for t in now], [t.slug for t in then]
+    new, gone = sorted(set(slugs_now) - set(slugs_then)), sorted(set(slugs_then) - set(slugs_now))
+    if new or gone:
+        raise FlowDiffers(
+            graph.name,
+            "; ".join(
+                [f"it has {', '.join(new)}, which did not run"] * bool(new)
+                + [f"it lacks {', '.join(gone)}"] * bool(gone)
+            ),
         )
+    if slugs_now != slugs_then:
+        raise FlowDiffers(graph.name, "its tasks come in another order")
+    edges = {tuple(edge) for edge in document["edges"]}
+    if edges != set(found.flow.edges):
+        up, down, *_ = sorted(edges ^ set(found.flow.edges), key=repr)[0]
+        raise FlowDiffers(
+            graph.name, f"{slugs_now[down]} waits for {slugs_now[up]} in another way, or no more"
+        )
+    return {
+        a.index: a.name for a, b in zip(now, then, strict=True) if a.code != b.code or not a.code
+    }
+
+
+def check_is_there(ledger: Ledger, run_id: str, which: RecordedTask, map_index: int) -> None:
+    """See that a recorded run has a task run.
+
+    Raises:
+        UnknownTaskRun: The task has no such child, or is mapped and none is named.
+    """
+    if not which.is_mapped:
+        if map_index >= 0:
+            raise UnknownTaskRun(run_id, which.name, "is not mapped; leave map_index out")
+        return
+    widths = [state.details.get("width") for state in ledger.states(run_id, which.index)]
+    width = next((width for width in reversed(widths) if width is not None), None)
+    if map_index >= 0 and (
+        map_index < (width or 0) or ledger.states(run_id, which.index, map_index)
+    ):
+        return
+    there = "no children yet" if width is None else f"{width} children, counted from 0"
+    raise UnknownTaskRun(run_id, which.name, f"has {there}; say which with map_index=")
+
+
+# ---- what goes wrong
+
+
+class NoFlowToResume(PrefectDaskError):
+    """A run is to be taken up again, and nobody knows its flow."""
+
+    def __init__(self, run_id: str, flow: str, why: str) -> None:
+        super().__init__(
+            f"flow run {run_id} cannot be taken up again without its flow {flow!r}: {why}; build the flow as it "
+            f"was, and give it with flow=…"
+        )
+        self.run_id, self.flow, self.why = run_id, flow, why
+
+
+class FlowDiffers(PrefectDaskError, ValueError):
+    """A run is to be taken up again with a flow that has other tasks or edges."""
+
+    def __init__(self, flow: str, how: str) -> None:
+        super().__init__(
+            f"flow {flow!r} is not the one that ran: {how}; code may change, tasks and edges may not: begin a new "
+            f"run with flow.run()"
+        )
+        self.flow, self.how = flow, how
+
+
+class ParametersNotKept(PrefectDaskError, ValueError):
+    """A run is to be taken up again whose parameters are not in the ledger."""
+
+    def __init__(self, run_id: str, missing: list[str], why: str) -> None:
+        super().__init__(
+            f"the parameters of flow run {run_id} were not kept: {why}; give parameters={{…}} with "
+            f"{', '.join(map(repr, missing))}"
+        )
+        self.run_id, self.missing, self.why = run_id, missing, why

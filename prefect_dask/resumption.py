@@ -7,12 +7,16 @@ stays so too, unless something that has yet to run takes that result.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from prefect_dask.engine import clock
 from prefect_dask.engine.errors import ResultLost, TaskException
-from prefect_dask.engine.graph import FlowGraph, Take
+from prefect_dask.engine.finish_log import Finish
+from prefect_dask.engine.graph import FlowGraph, Take, TaskLabel, TaskLike
+from prefect_dask.engine.retry import retry_delay_seconds
 from prefect_dask.engine.state import (
     STATES,
     Cached,
@@ -24,6 +28,7 @@ from prefect_dask.engine.state import (
     Mapped,
     Paused,
     Pending,
+    Resume,
     Retrying,
     Running,
     Scheduled,
@@ -34,6 +39,7 @@ from prefect_dask.engine.state import (
 )
 from prefect_dask.engine.stream import StateChange
 from prefect_dask.ledger.facts import RecordedState
+from prefect_dask.ledger.packed import GOES_ON
 
 #: A task run: index of the task, map index.
 TaskRun = tuple[int, int]
@@ -43,6 +49,8 @@ MEMORY_ONLY = "its result was in the memory of a process that is gone, and is ne
 MADE_ANEW = "what it made is gone with the process that made it"
 STOPPED = "it was stopped, and goes on"
 RESTARTED = "run again"
+LAID_OUT_ANEW = "the lists that it is mapped over are others now"
+RETRY_UNTOLD = "it failed, and the coordinating process died before it told of the next attempt"
 
 
 class Turn(NamedTuple):
@@ -60,11 +68,16 @@ class History:
         last: Its latest state.
         stored: Where the result of that state is kept; None where it was in memory only.
         turn: The last turn of a loop whose result is kept.
+        is_approved: Whether the attempt had been let go on from a pause.
+        mended: The number of the record since when it is no more what it once ended as without a result; -1 where
+            it never did.
     """
 
     last: RecordedState
     stored: LazyResult | None = None
     turn: Turn | None = None
+    is_approved: bool = False
+    mended: int = -1
 
 
 class Resumption(NamedTuple):
@@ -96,13 +109,81 @@ def histories(
             continue
         task_run = (state.task, state.map_index)
         before = found.get(task_run)
-        turn = before.turn if before is not None else None
+        turn, is_approved, mended = None, state.state == "Resume", -1
+        if before is not None:
+            mended = state.number if _is_mended(before.last, state.state) else before.mended
+            if not _begins_anew(before.last.state, state.state):
+                turn = before.turn
+            if state.state in ("Running", "Pending"):
+                is_approved = before.is_approved or before.last.state == "Paused"
         # Running may have the number of what it came to.
         stored = results.get(state.number) if state.state != "Running" else None
         if state.state == "Looped" and stored is not None:
             turn = Turn(state.details["loop_count"], stored)
-        found[task_run] = History(state, stored, turn)
+        found[task_run] = History(state, stored, turn, is_approved, mended)
     return found
+
+
+def take_finishes(
+    graph: FlowGraph,
+    known: dict[TaskRun, History],
+    finishes: Iterable[tuple[Finish, LazyResult | None]],
+) -> list[StateChange]:
+    """Add to what was recorded the ends that task runs noted where they ran, and that nobody recorded any more.
+
+    Args:
+        graph: The flow.
+        known: What was recorded; what is added is found here afterwards.
+        finishes: The ends, and what is kept of their results.
+
+    Returns:
+        The changes of state that tell of them.
+    """
+    index_of = {node.label.slug: node.label.index for node in graph.nodes}
+    changes: dict[TaskRun, StateChange] = {}
+    for finish, result in finishes:
+        index = index_of.get(finish.slug)
+        if index is None or (finish.stored is not None and result is None):
+            continue
+        task_run = (index, finish.map_index)
+        before = known.get(task_run)
+        last = before.last if before is not None else None
+        kind = STATES[finish.state]
+        if last is not None and (
+            clock.to_seconds(last.time) >= finish.time
+            or issubclass(STATES.get(last.state, Pending), Finished)
+        ):
+            continue
+        state = state_at(kind, finish.time, finish.message)
+        told = RecordedState(
+            -1,
+            index,
+            graph.nodes[index].label.name,
+            finish.map_index,
+            finish.attempt,
+            finish.state,
+            finish.message,
+            clock.to_datetime(finish.time),
+            "",
+            {},
+        )
+        known[task_run] = History(told, result, mended=-1 if before is None else before.mended)
+        changes[task_run] = StateChange(
+            (*task_run, 0), finish.attempt, state, True, "", None, finish.stored
+        )
+    return list(changes.values())
+
+
+def _is_mended(old: RecordedState, new: str) -> bool:
+    """Whether a task run ended without a result, and does not count as that any more."""
+    kind = STATES.get(old.state, Pending)
+    has_ended = issubclass(kind, (Failed, Skipped, Cancelled)) and not old.details.get(GOES_ON)
+    return has_ended and not issubclass(STATES.get(new, Pending), Failed)
+
+
+def _begins_anew(old: str, new: str) -> bool:
+    """Whether a task run is at its first turn again: a retry goes on where the turn failed, a restart does not."""
+    return new == "Pending" and issubclass(STATES.get(old, Pending), Failed)
 
 
 def resumption(
@@ -125,7 +206,7 @@ def resumption(
 
 @dataclass(slots=True)
 class _Going:
-    """One task run as it goes on; `told`: why it came to Pending just now."""
+    """One task run as it goes on; `told`: why it came to this state just now."""
 
     state: State
     attempt: int
@@ -147,6 +228,8 @@ class _Planner:
     #: Per task: whether it, and which of its children, have yet to run.
     open_tasks: set[int] = field(default_factory=set)
     open_children: dict[int, set[int]] = field(default_factory=dict)
+    #: Children of maps that are laid out anew.
+    dropped: list[StateChange] = field(default_factory=list)
 
     def __init__(
         self,
@@ -157,7 +240,7 @@ class _Planner:
         restarts: bool,
     ) -> None:
         self.graph, self.known, self.widths, self.restarts = graph, known, widths, restarts
-        self.going, self.open_tasks, self.open_children = {}, set(), {}
+        self.going, self.open_tasks, self.open_children, self.dropped = {}, set(), {}, []
 
     def plan(self) -> Resumption:
         children: dict[int, list[int]] = {}
@@ -165,6 +248,7 @@ class _Planner:
             self.going[index, map_index] = self._go_on(index, history)
             if map_index >= 0:
                 children.setdefault(index, []).append(map_index)
+        self._lay_out_anew(children)
         # From the last task up: what has to run again needs what lies above it.
         for index in reversed(range(len(self.graph))):
             self._know_parent(index, children.get(index, []))
@@ -184,66 +268,86 @@ class _Planner:
         kind = STATES.get(last.state, Pending)
         attempt = last.attempt
         if issubclass(kind, Looped):
-            return _Going(self._pending(history, attempt), attempt)
+            return _Going(start_of(history, attempt), attempt)
         if issubclass(kind, Running):
-            return _Going(self._pending(history, attempt), attempt, COORDINATOR_DIED)
+            return _Going(start_of(history, attempt), attempt, COORDINATOR_DIED)
         if issubclass(kind, Cancelled):
-            return _Going(self._pending(history, attempt), attempt, STOPPED)
+            return _Going(start_of(history, attempt), attempt, STOPPED)
+        if last.details.get(GOES_ON) and last.attempt <= node.task.max_retries:
+            return _Going(self._retrying(node.task, history), attempt, RETRY_UNTOLD)
         if issubclass(kind, Failed) and self.restarts:
             return _Going(Pending(), 1, RESTARTED)
         if issubclass(kind, Finished):
             if node.runs_anew:
-                return _Going(self._pending(history, attempt), attempt, MADE_ANEW)
+                return _Going(start_of(history, attempt), attempt, MADE_ANEW)
             return self._finished(kind, index, history)
         return _Going(self._waiting(kind, history), attempt)
 
     def _finished(self, kind: type[State], index: int, history: History) -> _Going:
         last, label = history.last, self.graph.nodes[index].label
-        tags = tuple(sorted(label.tags))
         if issubclass(kind, Mapped):
-            parent = Mapped(last.message)
-            parent.width = int(last.details.get("width", 0))
-            lengths = last.details.get("lengths") or {}
-            parent.lengths = {int(view): list(each) for view, each in lengths.items()}
-            parent.tag(tags)
-            return _Going(parent, last.attempt)
-        # A Cached result would be validated once more.
-        state = state_at(
-            Success if issubclass(kind, Cached) else kind,
-            clock.to_seconds(last.time),
-            last.message,
-            None,
-            tags,
-        )
-        if issubclass(kind, Failed):
-            state._result = TaskException(last.state, last.message or "", "")
-        elif history.stored is not None:
-            state._lazy = history.stored
-        elif not issubclass(kind, Skipped):
-            state._lazy = _Gone(label.name)
-            return _Going(state, last.attempt, lacks_result=True)
-        return _Going(state, last.attempt)
+            return _Going(mapped_state(label, last), last.attempt)
+        state = finished_state(label, history)
+        return _Going(state, last.attempt, lacks_result=isinstance(state._lazy, Gone))
 
     def _waiting(self, kind: type[State], history: History) -> State:
         """What waits for its time or for somebody's word does so still."""
         last = history.last
         if not issubclass(kind, Scheduled) or "start_time" not in last.details:
-            return self._pending(history, last.attempt)
+            return start_of(history, last.attempt)
         start_time = clock.to_datetime(last.details["start_time"])
         context = _loop_context(history)
         if issubclass(kind, Retrying):
             count = int(last.details["run_count"])
             return Retrying(last.message, start_time=start_time, context=context, run_count=count)
-        kept = Paused if issubclass(kind, Paused) else Scheduled
+        kept = next(each for each in (Paused, Resume, Scheduled) if issubclass(kind, each))
         return kept(last.message, start_time=start_time, context=context)
 
-    def _pending(self, history: History, attempt: int) -> Pending:
-        facts = _loop_context(history)
-        if attempt > 1:
-            facts["task_run_count"] = attempt
-        return Pending(context=facts)
+    def _retrying(self, task: TaskLike, history: History) -> Retrying:
+        """The retry of which the process that decided on it told nobody any more."""
+        last = history.last
+        try:
+            seconds = retry_delay_seconds(task.retry_delay, task.retry_jitter, last.attempt)
+        except Exception:  # the user's function; the next failure tells of it
+            seconds = 0.0
+        return Retrying(
+            start_time=last.time + timedelta(seconds=seconds),
+            context=_loop_context(history),
+            run_count=last.attempt,
+        )
 
     # ---- what depends on others
+
+    def _lay_out_anew(self, children: dict[int, list[int]]) -> None:
+        """A list that was not there when a map was laid out over it counted as one item: the others are elsewhere.
+
+        The children of such a map are others now, and so are those of maps over it; all of them run again.
+        """
+        anew: set[int] = set()
+        for index, edges in enumerate(self.graph.edges_to):
+            if not self._is_mapped_out(index) or not any(
+                edge.upstream_task.index in anew
+                or (edge.flattened and self._has_other_lists(index, edge.upstream_task.index))
+                for edge in edges
+                if edge.mapped
+            ):
+                continue
+            anew.add(index)
+            for child in children.pop(index, []):
+                going = self.going.pop((index, child))
+                if not isinstance(going.state, Pending) or going.told is not None:
+                    node, told = (index, child, 0), Pending(LAID_OUT_ANEW)
+                    self.dropped.append(StateChange(node, going.attempt, told, True, ""))
+            self.going[index, -1] = _Going(Pending(), 1, LAID_OUT_ANEW)
+
+    def _has_other_lists(self, index: int, above: int) -> bool:
+        """Whether a map was laid out over children of which one had no list, and has one now, or may have."""
+        parent = self.known.get((index, -1))
+        return parent is not None and any(
+            history.mended > parent.last.number or self.going[task_run].told == RESTARTED
+            for task_run, history in self.known.items()
+            if task_run[0] == above and task_run[1] >= 0 and task_run in self.going
+        )
 
     def _know_parent(self, index: int, children: list[int]) -> None:
         """Children whose number was known beforehand may be ahead of their parent."""
@@ -266,7 +370,7 @@ class _Planner:
         if going is None or not going.lacks_result or not self._is_needed(index, map_index):
             return
         history = self.known[index, map_index]
-        going.state, going.told = self._pending(history, going.attempt), MEMORY_ONLY
+        going.state, going.told = start_of(history, going.attempt), MEMORY_ONLY
         going.lacks_result = False
 
     def _is_needed(self, index: int, map_index: int) -> bool:
@@ -315,7 +419,7 @@ class _Planner:
         return parent
 
     def _changes(self) -> list[StateChange]:
-        changes = []
+        changes = [*self.dropped]
         for (index, map_index), going in sorted(self.going.items(), key=lambda item: item[0]):
             if going.told is None:
                 continue
@@ -325,10 +429,49 @@ class _Planner:
                 told.width, told.lengths = state.width, state.lengths
                 state = told
             else:
-                going.state.message = going.told
-                state = Pending(going.told)
+                state.message = going.told
+                if not isinstance(state, Retrying):
+                    state = Pending(going.told)
             changes.append(StateChange((index, map_index, 0), going.attempt, state, True, ""))
         return changes
+
+
+def mapped_state(label: TaskLabel, recorded: RecordedState) -> Mapped:
+    """The state of a mapped task, without its children."""
+    state = Mapped(recorded.message)
+    state.width = int(recorded.details.get("width", 0))
+    lengths = recorded.details.get("lengths") or {}
+    state.lengths = {int(view): list(each) for view, each in lengths.items()}
+    state.tag(tuple(sorted(label.tags)))
+    return state
+
+
+def finished_state(label: TaskLabel, history: History) -> State:
+    """The state of a task run that is finished, and not mapped; its result is `Gone` where it is not kept."""
+    last, kind = history.last, STATES.get(history.last.state, Success)
+    state = state_at(
+        # A Cached result would be validated once more.
+        Success if issubclass(kind, Cached) else kind,
+        clock.to_seconds(last.time),
+        last.message,
+        None,
+        tuple(sorted(label.tags)),
+    )
+    if issubclass(kind, Failed):
+        state._lazy = _Failure(history.stored, TaskException(last.state, last.message or "", ""))
+    elif history.stored is not None:
+        state._lazy = history.stored
+    elif not issubclass(kind, (Skipped, Cancelled)):
+        state._lazy = Gone(label.name)
+    return state
+
+
+def start_of(history: History, attempt: int) -> Pending:
+    """The state from which an attempt begins: its number, its turn, whether it was let go on from a pause."""
+    facts = _loop_context(history)
+    if attempt > 1:
+        facts["task_run_count"] = attempt
+    return Resume(context=facts) if history.is_approved else Pending(context=facts)
 
 
 def _loop_context(history: History) -> dict[str, Any]:
@@ -341,7 +484,21 @@ def _loop_context(history: History) -> dict[str, Any]:
     }
 
 
-class _Gone(LazyResult):
+class _Failure(LazyResult):
+    """What a failed task run left: as it is kept, else a stand-in for its exception."""
+
+    def __init__(self, stored: LazyResult | None, instead: TaskException) -> None:
+        self.stored, self.instead = stored, instead
+
+    def fetch_state(self) -> State:
+        if self.stored is not None:
+            # A class of the user's that is not there any more.
+            with suppress(Exception):
+                return self.stored.fetch_state()
+        return Failed(result=self.instead)
+
+
+class Gone(LazyResult):
     """Where a result would be that was in memory only."""
 
     def __init__(self, task: str) -> None:

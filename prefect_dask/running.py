@@ -152,10 +152,12 @@ class FlowRun:
         facts = facts_for_tasks(self.context)
         parameters = self._parameter_values(facts.pop("parameters", None) or {}, None)
         ensure_handler(config.logging.level, config.logging.format, config.logging.datefmt)
+        index_of = {node.task: node.label.index for node in graph.nodes}
         with watching(self.progress) as watch:
             runner = self._runner(
                 graph, parameters, facts, observer, watch, run.task_states, steering
             )(
+                keep=self._keep(index_of),
                 flow_run_id=run.flow_run_id,
                 flow_run_name=run.flow_run_name,
                 scheduled_start_time=run.scheduled_start_time,

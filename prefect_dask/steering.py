@@ -17,7 +17,7 @@ from prefect_dask.ledger.facts import RecordedFlowRun, RecordedLine, RecordedSta
 from prefect_dask.ledger.leases import end_unheld, is_unheld
 from prefect_dask.ledger.ledger import Ledger
 from prefect_dask.ledger.requests import ask, who_asks
-from prefect_dask.recorded import Tree, flow_state, task_states
+from prefect_dask.recorded_states import Tree, flow_state, task_states
 from prefect_dask.running import result_rules
 from prefect_dask.task_graph import TaskGraph
 

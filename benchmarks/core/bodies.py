@@ -6,6 +6,11 @@ def start(i: int) -> int:
     return i
 
 
+def large(i: int) -> bytes:
+    """A task that returns 100 kB."""
+    return bytes([i % 256]) * 100_000
+
+
 def one(x: int) -> int:
     """A task with one upstream."""
     return x

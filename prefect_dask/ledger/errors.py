@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prefect_dask.engine.errors import PrefectDaskError
+from prefect_dask.engine.errors import PrefectDaskError, nearest
 
 
 class LedgerRefused(PrefectDaskError):
@@ -142,3 +142,25 @@ class RunSucceeded(PrefectDaskError):
             f"flow run {run_id} came to Success, and nothing of it is left to be done; flow.run() begins a new run"
         )
         self.run_id = run_id
+
+
+class UnknownRecordedTask(PrefectDaskError, LookupError):
+    """A recorded flow holds no such task, or several."""
+
+    def __init__(
+        self, flow: str, task: str, slugs: Sequence[str], *, is_ambiguous: bool = False
+    ) -> None:
+        super().__init__(
+            f"flow {flow!r} had several tasks {task!r}; say which by its slug: {', '.join(slugs[:20])}"
+            if is_ambiguous
+            else f"flow {flow!r} had no task {task!r} when it ran; {nearest(task, slugs)}"
+        )
+        self.flow, self.task, self.slugs, self.is_ambiguous = flow, task, list(slugs), is_ambiguous
+
+
+class UnknownTaskRun(PrefectDaskError, LookupError):
+    """A recorded flow run holds no such task run."""
+
+    def __init__(self, run_id: str, task: str, reason: str) -> None:
+        super().__init__(f"flow run {run_id}: task {task!r} {reason}")
+        self.run_id, self.task, self.reason = run_id, task, reason

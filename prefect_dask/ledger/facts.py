@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
+
+from prefect_dask.ledger.errors import UnknownRecordedTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,11 @@ class RecordedFlowRun:
     coordinator: str
     version: str
     key: int
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether a process is at it, as far as the ledger knows."""
+        return self.ended is None and self.state in ("Pending", "Running", "Cancelling")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,10 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class RecordedTask:
-    """A task of a flow; `code` is equal where its code is, and "" where nobody can tell."""
+    """A task of a flow; `code` is equal where its code is, and "" where nobody can tell.
+
+    What a task made that `runs_anew`, a secret or a resource, outlives no process.
+    """
 
     index: int
     name: str
@@ -85,6 +95,14 @@ class RecordedTask:
     code: str
     tags: tuple[str, ...]
     is_mapped: bool
+    runs_anew: bool = False
+
+
+class TaskName(Protocol):
+    """What a task is found by in a recorded flow."""
+
+    name: str
+    slug: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +126,27 @@ class RecordedFlow:
     edges: tuple[tuple[int, int, str | None, bool, bool], ...]
     references: tuple[int, ...]
     first_seen: datetime
+
+    def task(self, which: int | str | TaskName) -> RecordedTask:
+        """One task.
+
+        Args:
+            which: Its place in the flow, its slug, its name where no other one has it, or the task itself.
+
+        Raises:
+            UnknownRecordedTask: There is none, or several have the name.
+        """
+        if isinstance(which, int):
+            if 0 <= which < len(self.tasks):
+                return self.tasks[which]
+            raise UnknownRecordedTask(self.name, str(which), [task.slug for task in self.tasks])
+        wanted = which if isinstance(which, str) else which.slug or which.name
+        found = [task for task in self.tasks if task.slug == wanted]
+        found = found or [task for task in self.tasks if task.name == wanted]
+        if len(found) != 1:
+            slugs = [task.slug for task in found or self.tasks]
+            raise UnknownRecordedTask(self.name, wanted, slugs, is_ambiguous=bool(found))
+        return found[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,6 +115,9 @@ def _facts(graph: FlowGraph, codes: list[str]) -> FlowFacts:
             for e in graph.edges
         ],
     }
+    anew = [node.label.index for node in graph.nodes if node.runs_anew]
+    if anew:
+        document["anew"] = anew
     text = masked(json.dumps(document, separators=(",", ":")))
     code = hashlib.sha256("\n".join(codes).encode()).hexdigest()[:40]
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:40]

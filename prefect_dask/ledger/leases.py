@@ -6,10 +6,13 @@ the ledger, and raises the fence: should that process wake up after all, nothing
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from prefect_dask.engine.state import STATES, Finished, Looped, State
 from prefect_dask.ledger.entries import Rows
+from prefect_dask.ledger.errors import UnknownRun
+from prefect_dask.ledger.packed import stored_columns
 from prefect_dask.ledger.processes import is_gone
 from prefect_dask.ledger.store import Store
 
@@ -92,7 +95,7 @@ def take_over(
     """
     with store.transaction():
         held = held_run(store, run)
-        if held.fence != fence:
+        if held.fence != fence or held.state in AT_WORK:
             return None
         m = store.mark
         store.execute(
@@ -100,9 +103,65 @@ def take_over(
             f" WHERE id = {m}",
             (fence + 1, now + LEASE_SECONDS, process, coordinator, run),
         )
-        if held.state != "Pending":
-            _come_to(store, run, "Pending", "taken up again", now, is_finished=False)
-        return fence + 1, _next_number(store, run)
+        _come_to(store, run, "Pending", "taken up again", now, is_finished=False)
+        return fence + 1, next_number(store, run)
+
+
+class Decided(NamedTuple):
+    """A state to which somebody has a task run come by hand.
+
+    Attributes:
+        task: The task's place in the flow.
+        map_index: Which child of a mapped task; -1 otherwise.
+        attempt: The attempt that it counts with.
+        state: Such as "Success".
+        message: Who decided it, and why.
+        details: Plain facts of the state, as JSON; None where there are none.
+        stored: Its result: a pickle, or the location of one; None where it has none.
+    """
+
+    task: int
+    map_index: int
+    attempt: int
+    state: str
+    message: str
+    details: str | None = None
+    stored: bytes | str | None = None
+
+
+def decide(store: Store, run: int, fence: int, decided: Sequence[Decided], now: float) -> bool:
+    """Have task runs come to states that somebody decided on, while no process is at the run; all or none.
+
+    Args:
+        store: An open store.
+        run: The run's key.
+        fence: As it was when somebody looked what the task runs had come to.
+        decided: The states, in order.
+        now: Seconds since the epoch.
+
+    Returns:
+        Whether it was done: False where the run is another process's, or was changed by hand, meanwhile.
+    """
+    with store.transaction():
+        held = held_run(store, run)
+        if held.fence != fence or held.state in AT_WORK:
+            return False
+        first = next_number(store, run)
+        values: list[Any] = []
+        for each in decided:
+            values += (each.task, each.map_index, each.attempt, each.state, each.message, now, "")
+            values += (None, each.details)
+        store.insert(run, Rows("", 0, "states", first, values), again=True)
+        for number, each in enumerate(decided, first):
+            if each.stored is not None:
+                value = (each.task, each.map_index, *stored_columns(each.stored))
+                store.insert(run, Rows("", 0, "results", number, list(value)), again=True)
+        # Should the process that was at the run wake up, what it says of these does not count.
+        store.execute(
+            f"UPDATE flow_runs SET fence = fence + 1 WHERE id = {store.mark}",
+            (run,),
+        )
+        return True
 
 
 def is_unheld(store: Store, run: int) -> bool:
@@ -135,7 +194,7 @@ def end_unheld(store: Store, run: int, message: str, now: float) -> bool:
         for task, map_index, attempt in waiting:
             values += [task, map_index, attempt, "Cancelled", message, now, "", None, None]
         if values:
-            number = _next_number(store, run)
+            number = next_number(store, run)
             store.insert(run, Rows("", 0, "states", number, values), again=True)
         _come_to(store, run, "Cancelled", message, now, is_finished=True)
         store.execute(f"UPDATE flow_runs SET fence = fence + 1 WHERE id = {store.mark}", (run,))
@@ -154,20 +213,26 @@ def is_over(store: Store, run: int) -> bool:
 
 
 def held_run(store: Store, run: int) -> Held:
-    """What is known of who writes a run; within a transaction nobody changes it."""
-    [row] = store.execute(
+    """What is known of who writes a run; within a transaction nobody changes it.
+
+    Raises:
+        UnknownRun: Somebody has removed it.
+    """
+    rows = store.execute(
         "SELECT state, fence, lease_until, process, coordinator FROM flow_runs"
-        f" WHERE id = {store.mark}{store.row_lock}",
+        f" WHERE id = {store.mark}{store.change_lock}",
         (run,),
     )
-    return Held(*row)
+    if not rows:
+        raise UnknownRun(str(run), str(store.place))
+    return Held(*rows[0])
 
 
 def _come_to(
     store: Store, run: int, state: str, message: str, now: float, *, is_finished: bool
 ) -> None:
     """Note a state of the flow run that its own process did not tell."""
-    number, m = _next_number(store, run), store.mark
+    number, m = next_number(store, run), store.mark
     values: list[Any] = [-1, -1, 0, state, message, now, "", None, None]
     store.insert(run, Rows("", 0, "states", number, values), again=True)
     store.execute(
@@ -178,7 +243,7 @@ def _come_to(
         store.answer_requests(run, state, now)
 
 
-def _next_number(store: Store, run: int) -> int:
+def next_number(store: Store, run: int) -> int:
     """What is told next of a run is counted from here."""
     tables = ("states", "log_lines", "cluster_events", "artifacts")
     each = [f"SELECT max(number) AS last FROM {table} WHERE run = {store.mark}" for table in tables]

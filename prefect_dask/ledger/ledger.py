@@ -7,9 +7,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from prefect_dask.engine import clock
+from prefect_dask.engine.durable import RESULTS
 from prefect_dask.ledger.configured import configured_place, home_of_ledgers, journal_folder
 from prefect_dask.ledger.errors import LedgerRefused, UnknownRun
 from prefect_dask.ledger.facts import (
@@ -27,6 +29,7 @@ from prefect_dask.ledger.facts import (
 )
 from prefect_dask.ledger.leases import Held, cause_of_death, declare_dead
 from prefect_dask.ledger.places import place_of
+from prefect_dask.ledger.removing import remove_run
 from prefect_dask.ledger.store import Store
 from prefect_dask.ledger.writer import adopt_journals, known_writer, open_store, writer_for
 
@@ -224,7 +227,31 @@ class Ledger:
             )
         ]
 
+    # ---- housekeeping
+
+    def remove(self, run_id: str) -> None:
+        """Forget a flow run: all that is recorded of it, and the files of its results in the home folder.
+
+        What its tasks wrote where they were told to (`result=`, `target=`, the cache) stays.
+
+        Args:
+            run_id: Its id, or as much of the beginning as tells it from others.
+
+        Raises:
+            UnknownRun: There is none, or several begin like this.
+            RunAlive: Its process is there.
+            LedgerAway: It cannot be removed now; all of it is there still.
+            OSError: Files cannot be removed; the record is gone, and removing another run tries again.
+        """
+        run = self.flow_run(run_id)
+        with self.opened() as store:
+            remove_run(store, run, self._results)
+
     # ---- inside
+
+    @property
+    def _results(self) -> Path:
+        return home_of_ledgers() / RESULTS
 
     def _ask(
         self, query: str, values: tuple[Any, ...], *, unpack: int | None = None
@@ -315,7 +342,7 @@ class _Tasks(dict[int, RecordedTask]):
 
 def tasks_in(document: Mapping[str, Any]) -> list[RecordedTask]:
     """The tasks of a flow, as `flows.flow_facts` wrote them."""
-    mapped = set(document.get("mapped", ()))
+    mapped, anew = set(document.get("mapped", ())), set(document.get("anew", ()))
     tags = document.get("tags", {})
     columns = (document.get(column, ()) for column in ("names", "slugs", "code_of"))
     return [
@@ -326,6 +353,7 @@ def tasks_in(document: Mapping[str, Any]) -> list[RecordedTask]:
             document["codes"][code],
             tuple(tags.get(str(index), ())),
             index in mapped,
+            index in anew,
         )
         for index, (name, slug, code) in enumerate(zip(*columns, strict=True))
     ]

@@ -11,7 +11,7 @@ from itertools import repeat
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
-from prefect_dask.engine.state import State
+from prefect_dask.engine.state import Failed, State
 from prefect_dask.engine.stream import LOCATION, StateChange, details_of
 from prefect_dask.ledger.entries import cleaned_text
 from prefect_dask.ledger.schema import TABLES
@@ -22,6 +22,9 @@ WIDTH = len(TABLES["states"].names) - 2
 _T = TypeVar("_T")
 
 _message_of, _time_of, _context_of = map(attrgetter, ("message", "_time", "_context"))
+
+#: Among the details of a Failed state: another state follows at once, such as Retrying, should the process live.
+GOES_ON = "goes_on"
 
 #: Marks a column that tells which of few values each row has.
 _FEW = "few"
@@ -42,13 +45,19 @@ class Unpacked(NamedTuple):
 def pack_changes(changes: Sequence[StateChange]) -> bytes:
     """Changes as one value."""
     # Nothing is done a change in Python: 10,000 of them are some milliseconds in which no task runs.
-    nodes, attempts, states, _, workers, begans, stored = zip(*changes, strict=True)
+    nodes, attempts, states, overs, workers, begans, stored = zip(*changes, strict=True)
     tasks, map_indices, _ = zip(*nodes, strict=True)
     kinds: tuple[type[State], ...] = _one_or_all(tuple(map(type, states)))
     contexts = _one_or_all(tuple(map(_context_of, states)))
     details: tuple[str | None, ...] = (None,)
-    if dict in map(type, contexts) or any(kind.fields for kind in kinds):
+    different = set(kinds)
+    if dict in map(type, contexts) or any(
+        kind.fields or issubclass(kind, Failed) for kind in different
+    ):
         each = [dict(details_of(state)) for state in states]
+        for told, state, is_over in zip(each, states, overs, strict=True):
+            if isinstance(state, Failed) and not is_over:
+                told[GOES_ON] = True
         stored = tuple(
             told.pop(LOCATION, None) if own is None else own
             for told, own in zip(each, stored, strict=True)
@@ -87,14 +96,14 @@ def unpack_changes(data: bytes, count: int) -> Unpacked:
     *columns, stored = packed
     rows = list(zip(*[_column(column, count) for column in columns], strict=True))
     results = [
-        (number, *rows[number][:2], *_stored_columns(value))
+        (number, *rows[number][:2], *stored_columns(value))
         for number, value in enumerate(_column(stored, count))
         if value is not None
     ]
     return Unpacked([value for row in rows for value in row], results)
 
 
-def _stored_columns(stored: bytes | str) -> tuple[str | None, bytes | None, int | None]:
+def stored_columns(stored: bytes | str) -> tuple[str | None, bytes | None, int | None]:
     """Location, value and size of a row of `results`."""
     return (stored, None, None) if isinstance(stored, str) else (None, stored, len(stored))
 

@@ -158,7 +158,7 @@ def drop_limit(store: Store, name: str) -> bool:
     """Take a limit away; whether it was there."""
     m = store.mark
     with _saying_away(store), store.transaction():
-        found = store.execute(f"SELECT 1 FROM limits WHERE name = {m}{store.delete_lock}", (name,))
+        found = store.execute(f"SELECT 1 FROM limits WHERE name = {m}{store.change_lock}", (name,))
         store.execute(f"DELETE FROM limits WHERE name = {m}", (name,))
         store.execute(f"DELETE FROM slots WHERE limit_name = {m}", (name,))
     return bool(found)
@@ -263,7 +263,7 @@ def _look(
     m, marks = store.mark, ", ".join([store.mark] * len(names))
     slots = dict(
         store.execute(
-            f"SELECT name, slots FROM limits WHERE name IN ({marks}) ORDER BY name{store.delete_lock}",
+            f"SELECT name, slots FROM limits WHERE name IN ({marks}) ORDER BY name{store.change_lock}",
             names,
         )
     )

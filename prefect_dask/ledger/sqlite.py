@@ -67,8 +67,10 @@ class SqliteStore(Store):
 
     def open(self, *, is_to_read: bool = False) -> None:
         with self._lock:
-            if self._connection is None or not self._is_still():
+            if not self._is_still():
+                self._begun.clear()
                 self.close()
+            if self._connection is None:
                 self._open(is_to_read=is_to_read and self._is_file)
 
     def _open(self, *, is_to_read: bool) -> None:

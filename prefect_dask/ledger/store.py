@@ -33,6 +33,8 @@ class Store(ABC):
 
     def __init__(self, place: Place) -> None:
         self.place = place
+        #: Runs that began here and are not over: one that is not there any more was removed.
+        self._begun: set[str] = set()
 
     # ---- what each database does its own way
 
@@ -116,13 +118,13 @@ class Store(ABC):
 
     def _write(self, entries: Sequence[Entry], *, again: bool) -> set[str]:
         superseded = set()
-        runs: dict[str, tuple[int, int]] = {}
+        runs: dict[str, tuple[int | None, int]] = {}
         with self.transaction():
             for entry in entries:
                 if entry.run_id not in runs:
                     runs[entry.run_id] = self._run(entry)
                 key, fence = runs[entry.run_id]
-                if entry.fence < fence:
+                if key is None or entry.fence < fence:
                     superseded.add(entry.run_id)
                 elif isinstance(entry, Rows):
                     self.insert(key, entry, again=again)
@@ -130,12 +132,19 @@ class Store(ABC):
                     self._move(key, entry)
                 elif isinstance(entry, Leased):
                     self._lease(key, entry)
+        self._begun |= {entry.run_id for entry in entries if isinstance(entry, Begun)}
+        self._begun -= {entry.run_id for entry in entries if _is_last(entry)}
         return superseded
 
-    def _run(self, entry: Entry) -> tuple[int, int]:
-        """The key and the fence of a run; one whose beginning was lost begins with what is known."""
+    def _run(self, entry: Entry) -> tuple[int | None, int]:
+        """The key and the fence of a run; one whose beginning was lost begins with what is known.
+
+        The key is None where the run was there, and somebody removed it.
+        """
         find = f"SELECT id, fence FROM flow_runs WHERE run_id = {self.mark}{self.row_lock}"
         found = self.execute(find, (entry.run_id,))
+        if not found and entry.run_id in self._begun:
+            return None, 0
         if not found:
             begun = entry if isinstance(entry, Begun) else Begun(entry.run_id, entry.fence)
             self._begin(begun)
@@ -227,7 +236,7 @@ class Store(ABC):
             while self._unpack(run):
                 pass
         except Exception as error:
-            self._raise_away(error)
+            self.raise_away(error)
             raise
 
     def _unpack(self, run: int) -> bool:
@@ -238,7 +247,7 @@ class Store(ABC):
             # Who comes second waits here, and finds them gone.
             packed = self.execute(
                 f"SELECT number, count, data FROM packed_states WHERE run = {self.mark}"
-                f" ORDER BY number LIMIT {UNPACK_BATCHES}{self.delete_lock}",
+                f" ORDER BY number LIMIT {UNPACK_BATCHES}{self.change_lock}",
                 (run,),
             )
             for number, count, data in packed:
@@ -255,8 +264,8 @@ class Store(ABC):
                 )
         return bool(packed)
 
-    #: What a SELECT says to hold its rows for a DELETE, where others could do so at the same time.
-    delete_lock = ""
+    #: What a SELECT says to hold its rows for a DELETE or UPDATE, where others could do so at the same time.
+    change_lock = ""
 
     # ---- asking
 
@@ -271,12 +280,12 @@ class Store(ABC):
             self.open(is_to_read=True)
             return self.execute(queries()[query].replace("?", self.mark), values)
         except Exception as error:
-            self._raise_away(error)
+            self.raise_away(error)
             raise
 
-    def _raise_away(self, error: Exception) -> None:
+    def raise_away(self, error: BaseException) -> None:
         """Say that the database is away or damaged, where an error says so."""
-        if self.is_away(error):
+        if isinstance(error, Exception) and self.is_away(error):
             self.close()
             if self.is_damage(error):
                 raise LedgerDamaged(str(self.place), str(error)) from error
@@ -289,6 +298,13 @@ class Store(ABC):
         for step in all_steps()[version:]:
             for statement in statements(step, self.words):
                 self.execute(statement)
+
+
+def _is_last(entry: Entry) -> bool:
+    """Whether a run's process has no more to say of it."""
+    if isinstance(entry, Moved):
+        return entry.is_finished
+    return isinstance(entry, Leased) and entry.until is None
 
 
 @cache

@@ -21,8 +21,8 @@ from prefect_dask.ledger.writer import writer_for
 
 
 @dataclass(frozen=True, slots=True)
-class Resumable:
-    """A run that may be taken up again.
+class FoundRun:
+    """A run, and what is kept of it beside its record.
 
     Attributes:
         run: The run.
@@ -46,7 +46,20 @@ class Resumable:
         return values
 
 
-def find_resumable(ledger: Ledger, run_id: str) -> Resumable:
+def find_run(ledger: Ledger, run_id: str) -> FoundRun:
+    """What is known of a run.
+
+    Raises:
+        UnknownRun: There is none, or several begin like this.
+    """
+    run = ledger.flow_run(run_id)
+    with ledger.opened() as store:
+        [(fence, pickled, origin)] = store.ask("kept_of_run", (run.key,))
+    kept = None if pickled is None else bytes(pickled)
+    return FoundRun(run, ledger.flow(run.run_id), int(fence), kept, origin)
+
+
+def find_resumable(ledger: Ledger, run_id: str) -> FoundRun:
     """What is known of a run that may be taken up again.
 
     Raises:
@@ -54,15 +67,13 @@ def find_resumable(ledger: Ledger, run_id: str) -> Resumable:
         RunSucceeded: Nothing is left to be done.
         RunAlive: Another process is at it.
     """
-    run = ledger.flow_run(run_id)
+    found = find_run(ledger, run_id)
+    run = found.run
     if run.state == "Success":
         raise RunSucceeded(run.run_id)
-    if run.ended is None and run.state in ("Pending", "Running", "Cancelling"):
+    if run.is_alive:
         raise RunAlive(run.run_id, run.coordinator)
-    with ledger.opened() as store:
-        [(fence, pickled, origin)] = store.ask("kept_of_run", (run.key,))
-    kept = None if pickled is None else bytes(pickled)
-    return Resumable(run, ledger.flow(run.run_id), int(fence), kept, origin)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +86,7 @@ class TakenUp:
     results: list[RecordedResult]
 
 
-def take_up(ledger: Ledger, found: Resumable) -> TakenUp:
+def take_up(ledger: Ledger, found: FoundRun) -> TakenUp:
     """Make a run this process's.
 
     Raises:

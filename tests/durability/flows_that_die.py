@@ -14,9 +14,10 @@ from collections import Counter
 from pathlib import Path
 
 from prefect_dask import Flow, Parameter, context, flatten, task
-from prefect_dask.engine.signals import LOOP, PAUSE
+from prefect_dask.engine.signals import FAIL, LOOP, PAUSE
 from prefect_dask.executors import DaskExecutor
 from prefect_dask.ledger import Ledger
+from prefect_dask.triggers import all_finished
 from tests.waiting import wait_until
 
 
@@ -190,9 +191,54 @@ def held_at_first():
 with Flow("held") as held:
     held_at_first()
 
+
+@task(durable=True)
+def asks_and_dies():
+    note("asks_and_dies")
+    if not context.resume:
+        raise PAUSE("may it?")
+    die_when_recorded(Resume=1, Running=2)
+    return "it may"
+
+
+with Flow("approved") as approved:
+    asks_and_dies()
+
+
+@task(durable=True)
+def noted(x):
+    note("noted")
+    if x < 0:
+        raise FAIL("below zero", result={"x": x})
+    return x if x < 3 else [x] * 20_000
+
+
+@task(trigger=all_finished)
+def at_once(xs, y):
+    note("at_once")
+    if os.environ.get("DIES"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return [x if isinstance(x, (int, dict)) else len(x) for x in xs], y
+
+
+with Flow("dies at once") as dies_at_once:
+    at_once(noted.map([1, -2, 3]), noted(0))
+
 FLOWS = {
     flow.name: flow
-    for flow in (maps, memory_only, retries, loops, flattened, pauses, fails, stalls, held)
+    for flow in (
+        maps,
+        memory_only,
+        retries,
+        loops,
+        flattened,
+        pauses,
+        approved,
+        fails,
+        stalls,
+        dies_at_once,
+        held,
+    )
 }
 
 if __name__ == "__main__":

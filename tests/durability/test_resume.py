@@ -10,12 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from prefect_dask import Flow, restart, resume, task
-from prefect_dask.engine.state import STATES, Pending, is_lawful
+from prefect_dask import Flow, approve, context, restart, resume, task
+from prefect_dask.engine import clock
+from prefect_dask.engine.state import LazyResult
 from prefect_dask.executors import LocalDaskExecutor, LocalExecutor
 from prefect_dask.ledger import Ledger
 from prefect_dask.ledger.errors import RunAlive, RunSucceeded, UnknownRun
-from prefect_dask.resuming import FlowDiffers, NoFlowToResume, ParametersNotKept
+from prefect_dask.ledger.facts import RecordedState
+from prefect_dask.recorded import FlowDiffers, NoFlowToResume, ParametersNotKept
+from prefect_dask.resumption import histories
+from prefect_dask.triggers import manual_only
+from tests import lawful
 from tests.durability import flows_that_die
 from tests.durability.flows_that_die import FLOWS, notes
 from tests.faults.cluster import REPOSITORY
@@ -47,15 +52,25 @@ def kill(flow: str, place: Path, dies: str = "1", **parameters: object) -> str:
     return Ledger(place).flow_runs()[0].run_id
 
 
+def resume_elsewhere(
+    run_id: str, place: Path, dies: str = "1"
+) -> subprocess.CompletedProcess[bytes]:
+    """Go on with a run in a process that is killed on the way."""
+    code = "import sys; from prefect_dask import resume; resume(sys.argv[1], ledger=sys.argv[2])"
+    return subprocess.run(
+        [sys.executable, "-c", code, run_id, str(place)],
+        env={**os.environ, "DIES": dies, "PYTHONPATH": str(REPOSITORY)},
+        stderr=subprocess.DEVNULL,
+        timeout=50,
+    )
+
+
 def check_lawful(place: Path, run_id: str) -> None:
-    """Each task run's history is a lawful path, and so is the flow's."""
-    before: dict[tuple[int, int], str] = {}
-    for state in Ledger(place).states(run_id):
-        task_run = (state.task, state.map_index)
-        old = STATES[before.get(task_run, "Pending")]
-        assert is_lawful(old, STATES[state.state]) or old is Pending, (task_run, old, state)
-        before[task_run] = state.state
-    assert len(set(before)) == len(before)
+    """Each task run's history is a lawful path, and none is told twice."""
+    states = Ledger(place).states(run_id)
+    lawful.check_lawful(states)
+    numbers = [s.number for s in states if s.state != "Running"]
+    assert len(set(numbers)) == len(numbers)
 
 
 @pytest.mark.parametrize("executor", EXECUTORS, ids=["this thread", "threads", "processes"])
@@ -86,15 +101,8 @@ def test_finished_children_are_not_run_again(place, diary, executor):
 
 def test_it_may_be_killed_again_and_again(place, diary):
     run_id = kill("maps", place, "5", xs=[1, 3, 2, 5])
-    code = "import sys; from prefect_dask import resume; resume(sys.argv[1], ledger=sys.argv[2])"
     for _ in range(3):
-        done = subprocess.run(
-            [sys.executable, "-c", code, run_id, str(place)],
-            env={**os.environ, "DIES": "5", "PYTHONPATH": str(REPOSITORY)},
-            stderr=subprocess.DEVNULL,
-            timeout=50,
-        )
-        assert done.returncode == -signal.SIGKILL
+        assert resume_elsewhere(run_id, place, "5").returncode == -signal.SIGKILL
     assert resume(run_id, ledger=place).is_successful()
     counts = notes(diary)
     assert counts["second[2]"] == 5
@@ -144,6 +152,94 @@ def test_a_paused_run_is_paused_until_somebody_says_so(place, diary):
     assert notes(diary)["asking"] == 1
     assert Ledger(place).flow_run(run.run_id).state == "Paused"
     check_lawful(place, run.run_id)
+
+
+def test_what_was_approved_goes_on_also_when_it_died_on_the_way(place, diary):
+    assert FLOWS["approved"].run(ledger=place).is_paused()
+    [run] = Ledger(place).flow_runs()
+    approve(run.run_id, "asks_and_dies", ledger=place)
+    done = resume_elsewhere(run.run_id, place)
+    assert done.returncode == -signal.SIGKILL
+    state = resume(run.run_id, ledger=place)
+    assert [s.result for s in state.result.values()] == ["it may"]
+    check_lawful(place, run.run_id)
+
+
+@pytest.mark.parametrize(("retries_now", "state"), [(2, "Success"), (0, "Failed")])
+def test_a_retry_of_which_nobody_was_told_any_more_is_made(place, diary, retries_now, state):
+    run_id = kill("retries", place)
+    ledger = Ledger(place)
+    told = [s for s in ledger.states(run_id) if s.task == 0]
+    second = [s for s in told if s.state == "Retrying"][1]
+    with ledger.opened() as store:  # as if the process had died between the two
+        store.execute("DELETE FROM states WHERE task = 0 AND number >= ?", (second.number,))
+    assert [s.state for s in ledger.states(run_id) if s.task == 0][-1] == "Failed"
+
+    @task(name="unsteady", max_retries=retries_now, retry_delay=0 if retries_now else None)
+    def unsteady_now():
+        return context.task_run_count
+
+    with Flow("retries") as flow:
+        unsteady_now()
+    resume(run_id, flow, ledger=place)
+    last = [s for s in ledger.states(run_id) if s.task == 0]
+    assert last[-1].state == state
+    assert len([s for s in last if s.state == "Failed"]) == 2
+    if retries_now:
+        assert (last[-1].attempt, last[-3].state) == (3, "Retrying")
+    check_lawful(place, run_id)
+
+
+def test_what_must_be_durable_is_so_when_it_is_over(place, diary):
+    """Nothing has reached the ledger of what came to its end in the last tenth of a second."""
+    run_id = kill("dies at once", place)
+    recorded = Counter(s.state for s in Ledger(place).states(run_id) if s.task_name == "noted")
+    assert recorded["Success"] + recorded["Failed"] < 4, "else this test shows nothing"
+
+    state = resume(run_id, ledger=place)
+
+    assert notes(diary) == Counter(
+        {"noted": 1, "noted[0]": 1, "noted[1]": 1, "noted[2]": 1, "at_once": 2}
+    )
+    results = {t.name: s.result for t, s in state.result.items()}
+    assert results["at_once"] == ([1, {"x": -2}, 20_000], 0)
+    told = Counter(s.state for s in Ledger(place).states(run_id) if s.task_name == "noted")
+    assert (told["Success"], told["Failed"]) == (3, 1)
+    check_lawful(place, run_id)
+
+
+def test_what_a_failed_task_left_is_left_also_after_a_resume(place):
+    @task
+    def fails():
+        raise LookupError("nowhere")
+
+    @task(trigger=manual_only)
+    def below(error):
+        return error
+
+    with Flow("exceptions") as flow:
+        end = below(fails())
+    assert flow.run(ledger=place).is_paused()
+    [run] = Ledger(place).flow_runs()
+    approve(run.run_id, "below", ledger=place)
+    error = resume(run.run_id, flow, ledger=place).result[end].result
+    assert (type(error), error.args) == (LookupError, ("nowhere",))
+
+
+def test_a_loop_that_was_restarted_and_died_goes_on_from_its_new_turns():
+    def recorded(*names: str) -> list[RecordedState]:
+        now = clock.utc_now()
+        return [
+            RecordedState(n, 0, "t", -1, 1, name, None, now, "", {"loop_count": 1})
+            for n, name in enumerate(names)
+        ]
+
+    results = dict.fromkeys(range(9), LazyResult())
+    begun = ("Running", "Looped", "Running", "Failed")
+    retried = histories(recorded(*begun, "Retrying", "Running"), results)
+    restarted = histories(recorded(*begun, "Pending", "Running"), results)
+    assert retried[0, -1].turn is not None
+    assert restarted[0, -1].turn is None
 
 
 def test_a_failed_run_is_restarted_from_what_failed(place, diary, monkeypatch):

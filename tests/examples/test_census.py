@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 import pytest
 
 from prefect_dask.engine.signals import FAIL
+from prefect_dask.ledger import Ledger
+from tests.waiting import wait_until
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -371,7 +374,109 @@ def test_ctrl_c_ends_the_census_with_a_line_that_says_how_far_it_came(tmp_path):
     assert program.returncode == 130
     last = out.splitlines()[-1]
     assert re.fullmatch(
-        r"Interrupted: find_files: .*; count_file: .*Pending, [0-9,]+ Success", last
+        r"Interrupted, and goes on when it is run again: find_files: .*; count_file: .*Pending, [0-9,]+ Success",
+        last,
     )
     assert "Traceback" not in err and "WARNING" not in err
     assert not list(tmp_path.iterdir())
+
+
+# ---------------------------------------------------------------- killed, and run again
+
+WITNESS = """\
+import os, tokenize
+
+openly = tokenize.open
+
+def witnessed(path):
+    if str(path).startswith(os.environ["SHELF"]):
+        with open(os.environ["DIARY"], "a") as diary:
+            diary.write(f"{path}\\n")
+    return openly(path)
+
+tokenize.open = witnessed
+"""
+
+
+@pytest.fixture
+def diary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where each process of the census notes each file that it begins to parse; a home of its own."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(WITNESS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SHELF", str(tmp_path / "shelf"))
+    monkeypatch.setenv("DIARY", str(tmp_path / "diary"))
+    (tmp_path / "diary").touch()
+    return tmp_path / "diary"
+
+
+def fill(shelf: Path, count: int) -> None:
+    """Put so many more files on the shelf, each the work of some milliseconds."""
+    for number in range(count):
+        (shelf / f"book{number}.py").write_text(SOURCE * 40, encoding="utf-8")
+
+
+def kill_half_way(diary: Path, count: int, *arguments: object) -> None:
+    """Run the example until so many files were begun, and then end all its processes by SIGKILL."""
+    command = [sys.executable, str(EXAMPLES / "census.py"), *map(str, arguments)]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    program = subprocess.Popen(command, start_new_session=True, **quiet)  # type: ignore[call-overload]  # settings
+    try:
+        wait_until(lambda: len(diary.read_text().splitlines()) >= count, 50)
+    finally:
+        os.killpg(program.pid, signal.SIGKILL)
+        program.wait()
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="no process groups to kill")
+@pytest.mark.parametrize("executor", ["threads", "dask"])
+def test_a_census_that_was_killed_goes_on_and_parses_no_file_twice(
+    shelf, diary, tmp_path, executor
+):
+    fill(shelf, 200)
+    where = ("--folder", shelf, "--out", tmp_path / "out")
+    arguments = ("--executor", executor, "--workers", 2, *where)
+    kill_half_way(diary, 100, *arguments)
+    first = diary.read_text().splitlines()
+    assert 100 <= len(first) < 200
+
+    done = run_script(*arguments)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "It goes on; --no-resume begins a new one." in done.stdout
+    assert "count_file: 6 Failed, 204 Success" in done.stdout
+    assert "Not counted: 2 encoding" in done.stdout, "what failed before has its reason still"
+    begun = diary.read_text().splitlines()
+    assert set(first) < set(begun) and len(set(begun)) == 210
+    # A worker that is killed in the middle of a file has not counted it.
+    assert len(begun) - 210 <= 2
+    runs = Ledger(tmp_path / "home" / "ledger.sqlite").flow_runs()
+    assert [run.state for run in runs] == ["Success"]
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="no process groups to kill")
+def test_a_new_census_is_begun_where_that_is_wanted_or_another_one_was_killed(
+    shelf, diary, tmp_path
+):
+    fill(shelf, 100)
+    arguments = ("--executor", "threads", "--folder", shelf, "--out", tmp_path / "out")
+    kill_half_way(diary, 30, *arguments)
+
+    other = run_script(*arguments, "--limit", 3)
+    anew = run_script(*arguments, "--no-resume")
+
+    assert "goes on" not in other.stdout + anew.stdout
+    runs = Ledger(tmp_path / "home" / "ledger.sqlite").flow_runs()
+    assert [run.state for run in runs] == ["Success", "Success", "Crashed"]
+    assert "goes on" not in run_script(*arguments).stdout, "the last one came to its end"
+
+
+def test_on_a_terminal_one_is_asked(census, monkeypatch):
+    run = SimpleNamespace(run_id="a", begun=datetime.now(timezone.utc))
+    monkeypatch.setattr(census, "Ledger", lambda: SimpleNamespace(task_runs=lambda run_id: []))
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    for answer, goes_on in (("", True), ("y", True), ("N", False)):
+        monkeypatch.setattr("builtins.input", lambda question, answer=answer: answer)
+        assert census.may_resume(run, None) is goes_on
+        assert census.may_resume(run, True) is True

@@ -10,7 +10,9 @@ from tests.house.source import Module, module_names, modules
 
 LAYERS = (
     "cli agents viz server client compat",
-    "apply_map tasks.prefect resuming detached",
+    "resuming replaying by_hand detached",
+    "recorded",
+    "apply_map tasks.prefect",
     "flow",
     "detaching",
     "steering",
@@ -22,7 +24,7 @@ LAYERS = (
     "documents operators pickling signature mapping schedules tagging task_defaults retry_settings raising"
     " naming order origin",
     "limits",
-    "recorded kept_results",
+    "recorded_states kept_results",
     "resumption",
     "ledger",
     "progress",
@@ -39,8 +41,8 @@ LAYERS = (
     " engine.result engine.results engine.context engine.widths",
     "engine.graph engine.state engine.errors engine.clock engine.signals engine.failures"
     " engine.beforehand engine.logs engine.prints engine.home engine.files engine.serializers engine.secrets"
-    " engine.fingerprint engine.retry engine.durations engine.worker_resources engine.collector engine.stall"
-    " engine.cancellation",
+    " engine.finish_log engine.fingerprint engine.retry engine.durations engine.worker_resources"
+    " engine.collector engine.stall engine.cancellation",
 )
 """A module may import from its own line and those below. A package stands for its modules."""
 

@@ -1,0 +1,90 @@
+"""What task runs came to, noted where they ran before anybody is told: an append-only file a process.
+
+What is on its way to the ledger dies with the coordinating process. A task that says `durable=True` notes its ends
+here first, and who takes the run up again finds them. A frame is its length and CRC-32, 4 bytes each, and a msgpack
+list; it is written in one piece, and not synced: processes die often, power seldom.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import uuid
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+_HEAD = struct.Struct("<II")
+
+ENDING: Final = ".finished"
+
+
+class Finish(NamedTuple):
+    """A task run came to its end.
+
+    Attributes:
+        slug: The task.
+        map_index: Which child of a mapped task; -1 otherwise.
+        attempt: 1 for the first attempt.
+        state: Such as "Success".
+        message: The state's message.
+        time: When, seconds since the epoch.
+        stored: What it came to: a pickle, or the location of one.
+    """
+
+    slug: str
+    map_index: int
+    attempt: int
+    state: str
+    message: str | None
+    time: float
+    stored: bytes | str | None
+
+
+def note_finish(folder: Path, finish: Finish) -> None:
+    """Add an end to the file of this process; when this returns, the death of the process cannot undo it.
+
+    Args:
+        folder: The folder of the run's results.
+        finish: The end.
+
+    Raises:
+        OSError: It could not be written.
+    """
+    import msgpack
+
+    data = msgpack.packb(list(finish), unicode_errors="surrogatepass")
+    frame = _HEAD.pack(len(data), zlib.crc32(data)) + data
+    folder.mkdir(parents=True, exist_ok=True)
+    # Opened each time: nobody knows when a run has no more to say here.
+    file = os.open(folder / _own_name(), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        if os.write(file, frame) != len(frame):
+            raise OSError(f"the disk of {folder} is full")
+    finally:
+        os.close(file)
+
+
+def read_finishes(folder: Path) -> Iterator[Finish]:
+    """What all processes noted of a run, of each in order, up to what was not written whole."""
+    import msgpack
+
+    for path in sorted(folder.glob(f"*{ENDING}")):
+        with open(path, "rb") as file:
+            while len(head := file.read(_HEAD.size)) == _HEAD.size:
+                size, checksum = _HEAD.unpack(head)
+                data = file.read(size)
+                if len(data) < size or zlib.crc32(data) != checksum:
+                    break
+                yield Finish(*msgpack.unpackb(data, unicode_errors="surrogatepass"))
+
+
+_own: list[tuple[int, str]] = []
+
+
+def _own_name() -> str:
+    """A name that no other process has, a fork neither."""
+    if not _own or _own[0][0] != os.getpid():
+        _own[:] = [(os.getpid(), f"{uuid.uuid4().hex}{ENDING}")]
+    return _own[0][1]
