@@ -14,6 +14,7 @@ from itertools import accumulate
 
 from . import clock
 from .columns import slots_in_order
+from .errors import TaskException
 from .folded import ResultOf
 from .graph import FlowGraph, Take
 from .hand_over import Given, HandOver, Source, Whole
@@ -25,8 +26,10 @@ from .state import (
     Mapped,
     Pending,
     Resume,
+    Retrying,
     Running,
     Scheduled,
+    Skipped,
     State,
     Success,
     is_lawful,
@@ -66,6 +69,8 @@ class Book:
         self.given: dict[Slot, Given] = {}
         self._given_count = 0
         self._due: list[tuple[float, int, int, int]] = []
+        #: By how much the machine's clock was set back since the run began, seconds.
+        self._set_back = 0.0
         #: Task runs that were not looked at yet, for want of room.
         self._rest: deque[Iterator[Slot]] = deque()
         #: Mapped tasks whose width became known since `take_grown`.
@@ -295,23 +300,71 @@ class Book:
         self._set_state(node[0], node[1] + 1, state)
         return state
 
-    def hand_back(self, node: NodeId, message: str) -> State | None:
+    def hand_back(
+        self, node: NodeId, message: str, *, had_value: bool = False
+    ) -> list[tuple[NodeId, State]]:
         """Note that an execution, also one that was over, left nothing behind; it has to be handed over again.
 
+        Args:
+            node: The execution.
+            message: What those are told that have to run again.
+            had_value: Whether what looks at it may have begun, though it was not told to be over.
+
         Returns:
-            The state that tells of it, or None where the execution does not count any more.
+            The states that tell of it: its own, and those of what was running below; empty where the execution
+            does not count any more.
         """
         index, map_index, generation = node
         row = self.runs.row_of(index, map_index)
         if row is None or self.runs.generation[row] != generation:
-            return None
+            return []
         if not self.runs.is_out[row] and not self.runs.is_done[row]:
-            return None  # held by something else, and handed over with that
+            # Held by something else, and handed over with that. In one node with it, it may have begun.
+            before = self.runs.states[row]
+            if before is not None and type(before) not in (Pending, Running):
+                return []
         state = Pending(message)
+        had_value = had_value or not self.runs.is_out[row]
         self.runs.set_out(index, row, is_out=False)
         self.runs.set_state(index, row, state)
-        self._hold_below(index, map_index + 1)
-        return state
+        if not had_value:
+            self._hold_below(index, map_index + 1)  # none of that has begun
+            return [(node, state)]
+        return [(node, state), *self._hold_running_below(index, map_index + 1, message)]
+
+    def lose_value(
+        self, node: NodeId, kept: State | None, message: str
+    ) -> list[tuple[NodeId, State]]:
+        """Note that what an execution came to, which was over, is gone from where it lay.
+
+        Args:
+            node: The execution.
+            kept: The state that it came to, with its result, where that is kept elsewhere.
+            message: What those are told that have to run again.
+
+        Returns:
+            As `hand_back`; where the state is kept, or was more than its result, the task run stays what it is.
+        """
+        index, map_index, generation = node
+        row = self.runs.row_of(index, map_index)
+        if row is None or self.runs.generation[row] != generation or self.runs.is_out[row]:
+            return []
+        if kept is None:
+            kept = _without_value(self.runs.state(index, map_index))
+            if kept is None:
+                return self.hand_back(node, message)
+        if isinstance(kept, Mapped):
+            self._give_parent(index, kept, kept.width)
+        else:
+            self._give(index, map_index + 1, kept)
+        return self._hold_running_below(index, map_index + 1, message)
+
+    def needs(self, index: int, map_index: int) -> list[NodeId]:
+        """The executions whose values a task run would take, as far as they are there."""
+        sources = self._sources(index, map_index + 1, {})
+        if sources is None:
+            return []
+        return HandOver((index, map_index, 0), None, 0.0, sources).needs()
 
     def crash(self, node: NodeId, state: State) -> bool:
         """Note that an execution was given up; what lies below must be handed over anew.
@@ -397,6 +450,14 @@ class Book:
         """Let a paused task run go on: it is due now."""
         state = self.state(index, map_index)
         self._give(index, map_index + 1, Resume("resumed", context=state.context))
+
+    def note_set_back(self, seconds: float) -> None:
+        """Note that the machine's clock was set back: what waits for a delay does not wait the longer for that."""
+        self._set_back += seconds
+        for index, map_index, state in self.waiting(Retrying):
+            assert isinstance(state, Retrying)
+            state.start_time = clock.to_datetime(clock.to_seconds(state.start_time) - seconds)
+            self._plan(index, map_index + 1)
 
     # ---- slots
 
@@ -578,6 +639,8 @@ class Book:
         taken: list[HandOver] = []
         wholes: dict[int, Source | Whole | None] = {}
         runs, views = self.runs, self.graph.views
+        # The states that nodes go on from were made before the clock was set back.
+        as_of = now + self._set_back
         for index, place in slots:
             if place > runs.child_count[index]:
                 continue  # taken away meanwhile
@@ -596,7 +659,7 @@ class Book:
             runs.set_out(index, row, is_out=True)
             node = (index, place - 1, generation)
             taken.append(
-                HandOver(node, start, now, sources, self._picks(index, place) if place else None)
+                HandOver(node, start, as_of, sources, self._picks(index, place) if place else None)
             )
             if len(taken) == most:
                 break
@@ -750,15 +813,18 @@ class Book:
             self._give(index, 0, state)
             return
         self._grow(index, len(state.map_states), state.lengths)
-        # Two of our own: the caller's stays as it is, and what travels is without the children.
-        parent, bare = (Mapped(state.message, context=state.context) for _ in range(2))
-        bare.width = parent.width = len(state.map_states)
-        bare.lengths = parent.lengths = state.lengths
-        self._give(index, 0, parent)
-        self.given[index, 0] = self.given[index, 0]._replace(state=bare)
+        self._give_parent(index, state, len(state.map_states))
         for place, child in enumerate(state.map_states, start=1):
             if type(child) is not Pending or child._context:  # else nothing happened yet
                 self._give(index, place, child)
+
+    def _give_parent(self, index: int, state: Mapped, width: int) -> None:
+        # Two of our own: the caller's stays as it is, and what travels is without the children.
+        parent, bare = (Mapped(state.message, context=state.context) for _ in range(2))
+        bare.width = parent.width = width
+        bare.lengths = parent.lengths = state.lengths
+        self._give(index, 0, parent)
+        self.given[index, 0] = self.given[index, 0]._replace(state=bare)
 
     def _start(self, index: int, place: int) -> Source | None:
         if self.given:
@@ -787,15 +853,46 @@ class Book:
             moment = clock.to_seconds(state.start_time)
             heapq.heappush(self._due, (moment, index, place, self.runs.generation[row]))
 
-    def _hold_below(self, index: int, place: int) -> None:
-        """What was handed over below comes back undone: its outcome does not count."""
+    def _hold_below(self, index: int, place: int) -> list[Slot]:
+        """What was handed over below comes back undone: its outcome does not count. Returns what that was."""
         stack = [(index, place)]
+        held: list[Slot] = []
         while stack:
             for below, other in self._dependents(*stack.pop()):
                 row = self.runs.row(below, other)
                 if self.runs.is_out[row]:
                     self.runs.set_out(below, row, is_out=False)
                     stack.append((below, other))
+                    held.append((below, other))
+        return held
+
+    def _hold_running_below(
+        self, index: int, place: int, message: str
+    ) -> list[tuple[NodeId, State]]:
+        """As `_hold_below`, where what looks at it may be running; returns the states that tell that."""
+        told: list[tuple[NodeId, State]] = []
+        at_once = set(self._dependents(index, place))
+        for below, other in self._hold_below(index, place):
+            row = self.runs.row(below, other)
+            # That it has begun may be told by nobody any more.
+            if (below, other) in at_once or type(self.runs.states[row]) is Running:
+                state = Pending(message)
+                self.runs.set_state(below, row, state)
+                told.append(((below, other - 1, self.runs.generation[row]), state))
+        return told
+
+
+def _without_value(state: State) -> State | None:
+    """What is left of a state whose value is gone; None where the value is what it is about."""
+    if isinstance(state, Mapped):
+        return state
+    if isinstance(state, Success) and not isinstance(state, Skipped):
+        return None
+    left = without_result(state)
+    left.tag(tuple(sorted(state.context.get("tags", ()))))
+    if isinstance(state, Failed):
+        left.result = TaskException(type(state).__name__, state.message or "", "")
+    return left
 
 
 def _moves(old: type[State], new: type[State], has_run: bool) -> int:

@@ -17,6 +17,10 @@ UTC = timezone.utc
 SLICE_SECONDS = 1.0
 
 
+#: From how many seconds on one speaks of a clock that was set.
+SET_SECONDS = 1.0
+
+
 class Hands:
     """The hands of a turned clock: it shows what they say, in all threads of this process."""
 
@@ -72,7 +76,23 @@ class Hands:
                 self._waited_for.remove(moment)
 
 
-_hands: Hands | None = None
+class SetClock:
+    """A clock that goes on by itself, and can be set: what it shows beside the machine's own, in this process."""
+
+    def __init__(self) -> None:
+        self._ahead_seconds = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """What the clock shows, in seconds since the epoch."""
+        return _time.time() + self._ahead_seconds
+
+    def set_by(self, interval: timedelta) -> None:
+        """Set it forwards, or back: what goes by a clock that nobody sets goes on as before."""
+        self._ahead_seconds += interval.total_seconds()
+
+
+_hands: Hands | SetClock | None = None
 
 
 @contextmanager
@@ -100,9 +120,34 @@ def turned(moment: datetime, *, is_held: bool = False) -> Iterator[Hands]:
         _hands = before
 
 
+@contextmanager
+def settable() -> Iterator[SetClock]:
+    """Let the clock be set while it goes on, as an administrator or a time server sets a machine's."""
+    global _hands
+    before, _hands = _hands, SetClock()
+    try:
+        yield _hands
+    finally:
+        _hands = before
+
+
+class SetBack:
+    """Notices that the clock was set back since it was last asked."""
+
+    def __init__(self) -> None:
+        self._ahead = now() - monotonic()
+
+    def seconds(self) -> float:
+        """By how much; 0 where it was not, was set forwards, or is turned."""
+        ahead = now() - monotonic()
+        back, self._ahead = self._ahead - ahead, ahead
+        # Time servers slow a clock down by much less; to turn it is no accident.
+        return back if back >= SET_SECONDS and not is_turned() else 0.0
+
+
 def is_turned() -> bool:
     """Whether the clock shows what `turned` says."""
-    return _hands is not None
+    return isinstance(_hands, Hands)
 
 
 def now() -> float:
@@ -134,8 +179,15 @@ def to_seconds(moment: datetime) -> float:
 
 def wait_until(moment: float) -> None:
     """Hold this thread until `moment`, seconds since the epoch."""
-    if _hands is not None:
+    if isinstance(_hands, Hands):
         _hands.wait_until(moment)
         return
     while (left := moment - now()) > 0:
+        _time.sleep(min(left, SLICE_SECONDS))
+
+
+def wait_for(seconds: float) -> None:
+    """Hold this thread for a while, whatever the clock is set to meanwhile."""
+    until = monotonic() + seconds
+    while (left := until - monotonic()) > 0:
         _time.sleep(min(left, SLICE_SECONDS))

@@ -7,7 +7,7 @@ A node is as small as it can be: a function known to every worker, numbers, and 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -100,6 +100,7 @@ def compile_groups(
     places: KnownPlaces,
     numbers: Iterator[int],
     is_passed_on: Callable[[int, int], bool],
+    suspects: Collection[tuple[int, int]] = (),
 ) -> Compiled:
     """The Dask graph of hand-overs; nodes handed over before are referred to, not repeated.
 
@@ -109,6 +110,7 @@ def compile_groups(
         places: Where the states of nodes handed over before lie.
         numbers: A number not used in this run for each node.
         is_passed_on: Whether the result of a task is for another one alone, by their indices.
+        suspects: Task runs that are announced before they begin: a worker died that had them.
     """
     compiled = Compiled()
     for group in groups:
@@ -133,7 +135,8 @@ def compile_groups(
             ends.append((ends[-1] if ends else 0) + len(chain.items))
         compiled.places.update((item.node, Place(key, i)) for i, item in enumerate(items))
         as_of = max(item.as_of for item in items)
-        told = packed(number, as_of, members, ends)
+        announces = bool(suspects) and any(item.node[:2] in suspects for item in items)
+        told = packed(number, as_of, members, ends, announces=announces)
         compiled.rows.append(Row(key, told, tuple(node.arguments)))
     return compiled
 

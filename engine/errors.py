@@ -189,14 +189,23 @@ class ProcessDied(PrefectDaskError):
 
 
 class WorkerDied(PrefectDaskError):
-    """Dask gave a node up because each worker that ran it died."""
+    """A task run was given up because each worker that ran it died.
 
-    def __init__(self, task: str, worker: str, deaths: int) -> None:
-        super().__init__(
-            f"task {task!r} crashed: {deaths} workers died while they ran it, the last one {worker}; look at "
-            f"that worker's memory and logs"
+    Attributes:
+        exit_code: That of the last worker; None where it has no nanny, who alone would know.
+    """
+
+    def __init__(self, task: str, worker: str, deaths: int, exit_code: int | None = None) -> None:
+        code = "" if exit_code is None else f" with exit code {exit_code}"
+        which = (
+            "1 worker died while it ran it,"
+            if deaths == 1
+            else (f"{deaths} workers died while they ran it, the last one")
         )
-        self.task, self.worker, self.deaths = task, worker, deaths
+        super().__init__(
+            f"task {task!r} crashed: {which} {worker}{code}; look at that worker's memory and logs"
+        )
+        self.task, self.worker, self.deaths, self.exit_code = task, worker, deaths, exit_code
 
 
 class NodeFailed(PrefectDaskError):

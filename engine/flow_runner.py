@@ -16,15 +16,18 @@ from .advance import Book
 from .collector import CollectorHeld
 from .context import RunInfo
 from .errors import (
+    ClusterLost,
+    PrefectDaskError,
     ResultNotKept,
     RunInterrupted,
 )
-from .executors.base import Executor, GraphRun, HoldsResults, RunsHere, SeesWorkers
+from .executors.base import Executor, GraphRun, HoldsResults, Reopens, RunsHere, SeesWorkers
 from .graph import FlowGraph
 from .hand_over import HandOver
 from .logs import get_logger, replay
 from .node import RunPackage
 from .outcome import flow_outcome, hidden
+from .recovery import Recovery
 from .result import ResultRules
 from .signals import ENDRUN, PrefectStateSignal
 from .slots import Slots
@@ -56,10 +59,12 @@ from .stream import (
     Observer,
     StateChange,
     StateRecord,
+    ValueLost,
     change_of,
     details_of,
     record_of,
 )
+from .tolerance import Tolerance
 from .widths import known_widths
 
 #: How long the coordinating thread waits at a time when nothing is due, seconds: Ctrl-C is seen that soon on
@@ -86,6 +91,8 @@ UNBOUNDED, RUNS_ON = math.inf, sys.float_info.max
 
 #: After how long without progress it is said who waits for what, where nobody says another time.
 STALL_SECONDS = 300.0
+#: How many of the tasks that were lost at once a warning names.
+NAMED_AT_MOST = 5
 
 FlowStateHandler = Callable[[State, State], State | None]
 
@@ -114,6 +121,8 @@ class FlowRunner:
         slots: Keeps the concurrency limits; without them there are none.
         stall_seconds: After how long without progress it is logged who waits for what; 0: never.
         steering: Through which the run is told something while it runs.
+        recovery: Knows what is kept of the run; None where nothing is.
+        tolerance: How much may die before the run, or a task run of it, is given up.
     """
 
     def __init__(
@@ -138,13 +147,20 @@ class FlowRunner:
         slots: Slots | None = None,
         stall_seconds: float = STALL_SECONDS,
         steering: Steering | None = None,
+        recovery: Recovery | None = None,
+        tolerance: Tolerance | None = None,
     ) -> None:
         secrets.remember((context or {}).get("secrets"))
         self.graph, self.executor = graph, executor
         self.state_handlers = list(state_handlers)
         self.terminal_state_handler = terminal_state_handler
         self.logger = get_logger("FlowRunner")
-        self.book = Book(graph, task_states, partial(known_widths, graph, parameters or {}))
+        self._widths = partial(known_widths, graph, parameters or {})
+        self.book = Book(graph, task_states, self._widths)
+        #: What was lost and was not warned of yet.
+        self._lost_by_cause: dict[str, list[NodeId]] = {}
+        #: How many clusters it has lost.
+        self._losses = 0
         run_id = flow_run_id or uuid.uuid4().hex
         self.info = RunInfo(
             flow_name=graph.name,
@@ -172,6 +188,7 @@ class FlowRunner:
         #: Where those task runs run, or ran, that were told to.
         self._where: dict[tuple[int, int], str] = {}
         self.steering = steering or Steering()
+        self._recovery, self._tolerance = recovery, tolerance or Tolerance()
         self._announcer = Announcer(listeners, self.logger)
         #: Whether anybody wants to know what task runs come to.
         self._is_followed = observer is not None or self._announcer.is_wanted
@@ -233,15 +250,45 @@ class FlowRunner:
 
     def _open(self) -> GraphRun:
         """Begin a graph run."""
-        # Each time another name: a process that lost the run may still have nodes on the cluster.
+        return self.executor.open(self._package())
+
+    def _package(self) -> RunPackage:
+        """The run as an executor takes it."""
+        # Each time another name: a process that lost the run, or a lost cluster, may still have nodes of it.
         token = self.info.flow_run_id[:8] + uuid.uuid4().hex[:8]
-        package = RunPackage(token, self.graph, self.info, self._keep, self._limited)
-        return self.executor.open(package)
+        return RunPackage(token, self.graph, self.info, self._keep, self._limited, self._tolerance)
 
     # ---- advancing
 
     def _advance_to_the_end(self, graph_run: GraphRun) -> State:
-        """Hand over, take in, hand over again, until nothing is under way or due."""
+        """Advance until nothing is under way or due, on another cluster where the one before is lost."""
+        again: GraphRun | None = graph_run
+        error: Exception | None = None
+        cancel: Cancel | None = None
+        try:
+            while again is not None:
+                error, cancel = self._advance_as_far_as_possible(again)
+                again = None
+                if isinstance(error, ClusterLost) and cancel is None:
+                    again = self._go_on_elsewhere(error)
+        finally:
+            if cancel is None:
+                self._end_slots()
+        if error is None:
+            return self._outcome() if cancel is None else self._cancel_rest(cancel)
+        # What goes wrong on the way must end in a state, with what is known.
+        self.logger.error("flow run %r failed", self.info.flow_run_name, exc_info=error)
+        self._lose_running(error)
+        return self._failed(error)
+
+    def _advance_as_far_as_possible(
+        self, graph_run: GraphRun
+    ) -> tuple[Exception | None, Cancel | None]:
+        """Hand over, take in, hand over again, until nothing is under way or due.
+
+        Returns:
+            What stood in the way, if anything did; and that it was cancelled, if it was.
+        """
         error: Exception | None = None
         cancel: Cancel | None = None
         is_whole = False
@@ -252,19 +299,49 @@ class FlowRunner:
                 self._let_end(graph_run, cancel)
             is_whole = cancel is None
         except Exception as caught:
-            # What goes wrong on the way must end in a state, with what is known.
-            self.logger.exception("flow run %r failed", self.info.flow_run_name)
             error = caught
         finally:
             self._is_closing = True
             self.steering.end()
             self._take_in(graph_run, graph_run.close(is_cancelled=not is_whole))
-            if cancel is None:
-                self._end_slots()
-        if error is None:
-            return self._outcome() if cancel is None else self._cancel_rest(cancel)
-        self._lose_running(error)
-        return self._failed(error)
+        return error, cancel
+
+    def _go_on_elsewhere(self, lost: ClusterLost) -> GraphRun | None:
+        """Take the run up again on a cluster that took the place of a lost one; None where that is not possible."""
+        recovery, seconds = self._recovery, self._tolerance.reconnect_seconds
+        if recovery is None or not isinstance(self.executor, Reopens):
+            return None
+        self._losses += 1
+        if self._losses > self._tolerance.lost_clusters:
+            return None
+        cause = failures.text_of(lost)
+        self.logger.warning(
+            "flow run %r: %s; it goes on when there is one within %g s",
+            self.info.flow_run_name,
+            cause,
+            seconds,
+        )
+        try:
+            graph_run = self.executor.reopen(self._package(), seconds)
+            if graph_run is None:
+                return None
+            going_on = recovery.going_on(f"attempt lost: {cause}")
+        except PrefectDaskError as error:
+            self.logger.error(
+                "flow run %r cannot go on: %s", self.info.flow_run_name, failures.text_of(error)
+            )
+            return None
+        self._give_up_slots()
+        self.book = Book(self.graph, going_on.task_states, self._widths)
+        if self._limited:
+            self.book.limit(self._limited)
+        if isinstance(graph_run, HoldsResults):
+            self.book.fold_with(graph_run.result_of)
+        self.steering.begin(graph_run)
+        self._stand_ins.clear()
+        self._is_closing = False
+        self._tell(list(going_on.changes))
+        return graph_run
 
     def _let_end(self, graph_run: GraphRun, cancel: Cancel) -> None:
         """Wait for the bodies at work to end by themselves, as long as they may."""
@@ -366,6 +443,7 @@ class FlowRunner:
 
     def _advance_with(self, graph_run: GraphRun, collector: ExitStack) -> None:
         book, held_until = self.book, clock.monotonic() + HELD_SECONDS
+        set_back = clock.SetBack()
         with CollectorHeld():
             plan = book.take_all(clock.now(), graph_run.room())
         self._hand_over(graph_run, plan)
@@ -373,6 +451,9 @@ class FlowRunner:
             if clock.monotonic() > held_until:
                 collector.close()
             due = book.next_due()
+            if due is not None and (seconds := set_back.seconds()):
+                book.note_set_back(seconds)
+                continue
             if due is not None and due <= clock.now():
                 self._hand_over(graph_run, book.take_due(clock.now()))
                 continue
@@ -453,6 +534,13 @@ class FlowRunner:
             return (state.run_count or 0) + 1
         return self._attempts.get(node[:2], 1)
 
+    def _give_up_slots(self) -> None:
+        """Give back all slots: what had them is gone with its cluster."""
+        if self._slots is not None:
+            self._slots.give_back(list(self._holding))
+        self._holding.clear()
+        self._over.clear()
+
     def _end_slots(self) -> None:
         if self._slots is not None:
             self._holding.clear()
@@ -509,6 +597,7 @@ class FlowRunner:
     def _take_in(self, graph_run: GraphRun, events: Iterable[Event]) -> None:
         told: list[StateChange] = []
         again: list[tuple[int, int]] = []
+        lost: list[ValueLost] = []
         with CollectorHeld():
             for event in events:
                 if isinstance(event, StateChange):
@@ -519,6 +608,8 @@ class FlowRunner:
                     self._take_loss(event, told)
                 elif isinstance(event, HandedBack):
                     again += self._take_back(event, told)
+                elif isinstance(event, ValueLost):
+                    lost.append(event)
                 elif isinstance(event, ClusterChanged):
                     self._tell(told)
                     told = []
@@ -526,6 +617,10 @@ class FlowRunner:
                 else:
                     again += self._take_crash(graph_run, event, told)
             self._tell(told)
+        if lost:
+            again += self._take_lost_values(graph_run, lost)
+        if self._lost_by_cause:
+            self._warn_of_losses()
         if again:
             self._hand_over(graph_run, self.book.take_from(again, clock.now()))
 
@@ -566,24 +661,66 @@ class FlowRunner:
         state = self.book.lose(lost.node, f"attempt lost: {lost.cause}")
         if state is None:
             self._hear_of_uncounted(lost.node, is_over=True)
-        if state is None and self.book.is_settled(lost.node):
-            self.logger.warning(
-                "the result of task %r is lost and is made again: %s",
-                self._name(lost.node),
-                lost.cause,
-            )
-        elif state is not None:
-            self.logger.warning("task %r: %s", self._name(lost.node), state.message)
-            told.append(self._decided(lost.node, state, lost.worker))
+        else:
+            self._tell_losses([(lost.node, state)], lost.worker, told)
 
     def _take_back(self, back: HandedBack, told: list[StateChange]) -> list[tuple[int, int]]:
-        state = self.book.hand_back(back.node, f"attempt lost: {back.cause}")
-        if state is None:
+        message = f"attempt lost: {back.cause}"
+        losses = self.book.hand_back(back.node, message, had_value=back.had_value)
+        self._tell_losses(losses, back.worker, told)
+        if not losses:
             return []
         self._over.append(back.node)
-        self.logger.warning("task %r: %s", self._name(back.node), state.message)
-        told.append(self._decided(back.node, state, back.worker))
         return [back.node[:2]]
+
+    def _take_lost_values(
+        self, graph_run: GraphRun, lost: Sequence[ValueLost]
+    ) -> list[tuple[int, int]]:
+        """Values are gone with their worker: what is kept is taken from there, the rest has to be made again."""
+        told: list[StateChange] = []
+        again: list[tuple[int, int]] = []
+        holds = graph_run if isinstance(graph_run, HoldsResults) else None
+        seen = {each.node for each in lost}
+        while lost:
+            kept = self._kept_states([each.node[:2] for each in lost])
+            if self._is_closing:
+                # Nothing is made again now; the others say that they are lost when they are read.
+                lost = [each for each in lost if each.node[:2] in kept]
+            more: list[ValueLost] = []
+            for node, worker, cause in lost:
+                message = f"its result is lost and is made again: {cause}"
+                losses = self.book.lose_value(node, kept.get(node[:2]), message)
+                self._tell_losses(losses, worker, told)
+                again.append(node[:2])
+                if not losses or losses[0][0] != node or holds is None:
+                    continue
+                # What has to run again takes results that were perhaps let go, because nobody needed them any more.
+                for need in self.book.needs(*node[:2]):
+                    if need not in seen and holds.result_of(need) is None:
+                        seen.add(need)
+                        more.append(ValueLost(need, "", cause))
+            lost = more
+        self._tell(told)
+        return again
+
+    def _kept_states(self, task_runs: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], State]:
+        return {} if self._recovery is None else self._recovery.kept_states(task_runs)
+
+    def _tell_losses(
+        self, losses: Sequence[tuple[NodeId, State]], worker: str, told: list[StateChange]
+    ) -> None:
+        for node, state in losses:
+            self._lost_by_cause.setdefault(state.message or "", []).append(node)
+            told.append(self._decided(node, state, worker))
+
+    def _warn_of_losses(self) -> None:
+        """One line for what one death costs: it may be thousands of task runs."""
+        for cause, nodes in self._lost_by_cause.items():
+            names = [repr(self._name(node)) for node in nodes[:NAMED_AT_MOST]]
+            more = f" and {len(nodes) - len(names)} more" if len(nodes) > len(names) else ""
+            which = "task" if len(nodes) == 1 else "tasks"
+            self.logger.warning("%s %s%s: %s", which, ", ".join(names), more, cause)
+        self._lost_by_cause.clear()
 
     def _take_crash(
         self, graph_run: GraphRun, crash: NodeCrashed, told: list[StateChange]

@@ -69,19 +69,28 @@ class Member(NamedTuple):
     is_passed_on: bool
 
 
-def packed(number: int, as_of: float, members: Sequence[Member], ends: Sequence[int]) -> bytes:
+def packed(
+    number: int,
+    as_of: float,
+    members: Sequence[Member],
+    ends: Sequence[int],
+    *,
+    announces: bool = False,
+) -> bytes:
     """What a node is told, as it travels: bytes that the scheduler holds, and does not open; see `run_group`."""
     # Plain tuples: a class would be named in each.
-    data = pickle.dumps((number, as_of, [tuple(member) for member in members], tuple(ends)))
+    data = pickle.dumps(
+        (number, as_of, [tuple(member) for member in members], tuple(ends), announces)
+    )
     return data if len(data) < COMPRESS_FROM_BYTES else zlib.compress(data, 1)
 
 
-def opened_told(told: bytes) -> tuple[int, float, list[Member], Sequence[int]]:
+def opened_told(told: bytes) -> tuple[int, float, list[Member], Sequence[int], bool]:
     """What was `packed`."""
     # From the client whose functions this process runs anyway.
     plain = told if told.startswith(PICKLE_MARK) else zlib.decompress(told)
-    number, as_of, rows, ends = pickle.loads(plain)
-    return number, as_of, [Member(*row) for row in rows], ends
+    number, as_of, rows, ends, announces = pickle.loads(plain)
+    return number, as_of, [Member(*row) for row in rows], ends, announces
 
 
 def run_group(token: str, told: bytes, *arguments: Any) -> list[State]:
@@ -100,8 +109,9 @@ def run_group(token: str, told: bytes, *arguments: Any) -> list[State]:
     run = hosted(token)
     if run is None:
         raise RunNotHosted(token)
-    number, as_of, members, ends = opened_told(told)
+    number, as_of, members, ends, announces = opened_told(told)
     group = GroupRun(run, number, as_of, members, ends, arguments)
+    group.announces = announces
     try:
         with ExitStack() as stack:
             if run.cutting is not None and len(members) >= MANY:
@@ -119,7 +129,7 @@ def run_once(token: str, told: bytes, *arguments: Any) -> list[State]:
 
 
 def repeat_refused(token: str, told: bytes, *_: Any) -> list[State]:
-    """What Dask runs in the place of a `run_once` that was lost with its worker: hands its task runs back.
+    """What Dask runs in the place of a `run_once` that it would repeat: hands its task runs back.
 
     Raises:
         RunNotHosted: The run was not brought to this process, or is over.
@@ -127,11 +137,20 @@ def repeat_refused(token: str, told: bytes, *_: Any) -> list[State]:
     run = hosted(token)
     if run is None:
         raise RunNotHosted(token)
-    number, _as_of, members, _ends = opened_told(told)
+    number, _as_of, members, _ends, _announces = opened_told(told)
     if run.cutting is not None:
         nodes = tuple(member.node for member in members)
         run.cutting.tell(NotBegun(number, nodes, run.worker, False))
     return [Pending() for _ in members]
+
+
+def undo_group(told: bytes) -> list[State]:
+    """The function of a node that Dask makes anew because its value was lost: it runs nothing.
+
+    What is finished and kept must not run again, which only the coordinating process can tell. It hands over what
+    has to; whatever looks at this value meanwhile finds that it has to wait.
+    """
+    return [Pending() for _ in opened_told(told)[2]]
 
 
 class GroupRun:
@@ -158,6 +177,8 @@ class GroupRun:
         self._at_work: NodeId | None = None
         self._size = 0
         self._began = clock.monotonic()
+        #: Whether it is told before each task run begins, such that the word outlives this process.
+        self.announces = False
 
     def run(self) -> list[State]:
         """The states of the members; those that were handed back are Pending."""
@@ -176,7 +197,11 @@ class GroupRun:
                 self._position, self._began, self._at_work = position, now, member.node
             try:
                 self._run.check_not_stopped()
-                state = self._run_member(member)
+                if self.announces:
+                    with self._run.announced(member.node):
+                        state = self._run_member(member)
+                else:
+                    state = self._run_member(member)
                 self._states.append(state)
             except BodyStopped:
                 if not self._states:

@@ -10,7 +10,8 @@ import logging
 import pickle
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
@@ -27,6 +28,7 @@ from .state import Mapped, Retrying, State
 from .stream import LineLogged, NodeId, NotBegun, Report, StateChange
 from .task_runner import TaskRunner
 from .timeouts import BodyStopped, Stoppable
+from .tolerance import Tolerance
 from .widths import Pick, what_child_sees
 
 
@@ -40,6 +42,7 @@ class RunPackage:
         info: The facts of the run.
         keep: Indices of the tasks whose results are kept; None: all.
         limited: Indices of the tasks of which each execution has a slot: none may be repeated unasked.
+        tolerance: How much may die before something of the run is given up.
     """
 
     def __init__(
@@ -49,9 +52,10 @@ class RunPackage:
         info: RunInfo,
         keep: frozenset[int] | None = None,
         limited: frozenset[int] = frozenset(),
+        tolerance: Tolerance | None = None,
     ) -> None:
         self.token, self.graph, self.info, self.keep = token, graph, info, keep
-        self.limited = limited
+        self.limited, self.tolerance = limited, tolerance or Tolerance()
 
     @cached_property
     def runners(self) -> list[TaskRunner]:
@@ -107,6 +111,8 @@ class HostedRun:
         cutting: By which a node that takes long hands back what has not begun; None where it runs it all.
         check_counted: Raises BodyStopped where this place was given up, so that what runs here does not count any
             more; None where that cannot be.
+        announce: Tells which of the task runs that are announced are at work; returns when that is known outside
+            of this process.
     """
 
     def __init__(
@@ -118,6 +124,7 @@ class HostedRun:
         leaves_process: bool = False,
         cutting: Cutting | None = None,
         check_counted: Callable[[], None] | None = None,
+        announce: Callable[[Sequence[NodeId]], None] | None = None,
     ) -> None:
         self.check_counted = check_counted
         self._runners: dict[int, TaskRunner | Parcel] = {}
@@ -136,8 +143,21 @@ class HostedRun:
         #: What runs here, and how it is told to begin no other task run.
         self._calls: dict[Stoppable[Any], Callable[[], NodeId | None]] = {}
         self._is_stopped = False
+        self._announce = announce
+        self._announced: dict[NodeId, None] = {}
         #: Whether no other body begins here.
         self.is_ending = False
+
+    @contextmanager
+    def announced(self, node: NodeId) -> Iterator[None]:
+        """A block that is known to be at work outside of this process before it begins, should that die in it."""
+        self._announced[node] = None
+        try:
+            if self._announce is not None:
+                self._announce(list(self._announced))
+            yield
+        finally:
+            del self._announced[node]
 
     def runner(self, index: int) -> TaskRunner:
         """The runner of a task."""

@@ -107,7 +107,19 @@ class AttemptLost(NamedTuple):
 
 
 class HandedBack(NamedTuple):
-    """A node shared a Dask node that could not be run; whatever it came to is lost, and it has to run alone."""
+    """A node was not run to its end as far as is known, and nobody takes it up; it has to be handed over again.
+
+    `had_value` says that it had come to its end, and what looks at it may have begun; only the word of it is lost.
+    """
+
+    node: NodeId
+    worker: str
+    cause: str
+    had_value: bool = False
+
+
+class ValueLost(NamedTuple):
+    """What a node that is over came to is gone with the worker where it lay."""
 
     node: NodeId
     worker: str
@@ -132,7 +144,7 @@ class ClusterChanged(NamedTuple):
 
 
 Event: TypeAlias = (
-    StateChange | LineLogged | AttemptLost | HandedBack | NodeCrashed | ClusterChanged
+    StateChange | LineLogged | AttemptLost | HandedBack | ValueLost | NodeCrashed | ClusterChanged
 )
 
 

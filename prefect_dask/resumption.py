@@ -44,10 +44,26 @@ from prefect_dask.ledger.packed import GOES_ON
 #: A task run: index of the task, map index.
 TaskRun = tuple[int, int]
 
+
 COORDINATOR_DIED = "attempt lost: the coordinating process died"
-MEMORY_ONLY = "its result was in the memory of a process that is gone, and is needed again"
-MADE_ANEW = "what it made is gone with the process that made it"
-STOPPED = "it was stopped, and goes on"
+
+
+class Causes(NamedTuple):
+    """What task runs are told that have to run again.
+
+    Attributes:
+        running: Those that were running.
+        memory_only: Those whose result is gone, and needed.
+        made_anew: Those that make what does not outlive a process.
+        stopped: Those that were stopped; None where these stay stopped.
+    """
+
+    running: str = COORDINATOR_DIED
+    memory_only: str = "its result was in the memory of a process that is gone, and is needed again"
+    made_anew: str = "what it made is gone with the process that made it"
+    stopped: str | None = "it was stopped, and goes on"
+
+
 RESTARTED = "run again"
 LAID_OUT_ANEW = "the lists that it is mapped over are others now"
 RETRY_UNTOLD = "it failed, and the coordinating process died before it told of the next attempt"
@@ -192,6 +208,7 @@ def resumption(
     widths: Mapping[int, int],
     *,
     restarts: bool = False,
+    causes: Causes = Causes(),  # noqa: B008  # frozen
 ) -> Resumption:
     """How a run goes on.
 
@@ -200,8 +217,18 @@ def resumption(
         known: What was recorded of its task runs.
         widths: How many children mapped tasks have, where that is known without running anything.
         restarts: Whether what failed runs again, and what did not run because of that.
+        causes: What those are told that have to run again.
     """
-    return _Planner(graph, known, widths, restarts=restarts).plan()
+    return _Planner(graph, known, widths, restarts=restarts, causes=causes).plan()
+
+
+def kept_state(graph: FlowGraph, index: int, history: History) -> State | None:
+    """The state with which a task run goes on that needs no further execution, or waits for one; None where its
+    result is not kept, or it was on its way."""
+    going = _Planner(graph, {}, {}, restarts=False, causes=Causes(stopped=None)).go_on(
+        index, history
+    )
+    return None if going.lacks_result or going.told is not None else going.state
 
 
 @dataclass(slots=True)
@@ -224,6 +251,7 @@ class _Planner:
     known: Mapping[TaskRun, History]
     widths: Mapping[int, int]
     restarts: bool
+    causes: Causes
     going: dict[TaskRun, _Going] = field(default_factory=dict)
     #: Per task: whether it, and which of its children, have yet to run.
     open_tasks: set[int] = field(default_factory=set)
@@ -238,14 +266,16 @@ class _Planner:
         widths: Mapping[int, int],
         *,
         restarts: bool,
+        causes: Causes,
     ) -> None:
+        self.causes = causes
         self.graph, self.known, self.widths, self.restarts = graph, known, widths, restarts
         self.going, self.open_tasks, self.open_children, self.dropped = {}, set(), {}, []
 
     def plan(self) -> Resumption:
         children: dict[int, list[int]] = {}
         for (index, map_index), history in self.known.items():
-            self.going[index, map_index] = self._go_on(index, history)
+            self.going[index, map_index] = self.go_on(index, history)
             if map_index >= 0:
                 children.setdefault(index, []).append(map_index)
         self._lay_out_anew(children)
@@ -263,23 +293,24 @@ class _Planner:
 
     # ---- one task run
 
-    def _go_on(self, index: int, history: History) -> _Going:
+    def go_on(self, index: int, history: History) -> _Going:
+        """How a task run goes on, seen alone."""
         last, node = history.last, self.graph.nodes[index]
         kind = STATES.get(last.state, Pending)
         attempt = last.attempt
         if issubclass(kind, Looped):
             return _Going(start_of(history, attempt), attempt)
         if issubclass(kind, Running):
-            return _Going(start_of(history, attempt), attempt, COORDINATOR_DIED)
-        if issubclass(kind, Cancelled):
-            return _Going(start_of(history, attempt), attempt, STOPPED)
+            return _Going(start_of(history, attempt), attempt, self.causes.running)
+        if issubclass(kind, Cancelled) and self.causes.stopped is not None:
+            return _Going(start_of(history, attempt), attempt, self.causes.stopped)
         if last.details.get(GOES_ON) and last.attempt <= node.task.max_retries:
             return _Going(self._retrying(node.task, history), attempt, RETRY_UNTOLD)
         if issubclass(kind, Failed) and self.restarts:
             return _Going(Pending(), 1, RESTARTED)
         if issubclass(kind, Finished):
             if node.runs_anew:
-                return _Going(start_of(history, attempt), attempt, MADE_ANEW)
+                return _Going(start_of(history, attempt), attempt, self.causes.made_anew)
             return self._finished(kind, index, history)
         return _Going(self._waiting(kind, history), attempt)
 
@@ -370,7 +401,7 @@ class _Planner:
         if going is None or not going.lacks_result or not self._is_needed(index, map_index):
             return
         history = self.known[index, map_index]
-        going.state, going.told = start_of(history, going.attempt), MEMORY_ONLY
+        going.state, going.told = start_of(history, going.attempt), self.causes.memory_only
         going.lacks_result = False
 
     def _is_needed(self, index: int, map_index: int) -> bool:

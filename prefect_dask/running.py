@@ -25,6 +25,7 @@ from prefect_dask.engine.results import result_at
 from prefect_dask.engine.state import State
 from prefect_dask.engine.steering import Steering
 from prefect_dask.engine.stream import Observer, Observers
+from prefect_dask.engine.tolerance import Tolerance
 from prefect_dask.errors import (
     MissingParameters,
     NoMoreEvents,
@@ -187,6 +188,12 @@ class FlowRun:
             watch.start_from(task_states)
             observer = watch if recording is None else Observers((recording, watch))
             ask = watch.asking(ask_on_terminal)
+        rules = result_rules(flow, durable=None if recording is None else self.durable)
+        recovery = None
+        if recording is not None:
+            from prefect_dask.recovering import RecordedRecovery
+
+            recovery = RecordedRecovery(recording, graph, rules, parameters)
         return partial(
             self.runner_cls or FlowRunner,
             graph,
@@ -200,11 +207,13 @@ class FlowRun:
             and partial(flow.terminal_state_handler, flow),
             log_level=getattr(logging, config.logging.level),
             ask_to_resume=ask,
-            results=result_rules(flow, durable=None if recording is None else self.durable),
+            results=rules,
             observer=observer,
             slots=None if recording is None else recording.slots,
             stall_seconds=config.flows.stall_seconds,
             steering=steering,
+            recovery=recovery,
+            tolerance=tolerance(),
         )
 
     def check(self, event: ScheduleEvent) -> None:
@@ -321,6 +330,12 @@ def result_rules(flow: Any, *, durable: bool | Literal["auto"] | None = None) ->
         home=home,
         durable=durable,
     )
+
+
+def tolerance() -> Tolerance:
+    """How much may die in a run, as it is configured."""
+    told = config.engine.fault_tolerance
+    return Tolerance(told.worker_deaths, told.lost_clusters, told.reconnect_seconds)
 
 
 def ask_on_terminal(name: str, state: State) -> bool:

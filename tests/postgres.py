@@ -48,13 +48,19 @@ class PostgresServer:
 def postgres() -> Iterator[PostgresServer]:
     """A running server; what tests make in it, they make under names of their own."""
     binaries = find_binaries()
+    with folder_of_server() as folder, running(binaries, folder) as server:
+        yield server
+
+
+@contextmanager
+def folder_of_server() -> Iterator[Path]:
+    """A temporary folder that the server may write to."""
     # Not pytest's own folder: that one is closed to others, and the server may run as one.
     folder = Path(tempfile.mkdtemp(prefix="prefect-dask-postgres-"))
     try:
         if is_root():
             os.chown(folder, NOBODY, NOBODY)
-        with running(binaries, folder) as server:
-            yield server
+        yield folder
     finally:
         shutil.rmtree(folder)
 
@@ -74,9 +80,56 @@ def find_binaries() -> Path:
     return binaries
 
 
+class RestartableServer:
+    """A server of a test's own, which it may restart at the same port.
+
+    Args:
+        binaries: As from `find_binaries`.
+        folder: Where it has its data.
+        server: Where it listens.
+        process: The running server.
+    """
+
+    def __init__(
+        self,
+        binaries: Path,
+        folder: Path,
+        server: PostgresServer,
+        process: subprocess.Popen[bytes],
+    ) -> None:
+        self._binaries, self._folder = binaries, folder
+        self.server, self.process = server, process
+
+    def restart(self, *, by_force: bool) -> None:
+        """End it, in good order or as a power cut would, and wait until it is there again."""
+        if by_force:
+            self.process.kill()
+            self.process.wait()
+            # Its children see that it is gone, and end; until then they hold its memory.
+            pid_file = self._folder / "data" / "postmaster.pid"
+            pid_file.unlink(missing_ok=True)
+        else:
+            end(self.process)
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            with (self._folder / "log").open("ab") as log:
+                self.process = start(self._binaries, self._folder, self.server, log)
+            if is_up(self.process, self.server):
+                return
+            end(self.process)
+        raise RuntimeError(f"PostgreSQL does not start:\n{(self._folder / 'log').read_text()}")
+
+
 @contextmanager
 def running(binaries: Path, folder: Path) -> Iterator[PostgresServer]:
     """A server with data of its own in `folder`, ended with the block."""
+    with running_restartable(binaries, folder) as restartable:
+        yield restartable.server
+
+
+@contextmanager
+def running_restartable(binaries: Path, folder: Path) -> Iterator[RestartableServer]:
+    """As `running`, for who restarts it."""
     data, password = folder / "data", folder / "password"
     password.write_text(f"{PASSWORD}\n")
     if is_root():
@@ -88,21 +141,30 @@ def running(binaries: Path, folder: Path) -> Iterator[PostgresServer]:
         assert made.returncode == 0, (folder / "log").read_text()
         for _ in range(5):  # somebody may take the port before the server does
             server = PostgresServer("127.0.0.1", unused_port(), "tester", PASSWORD)
-            process = subprocess.Popen(
-                [
-                    *(str(binaries / "postgres"), "-D", str(data), "-p", str(server.port)),
-                    *("-c", f"listen_addresses={server.host}", "-c", "unix_socket_directories="),
-                    *("-c", "fsync=off", "-c", "max_connections=50", "-c", "shared_buffers=16MB"),
-                ],
-                **quietly(folder, log),
+            restartable = RestartableServer(
+                binaries, folder, server, start(binaries, folder, server, log)
             )
             try:
-                if is_up(process, server):
-                    yield server
+                if is_up(restartable.process, server):
+                    yield restartable
                     return
             finally:
-                end(process)
+                end(restartable.process)
     raise RuntimeError(f"PostgreSQL does not start:\n{(folder / 'log').read_text()}")
+
+
+def start(
+    binaries: Path, folder: Path, server: PostgresServer, log: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    """Start a server whose data are there."""
+    return subprocess.Popen(
+        [
+            *(str(binaries / "postgres"), "-D", str(folder / "data"), "-p", str(server.port)),
+            *("-c", f"listen_addresses={server.host}", "-c", "unix_socket_directories="),
+            *("-c", "fsync=off", "-c", "max_connections=50", "-c", "shared_buffers=16MB"),
+        ],
+        **quietly(folder, log),
+    )
 
 
 def is_up(process: subprocess.Popen[bytes], server: PostgresServer) -> bool:

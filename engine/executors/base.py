@@ -103,6 +103,26 @@ class SeesWorkers(Protocol):
         ...
 
 
+@runtime_checkable
+class Reopens(Protocol):
+    """An executor that may find another place where the one that it had is lost."""
+
+    def reopen(self, package: RunPackage, within_seconds: float) -> GraphRun | None:
+        """Begin a flow run anew after `ClusterLost`. Only within `start()`.
+
+        Args:
+            package: The run, under another token than before.
+            within_seconds: How long it waits for a place.
+
+        Returns:
+            None where the place was somebody else's, who alone could say which one took its place.
+
+        Raises:
+            PrefectDaskError: There was none within the time.
+        """
+        ...
+
+
 class Executor(ABC):
     """The base of all executors: a place to run nodes, started once and used by any number of runs."""
 
@@ -143,7 +163,7 @@ class Executor(ABC):
 
 
 #: Held while an executor is made ready or cleared away: several threads may run flows on one.
-_start_lock = threading.RLock()
+starting = threading.RLock()
 
 
 class _Started:
@@ -151,7 +171,7 @@ class _Started:
         self.executor = executor
 
     def __enter__(self) -> Executor:
-        with _start_lock:
+        with starting:
             if self.executor._starts == 0:
                 self.executor._set_up()
             self.executor._starts += 1
@@ -163,7 +183,7 @@ class _Started:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with _start_lock:
+        with starting:
             self.executor._starts -= 1
             if self.executor._starts == 0:
                 self.executor._clear_away()

@@ -10,19 +10,25 @@ from typing import Any, get_args
 import distributed
 from dask.utils import parse_timedelta
 
+from .. import clock
 from ..errors import (
     ClientBusy,
+    ClusterLost,
+    ClusterNotStarted,
     ClusterUnreachable,
 )
 from ..failures import text_of
 from ..grouping import Grouping
 from ..logs import get_logger
 from ..node import RunPackage
-from .base import Executor, GraphRun, call_in_context
+from .base import Executor, GraphRun, call_in_context, starting
 from .dask_checks import check_answer, check_fitness
-from .dask_cluster import make_cluster
+from .dask_cluster import close_scheduler, make_cluster
 from .dask_report import performance_report
 from .dask_run import DaskRun
+
+#: How often it is looked for a cluster where one was lost, seconds.
+LOOK_FOR_CLUSTER_SECONDS = 0.5
 
 
 class DaskExecutor(Executor):
@@ -80,6 +86,7 @@ class DaskExecutor(Executor):
     def _reset(self) -> None:
         self._client: distributed.Client | None = None
         self._owns_client = False
+        self._cluster: Any = None
         self._resources = ExitStack()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -123,6 +130,34 @@ class DaskExecutor(Executor):
             threads=threads,
         )
 
+    def reopen(self, package: RunPackage, within_seconds: float) -> GraphRun | None:
+        """Begin a flow run anew where the cluster is lost: at the same address, or on a new temporary cluster.
+
+        Returns:
+            None on a cluster of the user's client: who made that knows where to find another one.
+
+        Raises:
+            PrefectDaskError: There is none within the time, or it cannot run what is sent to it.
+        """
+        if not self._owns_client:
+            return None
+        until = clock.monotonic() + within_seconds
+        while True:
+            try:
+                with starting:
+                    # Another run on this executor may have found one already.
+                    if self._client is None or self._client.status != "running":
+                        if self._cluster is not None:
+                            close_scheduler(self._cluster)
+                        self._clear_away()
+                        self._set_up()
+                    return self.open(package)
+            except (OSError, ClusterNotStarted, ClusterLost) as error:
+                if clock.monotonic() >= until:
+                    raise
+                get_logger("DaskExecutor").debug("no cluster yet: %s", text_of(error))
+            clock.wait_for(LOOK_FOR_CLUSTER_SECONDS)
+
     # ---- set-up
 
     def _set_up(self) -> None:
@@ -150,7 +185,7 @@ class DaskExecutor(Executor):
             ambient = current_client()
             if ambient is not None:
                 return ambient
-        cluster = self._resources.enter_context(
+        cluster = self._cluster = self._resources.enter_context(
             make_cluster(self.cluster_class, self.cluster_kwargs, debug=self.debug)
         )
         if self.adapt_kwargs:

@@ -6,23 +6,26 @@ plugin keeps that topic from growing, and tells the client which nodes a lost wo
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import uuid
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import distributed
 from dask._task_spec import Task
 from dask.sizeof import sizeof
-from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
+from distributed.diagnostics.plugin import NannyPlugin, SchedulerPlugin, WorkerPlugin
 from distributed.utils import sync
 
 from .. import clock
 from ..beforehand import Beforehand
-from ..group_run import repeat_refused, run_once
+from ..failures import text_of
+from ..group_run import repeat_refused, run_group, run_once, undo_group
 from ..logs import get_logger
 from ..node import PROCESS_ID, Cutting, HostedRun, forward_log_lines, host, hosted, unhost
 from ..parcels import Parcels
@@ -38,20 +41,60 @@ MEMORY_TOPIC = "worker-restart-memory"
 
 #: How long a worker waits for its scheduler's word on whether it is one of its workers still, seconds.
 KNOWN_SECONDS = 30.0
+#: Where our plugin in nannies tells how worker processes ended.
+EXIT_TOPIC = "prefect_dask-worker-exit"
 
 OnBatch = Callable[[bytes, str], None]
-OnLoss = Callable[[str, Sequence[Sequence[Any]], bool], None]
+OnLoss = Callable[["Loss"], None]
 OnChange = Callable[[ClusterChanged], None]
+OnAtWork = Callable[[str, Sequence[NodeId]], None]
+
+#: How long a task run that has to be announced waits for that, seconds.
+ANNOUNCE_SECONDS = 5.0
+
+
+class Loss(NamedTuple):
+    """What a worker that is gone had for a client.
+
+    Attributes:
+        worker: Its address.
+        running: The keys that it was to run.
+        computed: The keys whose values it alone had.
+        is_expected: Whether it left in good order.
+    """
+
+    worker: str
+    running: Sequence[Sequence[Any]]
+    computed: Sequence[Sequence[Any]]
+    is_expected: bool
+
+
+class Ears(NamedTuple):
+    """What a run does with what comes for it.
+
+    Attributes:
+        on_batch: With a batch of records, and whose it is.
+        on_loss: With what is gone with a worker.
+        on_change: With other news of the cluster.
+        on_at_work: With a worker, and which of the task runs that are announced are at work there.
+    """
+
+    on_batch: OnBatch
+    on_loss: OnLoss
+    on_change: OnChange
+    on_at_work: OnAtWork
 
 
 class Hub:
     """All that the runs of one client hear from their cluster."""
 
     def __init__(self, client: distributed.Client) -> None:
-        self._listeners: dict[str, tuple[OnBatch, OnLoss, OnChange]] = {}
+        self._listeners: dict[str, Ears] = {}
         #: Per run, the number of the next batch of each worker.
         self._numbers: dict[str, dict[str, int]] = {}
         client.register_plugin(ClusterWatch(), name=ClusterWatch.name)
+        loop: Any = client.loop
+        loop.add_callback(_watch_exits, client)
         client.subscribe_topic(self.topic(client), self._hear)
 
     @staticmethod
@@ -68,10 +111,10 @@ class Hub:
                 hub = _hubs[client] = Hub(client)
             return hub
 
-    def listen(self, token: str, on_batch: OnBatch, on_loss: OnLoss, on_change: OnChange) -> None:
+    def listen(self, token: str, ears: Ears) -> None:
         """Begin to pass on what comes for a run; the functions are called in the client's thread."""
         self._numbers[token] = {}
-        self._listeners[token] = (on_batch, on_loss, on_change)
+        self._listeners[token] = ears
 
     def forget(self, token: str) -> None:
         """Pass nothing on for a run any more."""
@@ -81,31 +124,73 @@ class Hub:
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
         message = event[1]
         if "lost" in message:
-            for _, on_loss, _ in list(self._listeners.values()):
-                on_loss(message["lost"], message["keys"], message["expected"])
+            loss = Loss(*message["lost"])
+            for ears in list(self._listeners.values()):
+                ears.on_loss(loss)
             return
         if "changed" in message:
             change = ClusterChanged(*message["changed"])
-            for _, _, on_change in list(self._listeners.values()):
-                on_change(change)
+            for ears in list(self._listeners.values()):
+                ears.on_change(change)
             return
         listener, numbers = self._listeners.get(message["run"]), self._numbers.get(message["run"])
         if listener is None or numbers is None:
             return  # a late word of a run that is over
+        if "at_work" in message:
+            at_work = [(task, index, turn) for task, index, turn in message["at_work"]]
+            listener.on_at_work(message["worker"], at_work)
+            return
         source, number = message["source"], message["number"]
         if number != numbers.get(source, 0):
             # The states among them are told again by the futures; log lines are not.
             get_logger("DaskExecutor").warning("records of worker %s were lost", message["worker"])
         numbers[source] = number + 1
-        listener[0](message["batch"], message["worker"])
+        listener.on_batch(message["batch"], message["worker"])
 
 
 _hubs: weakref.WeakKeyDictionary[distributed.Client, Hub] = weakref.WeakKeyDictionary()
 _hubs_lock = threading.Lock()
 
 
+async def _watch_exits(client: distributed.Client) -> None:
+    """Have the nannies of a cluster tell how its workers end; nobody waits for that."""
+    try:
+        await client._register_nanny_plugin(_exit_watch(), name=EXIT_TOPIC, idempotent=True)
+    except Exception as error:  # a nanny that is just gone; a cluster that is just closed
+        get_logger("DaskExecutor").debug("exit codes of workers stay unknown: %s", text_of(error))
+
+
+def _exit_watch() -> NannyPlugin:
+    topic = EXIT_TOPIC
+
+    # Made here, so that its code travels with it: a nanny without this package must not fail because of us.
+    class ExitWatch(NannyPlugin):
+        """In a nanny: tells the exit code of each worker process that ends."""
+
+        def setup(self, nanny: Any) -> None:
+            """Called by the nanny when the plugin arrives."""
+            told = nanny._on_worker_exit
+
+            async def tell_and_go_on(exit_code: int) -> None:
+                try:
+                    message = {"worker": nanny.worker_address, "exit_code": exit_code}
+                    await nanny.scheduler.log_event(topic=topic, msg=message)
+                except Exception:  # the scheduler is gone, too
+                    pass
+                await told(exit_code)
+
+            nanny._on_worker_exit = tell_and_go_on
+
+        def teardown(self, nanny: Any) -> None:
+            """Called by the nanny when it ends."""
+            del nanny._on_worker_exit
+
+    return ExitWatch()
+
+
 class ClusterWatch(SchedulerPlugin):
-    """On the scheduler: forwards without keeping, and tells which nodes and results a lost worker held."""
+    """On the scheduler: forwards without keeping, tells which nodes and results a lost worker held, and has those
+    run nothing when Dask makes them anew: the coordinating process knows better."""
 
     name = "prefect-dask"
     idempotent = True
@@ -125,22 +210,29 @@ class ClusterWatch(SchedulerPlugin):
                 del topics[topic]  # a late word to a client that is gone
         elif topic == "all" and isinstance(msg, dict) and msg.get("action") == "remove-worker":
             self._tell_all("left" if msg["expected"] else "died", msg["worker"], {})
-            held = defaultdict(list)
-            for key in (*msg["processing-tasks"], *msg.get("lost-computed-tasks", ())):
-                state = self.scheduler.tasks.get(key)
-                for client in state.who_wants or () if state is not None else ():
-                    held[client.client_key].append(key)
-            for client_key, keys in held.items():
-                self.scheduler.log_event(
-                    f"{TOPIC}{client_key}",
-                    {"lost": msg["worker"], "keys": keys, "expected": bool(msg["expected"])},
-                )
-
+            self._tell_loss(msg)
         elif topic == "all" and isinstance(msg, dict) and msg.get("action") == "add-worker":
             self._tell_all("joined", msg["worker"], {})
         elif topic == MEMORY_TOPIC and isinstance(msg, dict):
             # Told by its nanny, which ends it now.
             self._tell_all("out of memory", msg["worker"], {"rss_bytes": msg["rss"]})
+        elif topic == EXIT_TOPIC and isinstance(msg, dict):
+            self._tell_all("exited", msg["worker"], {"exit_code": msg["exit_code"]})
+
+    def _tell_loss(self, msg: Any) -> None:
+        """Tell each client what of its own is gone with a worker; called before Dask decides who makes it anew."""
+        held: defaultdict[str, tuple[list[Any], list[Any]]] = defaultdict(lambda: ([], []))
+        for number, name in enumerate(("processing-tasks", "lost-computed-tasks")):
+            for key in msg.get(name, ()):
+                task = self.scheduler.tasks.get(key)
+                if task is None:
+                    continue
+                _disarm(task)
+                for client in task.who_wants or ():
+                    held[client.client_key][number].append(key)
+        for client_key, keys in held.items():
+            lost = [msg["worker"], *keys, bool(msg["expected"])]
+            self.scheduler.log_event(f"{TOPIC}{client_key}", {"lost": lost})
 
     def transition(self, key: Any, start: Any, finish: Any, *args: Any, **kwargs: Any) -> None:
         """Called by the scheduler for each change of a task, before the next one."""
@@ -177,6 +269,17 @@ async def _end_run(scheduler: distributed.Scheduler, name: str) -> None:
     """On the scheduler: have each worker forget a run that nobody waits for any more."""
     if scheduler.worker_plugins.pop(name, None) is not None:
         await scheduler.broadcast(msg={"op": "plugin-remove", "name": name}, on_error="ignore")
+
+
+def _disarm(task: Any) -> None:
+    """Have a node of ours run nothing when Dask makes it anew, nor those above it whose values it let go."""
+    left = [task]
+    while left:
+        task = left.pop()
+        spec = task.run_spec
+        if isinstance(spec, Task) and spec.func in (run_group, run_once):
+            task.run_spec = Task(task.key, undo_group, spec.args[1])
+            left += [above for above in task.dependencies if above.state == "released"]
 
 
 class RunPlugin(WorkerPlugin):
@@ -217,6 +320,14 @@ class RunPlugin(WorkerPlugin):
             loop = worker.loop
             loop.add_callback(lambda: loop.call_later(seconds, function))
 
+        def announce(nodes: Sequence[NodeId]) -> None:
+            # Not by way of the stream, where it would wait for company: answered, it is out of this process.
+            message = {"run": self.token, "worker": worker.address, "at_work": nodes}
+            told = worker.scheduler.log_event(topic=self.topic, msg=message)
+            loop: Any = worker.loop
+            with suppress(Exception):  # what is not announced is not blamed either
+                asyncio.run_coroutine_threadsafe(told, loop.asyncio_loop).result(ANNOUNCE_SECONDS)
+
         if self.coordinator != PROCESS_ID:
             # Where the worker is a thread of the coordinating process, lines are there already.
             forward_log_lines(self.log_level)
@@ -228,6 +339,7 @@ class RunPlugin(WorkerPlugin):
             leaves_process=True,
             cutting=Cutting(self.batcher.collect, call_later, sizeof, self.batcher.flush),
             check_counted=partial(check_known, worker),
+            announce=announce,
         )
         host(self.token, self.run)
 

@@ -6,7 +6,7 @@ import contextvars
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from importlib import import_module
 from typing import Any, TypeAlias
 
@@ -100,6 +100,17 @@ def _made_to_the_end(make: Callable[[], Cluster]) -> Cluster:
         while thread.is_alive() and clock.monotonic() < until:
             thread.join(SLICE_SECONDS)
         raise
+
+
+def close_scheduler(cluster: Any) -> None:
+    """Have a temporary cluster know that its scheduler is gone: else its closing would wait for an answer.
+
+    What is not one of `distributed`'s own kind is left as it is.
+    """
+    scheduler: Any = cluster.scheduler if isinstance(cluster, distributed.SpecCluster) else None
+    if scheduler is not None:
+        with suppress(Exception):  # it is gone anyway
+            cluster.sync(scheduler.close)
 
 
 def _close(made: Future[Cluster]) -> None:

@@ -35,7 +35,6 @@ class Holding:
         moves_before: How many moves of task runs that were handed back there had been when it went to Dask.
         wanted: How many of its task runs were not released.
         home: The value, once it was brought home; or why it could not be.
-        is_cut: Whether it handed back some of its task runs.
     """
 
     key: DaskKey
@@ -44,7 +43,6 @@ class Holding:
     wanted: int
     _name_of: Callable[[NodeId], str]
     home: list[State] | Exception | None = None
-    is_cut: bool = False
     _nodes: array[int] = field(default_factory=lambda: array("i"))
 
     def nodes(self) -> Iterator[NodeId]:

@@ -12,7 +12,7 @@ import distributed
 from .. import clock
 from ..errors import ResultLost
 from ..failures import text_of
-from ..state import LazyResult, State
+from ..state import LazyResult, Pending, State
 from ..stream import NodeId
 from .dask_places import Holding, Places
 
@@ -48,7 +48,7 @@ class RemoteState(LazyResult):
         wholes: list[State] = []
         for place in places:
             home = values.get(id(place.holding))
-            if not isinstance(home, list):
+            if not isinstance(home, list) or type(home[place.position]) is Pending:
                 return None
             wholes.append(home[place.position])
         return wholes
@@ -66,9 +66,18 @@ class RemoteState(LazyResult):
                 Exception
             ) as error:  # cancelled, closed, lost, or the user's object does not open here
                 home = error
+        name = self.holding.name_at(self.position)
         if isinstance(home, Exception):
-            raise ResultLost(self.holding.name_at(self.position), _cause(home)) from home
-        return home[self.position]
+            raise ResultLost(name, _cause(home)) from home
+        state: State = home[self.position]
+        if type(state) is Pending:
+            raise ResultLost(name, "the worker where it lay died")
+        return state
+
+
+def is_unmade(holding: Holding, position: int) -> bool:
+    """Whether what was brought home is what stands for a value that was lost with its worker."""
+    return isinstance(holding.home, list) and type(holding.home[position]) is Pending
 
 
 def remote_state(places: Places, node: NodeId) -> RemoteState | None:

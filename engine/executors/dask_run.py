@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
 
-import dask
 import distributed
 from distributed.scheduler import KilledWorker
 
 from .. import clock
-from ..compile import DaskKey, Keys, as_expression, compile_groups
+from ..compile import Keys, as_expression, compile_groups
 from ..durations import SEEN
 from ..errors import ClusterLost, NodeFailed, WorkerDied
 from ..failures import text_of
-from ..grouping import Grouping, Kinds
+from ..grouping import Chain, Grouping, Kinds
 from ..hand_over import HandOver
 from ..logs import get_logger
 from ..node import RunPackage
@@ -28,7 +27,6 @@ from ..parcels import pack
 from ..staging import NODES_AT_ONCE, Stage
 from ..state import Pending, Running, Success
 from ..stream import (
-    AttemptLost,
     ClusterChanged,
     Event,
     HandedBack,
@@ -38,14 +36,16 @@ from ..stream import (
     StateChange,
     StillAtWork,
     Told,
+    ValueLost,
     decode_batch,
 )
 from ..worker_resources import worker_resources
-from .dask_channel import Hub, RunPlugin, bare_state_of
+from .dask_channel import Ears, Hub, Loss, RunPlugin, bare_state_of
 from .dask_checks import resources_of_workers, shortage_text, threads_of
+from .dask_deaths import Deaths
 from .dask_ending import Ending
 from .dask_places import Holding, Places
-from .dask_results import bring_home, remote_state
+from .dask_results import bring_home, is_unmade, remote_state
 
 #: How often the futures are looked at while no records come, seconds.
 LOOK_SECONDS = 0.25
@@ -67,7 +67,7 @@ SUBMIT_SECONDS = 0.01
 #: Stands for a move that is still to come.
 HERE = math.inf
 
-#: What a future's status is before it is decided; "lost": its worker died, and Dask makes the result again.
+#: What a future's status is before it is decided; "lost": its worker died, and the word of that is under way.
 UNDER_WAY = ("pending", "lost")
 
 #: How long the fetching of results may take when a run is cancelled, seconds: nobody waits for long after Ctrl-C.
@@ -77,13 +77,11 @@ FETCH_GRACE_SECONDS = 5.0
 STOP_GRACE_SECONDS = 2.0
 
 
-class HoldingLost(NamedTuple):
-    """A worker is gone that ran a Dask node or alone had its value."""
+class AtWork(NamedTuple):
+    """Of the task runs that are announced, these are at work on a worker, and no others."""
 
-    key: DaskKey
     worker: str
-    cause: str
-    is_expected: bool
+    nodes: tuple[NodeId, ...]
 
 
 class DaskRun:
@@ -101,7 +99,7 @@ class DaskRun:
         self._client, self._package, self._owns_client = client, package, owns_client
         self._keys = Keys(package.token, package.graph)
         self._address = _address_of(client)
-        self._told: deque[Told | HoldingLost | ClusterChanged] = deque()
+        self._told: deque[Told | Loss | AtWork | ClusterChanged] = deque()
         self._arrived = threading.Condition()
         self._last_look = clock.monotonic()
         self._kinds = Kinds(package.graph, grouping, package.limited)
@@ -128,10 +126,12 @@ class DaskRun:
         self._unwanted: set[NodeId] = set()
         self._numbers = count(1)
         #: How often a worker died in the course of each task run that Dask must not repeat by itself.
-        self._deaths: Counter[tuple[int, int]] = Counter()
         #: Task runs that a cut node handed back: at which move they went to Dask again, or `HERE`.
         self._moved: dict[NodeId, float] = {}
         self._moves = 0
+        self._deaths = Deaths(package.tolerance.worker_deaths)
+        #: The connection over which Dask knows our keys.
+        self._comm = client.scheduler_comm
         #: On which workers those should run that were kept waiting on theirs.
         self._rather: dict[NodeId, list[str]] = {}
         #: How it comes to its end before all is done.
@@ -145,7 +145,8 @@ class DaskRun:
             package.info.log_level,
         )
         self._hub = Hub.of(client)
-        self._hub.listen(package.token, self._take_batch, self._take_loss, self._take_change)
+        ears = Ears(self._take_batch, self._take_loss, self._take_change, self._take_at_work)
+        self._hub.listen(package.token, ears)
         client.register_plugin(self._plugin, name=self._plugin.name)
 
     # ---- the door
@@ -192,6 +193,7 @@ class DaskRun:
                 self._arrived.wait(min(limits))
             self._is_woken = False
         events = self._take_told()
+        events += self._tell_given_up()
         if self._ending is None and clock.monotonic() - self._last_look > LOOK_SECONDS:
             self._last_look = clock.monotonic()
             events += self._look()
@@ -209,6 +211,8 @@ class DaskRun:
                 chain.items = [item for item in chain.items if self._is_wanted(item)]
             if chains := [chain for chain in group if chain.items]:
                 groups.append(chains)
+        if self._moved:
+            groups = self._without_early(groups)
         if not groups:
             return
         if self._moved:
@@ -216,7 +220,12 @@ class DaskRun:
             moved = (i.node for group in groups for chain in group for i in chain.items)
             self._moved.update((node, self._moves) for node in moved if node in self._moved)
         compiled = compile_groups(
-            groups, self._keys, self._places, self._numbers, self._package.is_passed_on
+            groups,
+            self._keys,
+            self._places,
+            self._numbers,
+            self._package.is_passed_on,
+            self._deaths.suspects,
         )
         keys = [row.key for row in compiled.rows]
         workers = {
@@ -226,10 +235,39 @@ class DaskRun:
         }
         package = self._package
         expression = as_expression(compiled, package.token, package.graph, workers, package.limited)
-        futures = self._client.get(expression, keys, sync=False)
+        try:
+            futures = self._client.get(expression, keys, sync=False)
+        except Exception:
+            self._check_cluster()
+            raise
         for group, key, future in zip(groups, keys, futures, strict=True):
             nodes = [item.node for chain in group for item in chain.items]
             self._places.put(key, future, nodes, self._moves)
+
+    def _without_early(self, groups: Sequence[list[Chain]]) -> list[list[Chain]]:
+        """What goes to Dask, without what needs a task run that was handed back meanwhile and waits here again.
+
+        That is staged once more, and waits for it.
+        """
+        going = {item.node for group in groups for chain in group for item in chain.items}
+        early: dict[NodeId, None] = {}
+        for group in groups:
+            for chain in group:
+                for item in chain.items:
+                    for need in item.needs():
+                        if need in early or (self._moved.get(need) == HERE and need not in going):
+                            early[item.node] = None
+        if not early:
+            return list(groups)
+        for group in groups:
+            for chain in group:
+                chain.items = [item for item in chain.items if item.node not in early]
+        for node in early:
+            self._stage.end(node)
+        self._moved.update(dict.fromkeys(early, HERE))
+        self._stage.add([self._out[node] for node in early], self._places.is_over, self._alone)
+        left = ([chain for chain in group if chain.items] for group in groups)
+        return [group for group in left if group]
 
     def _is_wanted(self, item: HandOver) -> bool:
         """Whether what waited here was not replaced meanwhile, nor anything that it needs.
@@ -303,13 +341,24 @@ class DaskRun:
                 self._wait_for(self._places.holdings())
             if self._owns_client:
                 limit = FETCH_GRACE_SECONDS if is_cancelled else None
-                bring_home(self._client, self._with_something_over(), limit_seconds=limit)
+                over = self._with_something_over()
+                bring_home(self._client, over, limit_seconds=limit)
+                events += self._not_brought_home(over)
         finally:
             if not is_cancelled:
                 self._client.unregister_worker_plugin(self._plugin.name)
             if self._ending is not None:
                 self._ending.close()
         return events
+
+    def _not_brought_home(self, holdings: Iterable[Holding]) -> list[Event]:
+        """What was over, and was lost before it came home."""
+        return [
+            ValueLost(node, "", "it was gone when the run ended")
+            for holding in holdings
+            for node in self._places.nodes_of(holding.key)
+            if self._places.is_over(node) and is_unmade(holding, self._places.find(node)[1])
+        ]
 
     def _cancel(self) -> None:
         """Stop what runs; what is over is in the states that the user gets, and stays."""
@@ -364,15 +413,21 @@ class DaskRun:
                 events += self._take_refusal(told)
                 again += self._take_cut(told)
                 continue
-            if isinstance(told, HoldingLost):
+            if isinstance(told, Loss):
                 events += self._lose(told)
+                continue
+            if isinstance(told, AtWork):
+                self._deaths.note_at_work(*told)
                 continue
             if isinstance(told, StillAtWork):
                 if self._ending is not None:
                     self._ending.hear(told)
                 continue
-            if isinstance(told, ClusterChanged) and self._ending is not None:
-                self._ending.take_change(told)
+            if isinstance(told, ClusterChanged):
+                if told.kind == "exited":
+                    self._deaths.note_exit(told.worker, told.details["exit_code"])
+                if self._ending is not None:
+                    self._ending.take_change(told)
             if isinstance(told, StateChange):
                 node, state = told.node, told.state
                 if told.is_over and type(state) is Pending and node in self._out:
@@ -395,7 +450,6 @@ class DaskRun:
             holding = self._places.holding(node)
             # Dask may make a node anew that was cut before, and lost with its worker.
             if node in self._out and holding is not None and holding.key[-1] == cut.number:
-                holding.is_cut = True
                 moved.append(node)
         if cut.is_held and moved:
             # Dask takes what is short for not worth stealing, and leaves it behind what keeps its worker busy.
@@ -417,32 +471,57 @@ class DaskRun:
                 events += self._hand_back(holding, cut.worker, "its result was lost")
         return events
 
-    def _lose(self, lost: HoldingLost) -> list[Event]:
-        nodes = self._places.nodes_of(lost.key)
+    def _lose(self, lost: Loss) -> list[Event]:
+        """Nodes and values are gone with a worker, and Dask makes none anew: that is decided here."""
+        running, computed = (
+            [node for key in keys for node in self._places.nodes_of(tuple(key))]
+            for keys in (lost.running, lost.computed)
+        )
+        nodes, had_value = running + computed, set(computed)
         if self._ending is not None:
             self._ending.lose(nodes)
-        holding = self._places.holding(nodes[0]) if nodes else None
-        if holding is not None and nodes[0][0] in self._package.limited:
-            return self._lose_alone(holding, nodes[0], lost)
-        if holding is not None and holding.is_cut:
-            # Made anew by Dask, it would also run what it had handed back.
-            return self._hand_back(holding, lost.worker, lost.cause)
-        return [AttemptLost(node, lost.worker, lost.cause) for node in nodes]
-
-    def _lose_alone(self, holding: Holding, node: NodeId, lost: HoldingLost) -> list[Event]:
-        """A worker is gone that ran, or alone had the result of, a task run that Dask must not repeat by itself."""
-        if node not in self._out:
-            return self._hand_back(holding, lost.worker, lost.cause)
+        cause = (
+            f"worker {lost.worker} left the cluster"
+            if lost.is_expected
+            else f"worker {lost.worker} died while it held this task"
+        )
+        under_way = {node for node in nodes if node in self._out}
+        given_up: set[NodeId] = set()
         if not lost.is_expected:
-            self._deaths[node[:2]] += 1
-        deaths = self._deaths[node[:2]]
-        if deaths <= dask.config.get("distributed.scheduler.allowed-failures"):
-            # Dask runs it elsewhere, as what says that it has not begun: then it is staged again.
-            return [AttemptLost(node, lost.worker, lost.cause)]
+            # What had come to its end was not at work.
+            suspects = under_way - had_value
+            given_up = self._deaths.blame(lost.worker, suspects, self._began, clock.monotonic())
+            self._alone |= {node[:2] for node in suspects}
+        events: list[Event] = []
+        for node in nodes:
+            self._drop(node)
+            if node not in given_up:
+                events.append(
+                    HandedBack(node, lost.worker, cause, node in had_value)
+                    if node in under_way
+                    else ValueLost(node, lost.worker, cause)
+                )
+        return events
+
+    def _tell_given_up(self) -> list[Event]:
+        return [
+            NodeCrashed(node, WorkerDied(self._name(node), worker, deaths, code), worker)
+            for node, worker, deaths, code in self._deaths.take_given_up(clock.monotonic())
+        ]
+
+    def _drop(self, node: NodeId) -> None:
+        """Forget an execution whose outcome does not count any more."""
+        self._out.pop(node, None)
+        self._undone.pop(node, None)
+        self._began.pop(node, None)
+        self._missing_since.pop(node, None)
+        self._repairs.pop(node, None)
+        self._places.set_over(node, is_over=False)
         self._places.forget(node)
-        del self._out[node]
         self._stage.end(node)
-        return [NodeCrashed(node, WorkerDied(self._name(node), lost.worker, deaths), lost.worker)]
+        # What waits here for it goes to Dask when it is handed over again.
+        self._unwanted.add(node)
+        self._has_later = True
 
     def _take_undone(self) -> list[NodeId]:
         """The nodes that came back undone because one that they need was handed back by its own."""
@@ -497,15 +576,16 @@ class DaskRun:
         with self._arrived:
             self._arrived.notify()
 
-    def _take_loss(self, worker: str, keys: Sequence[Sequence[Any]], is_expected: bool) -> None:
-        cause = (
-            f"worker {worker} left the cluster"
-            if is_expected
-            else f"worker {worker} died while it held this task"
+    def _take_at_work(self, worker: str, nodes: Sequence[NodeId]) -> None:
+        self._told.append(AtWork(worker, tuple(nodes)))
+
+    def _take_loss(self, loss: Loss) -> None:
+        running, computed = (
+            tuple([tuple(key) for key in keys if self._keys.is_ours(key)])
+            for keys in (loss.running, loss.computed)
         )
-        for key in keys:
-            if self._keys.is_ours(key):
-                self._told.append(HoldingLost(tuple(key), worker, cause, is_expected))
+        if running or computed:
+            self._told.append(loss._replace(running=running, computed=computed))
         with self._arrived:
             self._arrived.notify()
 
@@ -530,8 +610,7 @@ class DaskRun:
 
     def _look(self) -> list[Event]:
         """What the futures know that no record told."""
-        if self._client.status != "running":
-            raise ClusterLost(self._address, f"the client is {self._client.status}")
+        self._check_cluster()
         if self._stage:
             self._threads = threads_of(self._client)
         events = self._give_up_undone()
@@ -546,14 +625,19 @@ class DaskRun:
                 events += self._repair(node, holding.future)
             elif status == "error":
                 events += self._blame(holding, holding.future.exception())
-            elif self._client.status != "running":
-                raise ClusterLost(self._address, f"the client is {self._client.status}")
             else:
+                self._check_cluster()
                 del self._out[node]
                 self._stage.end(node)
                 cause = f"its Dask key was {status} from outside the run"
                 events.append(NodeCrashed(node, NodeFailed(self._name(node), cause), ""))
         return events
+
+    def _check_cluster(self) -> None:
+        if self._client.status != "running":
+            raise ClusterLost(self._address, f"the client is {self._client.status}")
+        if self._client.scheduler_comm is not self._comm:
+            raise ClusterLost(self._address, "it came back, and knows nothing of the run")
 
     def _repair(self, node: NodeId, future: distributed.Future[Any]) -> list[Event]:
         """The last record of a node that did not arrive: asked for where the node's value lies."""
@@ -632,16 +716,13 @@ class DaskRun:
             self._stage_again(again)
 
     def _hand_back(self, holding: Holding, worker: str, cause: str) -> list[Event]:
-        """A shared node whose runs have to run alone: nobody knows through whom it died, and its value is lost."""
+        """A shared node whose runs have to run alone: nobody knows through whom it failed, and it has no value."""
         events: list[Event] = []
         for node in self._places.nodes_of(holding.key):
-            self._out.pop(node, None)
-            self._undone.pop(node, None)
-            self._places.set_over(node, is_over=False)
-            self._places.forget(node)
-            self._stage.end(node)
+            event = HandedBack if node in self._out else ValueLost
+            self._drop(node)
             self._alone.add(node[:2])
-            events.append(HandedBack(node, worker, cause))
+            events.append(event(node, worker, cause))
         return events
 
     def _name(self, node: NodeId) -> str:

@@ -42,9 +42,6 @@ LOOK_SECONDS = 0.02
 #: How long a cancelled body may take to end before its thread is left behind, seconds.
 STOP_GRACE_SECONDS = 3.0
 
-#: How many processes may die on one node before it is given up, as Dask's `allowed-failures` default + 1.
-DEATHS_ALLOWED = 4
-
 
 class Board:
     """Which nodes are ready, which wait for how many others, and the values that are there."""
@@ -317,6 +314,7 @@ class PooledRun:
         self._idle = 0
         self._lanes: list[Lane] = []
         self._deaths: dict[NodeId, int] = {}
+        self._deaths_allowed = package.tolerance.worker_deaths
         self._make_lane = make_lane
         self._num_workers = num_workers
         self._threads: list[threading.Thread] = []
@@ -454,7 +452,7 @@ class PooledRun:
             deaths = self._deaths[item.node] = self._deaths.get(item.node, 0) + 1
         # Before another thread can take it up: the news must come in that order.
         self.report(AttemptLost(item.node, lane.name, str(death)))
-        if deaths < DEATHS_ALLOWED:
+        if deaths <= self._deaths_allowed:
             with self._lock:
                 self._board.ready.append(item)
         else:

@@ -30,11 +30,15 @@ class Begun(NamedTuple):
 
 
 class Leased(NamedTuple):
-    """A flow run is still its process's, until then; None: it lets it go."""
+    """A flow run is still its process's, until then; None: it lets it go.
+
+    `process` is as from `name_of_holder`; "" where that is not told anew.
+    """
 
     run_id: str
     fence: int
     until: float | None
+    process: str = ""
 
 
 class Moved(NamedTuple):

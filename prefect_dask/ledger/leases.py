@@ -9,19 +9,47 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
+from prefect_dask.engine import clock
 from prefect_dask.engine.state import STATES, Finished, Looped, State
 from prefect_dask.ledger.entries import Rows
 from prefect_dask.ledger.errors import UnknownRun
 from prefect_dask.ledger.packed import stored_columns
-from prefect_dask.ledger.processes import is_gone
+from prefect_dask.ledger.processes import held_here_until, is_gone
 from prefect_dask.ledger.store import Store
+from prefect_dask.settings import config
 
-LEASE_SECONDS: Final = 45.0
-"""How long a run is its process's without a word. Everybody is to know of a death within 60 s, and a process that
-is stopped for 20 s, or held up in C for as long, must not be taken for dead."""
+RENEWALS: Final = 4.5
+"""How often a lease is renewed before it would run out: three may fail on the way."""
 
-RENEW_SECONDS: Final = 10.0
-"""How often it is renewed: three may fail on the way, and a transaction every 10 s is nothing."""
+
+def lease_seconds() -> float:
+    """How long a run is its process's without a word.
+
+    Unless set otherwise 45 s: everybody is to know of a death within 60 s, and a process that is stopped for 20 s,
+    or held up in C for as long, must not be taken for dead.
+    """
+    seconds: float = config.ledger.lease_seconds
+    return seconds
+
+
+def renew_seconds() -> float:
+    """How often it is renewed; every 10 s unless set otherwise, and a transaction every 10 s is nothing."""
+    return lease_seconds() / RENEWALS
+
+
+class LeaseClock:
+    """Until when the leases of this process run, for other machines: also where its own clock is set back."""
+
+    def __init__(self) -> None:
+        self._ahead = clock.now() - clock.monotonic()
+
+    def until(self) -> float:
+        """When a lease runs out that is renewed now, seconds since the epoch."""
+        now = clock.now()
+        if not clock.is_turned():
+            now = max(now, self._ahead + clock.monotonic())
+        return now + lease_seconds()
+
 
 AT_WORK: Final = ("Pending", "Running", "Cancelling")
 """The states of a flow run that a process is at."""
@@ -37,23 +65,28 @@ class Held(NamedTuple):
     coordinator: str
 
 
-def cause_of_death(held: Held, now: float) -> str | None:
+def cause_of_death(held: Held, now: float, monotonic: float) -> str | None:
     """What became of the process that coordinates a run; None where nothing says that it is dead.
 
     Args:
         held: The run.
         now: Seconds since the epoch.
+        monotonic: Seconds on this machine's clock that nobody sets; by that one a lease is judged that a process
+            of this machine holds.
 
-    >>> cause_of_death(Held("Running", 0, 100.0, "", "host:1:1"), now=101.5)
+    >>> cause_of_death(Held("Running", 0, 100.0, "", "host:1:1"), now=101.5, monotonic=7.0)
     'the coordinating process host:1:1 died or lost the ledger: its lease ran out 2 s ago'
-    >>> cause_of_death(Held("Success", 0, None, "", "host:1:1"), now=101.5)
+    >>> cause_of_death(Held("Success", 0, None, "", "host:1:1"), now=101.5, monotonic=7.0)
     """
     if held.state not in AT_WORK:
         return None
     if is_gone(held.process):
         return f"the coordinating process {held.coordinator} died"
-    if held.lease_until is not None and held.lease_until < now:
-        late = now - held.lease_until
+    if held.lease_until is None:
+        return None
+    until = held_here_until(held.process)
+    late = now - held.lease_until if until is None else monotonic - until
+    if late > 0:
         return (
             f"the coordinating process {held.coordinator} died or lost the ledger: its lease ran out"
             f" {late:.0f} s ago"
@@ -65,7 +98,7 @@ def declare_dead(store: Store, run: int, now: float) -> bool:
     """Have a run Crashed whose process is dead, unless another process was faster; whether it was done here."""
     with store.transaction():
         held = held_run(store, run)
-        cause = cause_of_death(held, now)
+        cause = cause_of_death(held, now, clock.monotonic())
         if cause is None:
             return False
         _come_to(store, run, "Crashed", cause, now, is_finished=True)
@@ -101,7 +134,7 @@ def take_over(
         store.execute(
             f"UPDATE flow_runs SET fence = {m}, lease_until = {m}, process = {m}, coordinator = {m}"
             f" WHERE id = {m}",
-            (fence + 1, now + LEASE_SECONDS, process, coordinator, run),
+            (fence + 1, now + lease_seconds(), process, coordinator, run),
         )
         _come_to(store, run, "Pending", "taken up again", now, is_finished=False)
         return fence + 1, next_number(store, run)

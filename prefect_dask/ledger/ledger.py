@@ -28,7 +28,7 @@ from prefect_dask.ledger.facts import (
     attempts_in,
 )
 from prefect_dask.ledger.leases import Held, cause_of_death, declare_dead
-from prefect_dask.ledger.places import place_of
+from prefect_dask.ledger.places import Place, place_of
 from prefect_dask.ledger.removing import remove_run
 from prefect_dask.ledger.store import Store
 from prefect_dask.ledger.writer import adopt_journals, known_writer, open_store, writer_for
@@ -66,8 +66,11 @@ class Ledger:
         ('sums', 'Success', ['Success'])
     """
 
-    def __init__(self, place: str | os.PathLike[str] | None = None) -> None:
-        found = configured_place() if place is None else place_of(place, home_of_ledgers())
+    def __init__(self, place: Place | str | os.PathLike[str] | None = None) -> None:
+        if place is None:
+            found = configured_place()
+        else:
+            found = place if isinstance(place, Place) else place_of(place, home_of_ledgers())
         if found is None:
             raise LedgerRefused("there is no ledger: 'none' is configured; name one")
         self.place = found
@@ -293,7 +296,7 @@ class Ledger:
         now = clock.now()
         with self.opened() as store:
             for run, *held in store.ask("held_runs"):
-                if cause_of_death(Held(*held), now) is not None:
+                if cause_of_death(Held(*held), now, clock.monotonic()) is not None:
                     try:
                         declare_dead(store, run, now)
                     except Exception as error:

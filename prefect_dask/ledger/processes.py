@@ -14,6 +14,30 @@ def this_process() -> str:
     return _name_of(os.getpid())
 
 
+def name_of_holder(monotonic: float) -> str:
+    """The name of this process, and until when something is its own without a word, on the clock of this boot.
+
+    Args:
+        monotonic: As from `clock.monotonic`; processes of one boot share it, and nobody sets it.
+    """
+    name = this_process()
+    return f"{name}~{monotonic:.1f}" if name else ""
+
+
+def held_here_until(holder: str) -> float | None:
+    """Until when something is another process's, on this machine's clock that nobody sets.
+
+    Returns:
+        None where that process is, or may be, on another machine.
+
+    >>> held_here_until(name_of_holder(12.5)), held_here_until("elsewhere/1@2~12.5")
+    (12.5, None)
+    """
+    name, _, until = holder.partition("~")
+    machine = name.rpartition("/")[0]
+    return float(until) if until and machine and machine == _machine() else None
+
+
 def is_gone(process: str) -> bool:
     """Whether a process that `this_process` named is surely not there any more.
 
@@ -22,7 +46,7 @@ def is_gone(process: str) -> bool:
     >>> is_gone(this_process()), is_gone("")
     (False, False)
     """
-    machine, _, rest = process.rpartition("/")
+    machine, _, rest = process.partition("~")[0].rpartition("/")
     pid, _, began = rest.partition("@")
     if not machine or not began or machine != _machine():
         return False

@@ -19,16 +19,21 @@ from prefect_dask.engine.state import State
 from prefect_dask.engine.steering import Steering
 from prefect_dask.engine.stream import ClusterChanged, Observer, StateChange
 from prefect_dask.ledger.entries import Begun, Entry, Leased, Moved, Rows
-from prefect_dask.ledger.errors import Superseded
+from prefect_dask.ledger.errors import LedgerAway, Superseded
+from prefect_dask.ledger.facts import RecordedResult, RecordedState
 from prefect_dask.ledger.flows import as_json, as_pickle, flow_facts
-from prefect_dask.ledger.leases import LEASE_SECONDS
+from prefect_dask.ledger.leases import lease_seconds
+from prefect_dask.ledger.ledger import Ledger
 from prefect_dask.ledger.lines import recording_lines
 from prefect_dask.ledger.packed import as_json_object, pack_changes, pack_row
-from prefect_dask.ledger.processes import this_process
+from prefect_dask.ledger.processes import name_of_holder
 from prefect_dask.ledger.requests import Request
 from prefect_dask.ledger.run_slots import RunSlots
 from prefect_dask.ledger.writer import Writer
 from prefect_dask.version import __version__
+
+#: How often a ledger is asked whether it is back, by who has to read it, seconds.
+LOOK_SECONDS = 0.2
 
 
 class Recording(Observer):
@@ -126,6 +131,33 @@ class Recording(Observer):
         if self._run_id in self._writer.superseded:
             raise Superseded(self._run_id)
 
+    def read_back(self, within_seconds: float) -> tuple[list[RecordedState], list[RecordedResult]]:
+        """All that was recorded of the run until now: its changes of state, and what is kept of results.
+
+        Args:
+            within_seconds: How long a ledger that is away may take to come back.
+
+        Raises:
+            LedgerAway: It did not.
+            Superseded: Another process has taken the run over.
+        """
+        until = clock.monotonic() + within_seconds
+        while True:
+            self._writer.flush()
+            self.check()
+            try:
+                if not self._writer.is_behind:
+                    ledger = Ledger(self._writer.store.place)
+                    return ledger.states(self._run_id), ledger.results(self._run_id)
+            except LedgerAway:
+                pass
+            if clock.monotonic() > until:
+                raise LedgerAway(
+                    str(self._writer.store.place),
+                    f"it did not come back within {within_seconds:g} s",
+                )
+            clock.wait_for(LOOK_SECONDS)
+
     def end(self) -> None:
         """Let the run go, and wait until all is in the ledger, or in the journal."""
         self._writer.let_go(self._run_id)
@@ -152,10 +184,10 @@ class Recording(Observer):
                 begun=now,
                 coordinator=coordinator_name(),
                 version=__version__,
-                process=this_process(),
+                process=name_of_holder(clock.monotonic() + lease_seconds()),
                 origin=self._origin,
                 pickled=values,
-                lease_until=now + LEASE_SECONDS,
+                lease_until=now + lease_seconds(),
             )
 
     def _moved(self, states: Sequence[State]) -> Iterator[Entry]:

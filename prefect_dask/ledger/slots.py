@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from prefect_dask.engine.stream import NodeId
 from prefect_dask.ledger.errors import LedgerAway
-from prefect_dask.ledger.leases import LEASE_SECONDS
+from prefect_dask.ledger.leases import lease_seconds
 from prefect_dask.ledger.store import Store
 
 STALE_SECONDS: Final = 5.0
@@ -215,7 +215,7 @@ def settle(
                 "INSERT INTO slots (limit_name, run, fence, task, map_index, generation, attempt, since, until)"
                 f" VALUES ({', '.join([m] * 9)}) ON CONFLICT DO NOTHING",
                 [
-                    (name, run, fence, *each.node, each.attempt, now, now + LEASE_SECONDS)
+                    (name, run, fence, *each.node, each.attempt, now, now + lease_seconds())
                     for each in granted
                     for name in each.limits
                     if name in standing

@@ -208,8 +208,9 @@ class Store(ABC):
 
     def _lease(self, key: int, leased: Leased) -> None:
         self.execute(
-            f"UPDATE flow_runs SET lease_until = {self.mark} WHERE id = {self.mark} AND ended IS NULL",
-            (leased.until, key),
+            f"UPDATE flow_runs SET lease_until = {self.mark}, process = coalesce({self.mark}, process)"
+            f" WHERE id = {self.mark} AND ended IS NULL",
+            (leased.until, leased.process or None, key),
         )
         if leased.until is not None:
             self.execute(

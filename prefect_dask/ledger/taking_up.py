@@ -13,9 +13,9 @@ from prefect_dask.engine.stream import StateChange
 from prefect_dask.ledger.configured import journal_folder
 from prefect_dask.ledger.errors import RunAlive, RunSucceeded
 from prefect_dask.ledger.facts import RecordedFlow, RecordedFlowRun, RecordedResult, RecordedState
-from prefect_dask.ledger.leases import take_over
+from prefect_dask.ledger.leases import lease_seconds, take_over
 from prefect_dask.ledger.ledger import Ledger
-from prefect_dask.ledger.processes import this_process
+from prefect_dask.ledger.processes import name_of_holder
 from prefect_dask.ledger.recording import Recording, coordinator_name
 from prefect_dask.ledger.writer import writer_for
 
@@ -93,10 +93,9 @@ def take_up(ledger: Ledger, found: FoundRun) -> TakenUp:
         RunAlive: Another process was faster.
     """
     run = found.run
+    holder = name_of_holder(clock.monotonic() + lease_seconds())
     with ledger.opened() as store:
-        taken = take_over(
-            store, run.key, found.fence, clock.now(), this_process(), coordinator_name()
-        )
+        taken = take_over(store, run.key, found.fence, clock.now(), holder, coordinator_name())
     if taken is None:
         raise RunAlive(run.run_id, ledger.flow_run(run.run_id).coordinator)
     # Only now: what its process before still had to say is written, or will never be.

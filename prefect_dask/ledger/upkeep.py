@@ -69,7 +69,10 @@ def reset(ledger: Ledger) -> None:
         with store.transaction():
             for run, *values in store.ask("held_runs"):
                 held = Held(*values)
-                if held.state in AT_WORK and cause_of_death(held, clock.now()) is None:
+                if (
+                    held.state in AT_WORK
+                    and cause_of_death(held, clock.now(), clock.monotonic()) is None
+                ):
                     [(run_id,)] = store.execute(
                         f"SELECT run_id FROM flow_runs WHERE id = {store.mark}", (run,)
                     )

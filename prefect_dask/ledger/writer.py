@@ -17,8 +17,9 @@ from prefect_dask.engine.logs import get_logger
 from prefect_dask.ledger.entries import Entry, Leased
 from prefect_dask.ledger.errors import LedgerAway, LedgerRefused, NotRecorded
 from prefect_dask.ledger.journal import Journal, orphans, read
-from prefect_dask.ledger.leases import LEASE_SECONDS, RENEW_SECONDS
+from prefect_dask.ledger.leases import LeaseClock, lease_seconds, renew_seconds
 from prefect_dask.ledger.places import Place
+from prefect_dask.ledger.processes import name_of_holder
 from prefect_dask.ledger.requests import LOOK_SECONDS, Request, take_requests
 from prefect_dask.ledger.store import Store
 
@@ -69,6 +70,7 @@ class Writer:
         #: Runs that this process coordinates, with their fences, and who takes what is asked of them.
         self._held: dict[str, tuple[int, TakesRequest]] = {}
         self._renew_at = self._look_at = 0.0
+        self._leases = LeaseClock()
         #: Written nowhere yet.
         self._unwritten: list[Entry] = []
         #: For those who ask beside the thread; there as long as that is.
@@ -134,7 +136,7 @@ class Writer:
         """
         with self._changed:
             if not self._held:
-                self._renew_at = clock.monotonic() + RENEW_SECONDS
+                self._renew_at = clock.monotonic() + renew_seconds()
                 self._look_at = clock.monotonic() + LOOK_SECONDS
             self._held[run_id] = fence, take
 
@@ -149,6 +151,11 @@ class Writer:
             self._look_at = 0.0
             self._is_hurried = True
             self._changed.notify_all()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something waits to be written to the ledger until that is back."""
+        return not self._journal.is_empty or bool(self._unwritten)
 
     def _wake(self) -> None:
         with self._changed:
@@ -225,7 +232,7 @@ class Writer:
 
     def _wait_for_work(self) -> bool:
         """Wait for entries, and then for company for them; False when the thread is to end."""
-        waits = not self._journal.is_empty or bool(self._unwritten)
+        waits = self.is_behind
         self._must_be_woken = True
         has_come = self._changed.wait_for(
             lambda: self._queue or self._is_closing or (self._held and not self._look_at),
@@ -254,9 +261,12 @@ class Writer:
         with self._changed:
             if not self._held or clock.monotonic() < self._renew_at:
                 return []
-            self._renew_at = clock.monotonic() + RENEW_SECONDS
-            until = clock.now() + LEASE_SECONDS
-            return [Leased(run_id, fence, until) for run_id, (fence, _) in self._held.items()]
+            self._renew_at = clock.monotonic() + renew_seconds()
+            until = self._leases.until()
+            holder = name_of_holder(clock.monotonic() + lease_seconds())
+            return [
+                Leased(run_id, fence, until, holder) for run_id, (fence, _) in self._held.items()
+            ]
 
     def _look_for_requests(self) -> None:
         """Pass on what is asked of the runs that are held, now and then."""

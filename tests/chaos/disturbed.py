@@ -290,7 +290,9 @@ class Disturbed:
             return ""
         try:
             with sqlite3.connect(self.ledger, timeout=0.2) as connection:
-                connection.execute("UPDATE flow_runs SET lease_until = 1.0 WHERE ended IS NULL")
+                connection.execute(
+                    "UPDATE flow_runs SET lease_until = 1.0, process = '' WHERE ended IS NULL"
+                )
             connection.close()
         except sqlite3.OperationalError:
             return None

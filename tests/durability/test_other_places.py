@@ -30,7 +30,7 @@ def test_a_run_that_began_here_goes_on_on_a_cluster(place, diary, tmp_path):
 def stop_until_it_is_taken_for_dead(stale, place):
     os.kill(stale.pid, signal.SIGSTOP)
     with Ledger(place).opened() as store:
-        store.execute("UPDATE flow_runs SET lease_until = 1.0")
+        store.execute("UPDATE flow_runs SET lease_until = 1.0, process = ''")
     [run] = Ledger(place).flow_runs()
     assert run.state == "Crashed"
     return run

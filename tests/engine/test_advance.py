@@ -265,3 +265,52 @@ def test_children_that_were_in_flight_are_so_when_a_run_goes_on():
 def test_edges_must_point_forward():
     with pytest.raises(ValueError, match="does not point forward"):
         graph_of(2, (1, 0))
+
+
+def test_a_value_that_is_lost_and_kept_is_given_and_what_looks_at_it_is_handed_over_again():
+    book = Book(graph_of(3, (0, 1), (1, 2)))
+    book.take_all(NOW)
+    end(book, 0, Success(result=1))
+
+    losses = book.lose_value((0, -1, 1), Success(result=1), "lost")
+
+    assert [(node, type(state)) for node, state in losses] == [((1, -1, 1), Pending)]
+    assert book.state(0).is_successful()
+    plan = book.take_from([(0, -1)], NOW)
+    assert [item.node for item in plan] == [(1, -1, 2), (2, -1, 2)]
+    assert isinstance(plan[0].upstream[0], Given)
+
+
+def test_a_value_that_is_lost_and_not_kept_is_made_again_and_a_failure_is_not():
+    book = Book(graph_of(2))
+    book.take_all(NOW)
+    end(book, 0, Success(result=1))
+    end(book, 1, Failed("broken"))
+
+    losses = book.lose_value((0, -1, 1), None, "lost")
+    assert [(node, state.message) for node, state in losses] == [((0, -1, 1), "lost")]
+    assert book.lose_value((1, -1, 1), None, "lost") == []
+    assert [item.node for item in book.take_from([(0, -1), (1, -1)], NOW)] == [(0, -1, 2)]
+    assert book.state(1).message == "broken"
+
+
+def test_a_clock_that_is_set_back_keeps_no_retry_waiting():
+    book = Book(graph_of(1))
+    book.take_all(NOW)
+    end(book, 0, Retrying(start_time=at(NOW + 5), run_count=1))
+
+    book.note_set_back(3600.0)
+
+    assert book.next_due() == NOW + 5 - 3600
+    [item] = book.take_due(NOW + 5 - 3600)
+    assert item.as_of >= NOW + 5, "its node sees the state as it was made"
+
+
+def test_what_shared_a_node_with_what_is_lost_is_told_too_for_it_may_have_begun():
+    book = Book(graph_of(2, (0, 1)))
+    book.take_all(NOW)
+
+    told = [*book.hand_back((0, -1, 1), "lost"), *book.hand_back((1, -1, 1), "lost")]
+
+    assert [node for node, _ in told] == [(0, -1, 1), (1, -1, 1)]
+    assert [item.node for item in book.take_from([(0, -1)], NOW)] == [(0, -1, 2), (1, -1, 2)]

@@ -44,12 +44,24 @@ class Cluster:
         self.scheduler_file = folder / "scheduler.json"
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
         self._all: list[subprocess.Popen[bytes]] = []
-        options = "--port 0 --host 127.0.0.1 --no-dashboard --scheduler-file"
-        self.scheduler = self._start(
+        self._allowed_failures = allowed_failures
+        self.scheduler = self._start_scheduler(port=0)
+
+    def _start_scheduler(self, port: int) -> subprocess.Popen[bytes]:
+        options = f"--port {port} --host 127.0.0.1 --no-dashboard --scheduler-file"
+        return self._start(
             "scheduler",
             ["-m", "distributed.cli.dask_scheduler", *options.split(), str(self.scheduler_file)],
-            {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(allowed_failures)},
+            {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(self._allowed_failures)},
         )
+
+    def start_again(self, *workers: str) -> None:
+        """Start a scheduler at the address where one ended, and new workers; returns at once."""
+        port = int(self.address.rpartition(":")[2])
+        self.scheduler_file.unlink(missing_ok=True)
+        self.scheduler = self._start_scheduler(port)
+        for name in workers:
+            self.add_worker(name)
 
     def add_worker(
         self,

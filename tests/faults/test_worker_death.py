@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from prefect_dask import Flow, task, triggers
-from prefect_dask.engine.errors import ResultLost, WorkerDied
+from prefect_dask.engine.errors import WorkerDied
 from prefect_dask.engine.state import Crashed, TriggerFailed
 from prefect_dask.executors import DaskExecutor
+from prefect_dask.settings import set_temporary_config
 from tests.faults.bodies import (
     add,
     counted,
@@ -68,7 +69,23 @@ def test_a_task_whose_worker_is_killed_from_outside_runs_again(gate, tmp_path):
     assert watch.states("holding")[-2:] == ["Running", "Success"]
 
 
-def test_what_kills_every_worker_is_given_up_and_the_rest_goes_on(gate, tmp_path):
+@pytest.fixture
+def one_death_is_borne():
+    """A task run is Crashed with the second worker that dies on it."""
+    with set_temporary_config({"engine.fault_tolerance.worker_deaths": 1}):
+        yield
+
+
+@pytest.fixture
+def no_death_is_borne():
+    """A task run is Crashed with the first worker that dies on it."""
+    with set_temporary_config({"engine.fault_tolerance.worker_deaths": 0}):
+        yield
+
+
+def test_what_kills_every_worker_is_given_up_and_the_rest_goes_on(
+    gate, tmp_path, one_death_is_borne
+):
     with Flow("kills workers") as flow:
         fatal = dying(gate, times=99)
         sibling = counted(gate, "sibling")
@@ -77,7 +94,7 @@ def test_what_kills_every_worker_is_given_up_and_the_rest_goes_on(gate, tmp_path
         flow.set_reference_tasks([below, last])
     watch = Watch("dying", "Running", show(gate))
 
-    with cluster_of(tmp_path / "cluster", "one", "two", "three", allowed_failures=1) as cluster:
+    with cluster_of(tmp_path / "cluster", "one", "two", "three") as cluster:
         state = flow.run(executor=DaskExecutor(cluster.address), on_state=watch)
 
         tasks = state.result
@@ -96,7 +113,7 @@ def test_what_kills_every_worker_is_given_up_and_the_rest_goes_on(gate, tmp_path
         assert tasks[below].message.startswith("'add' did not run: 'dying' crashed: ")
         assert watch.states("add") == ["TriggerFailed"]
         assert tasks[last].result == "ran"
-        assert watch.states("dying") == ["Running", "Pending"] * 2 + ["Crashed"]
+        assert watch.states("dying") == ["Running", "Pending", "Running", "Crashed"]
 
 
 @task
@@ -121,7 +138,7 @@ def consume(folder: Path, x: int, *, must_be_seen: bool) -> int:
 
 @pytest.mark.parametrize("is_known", [True, False])
 def test_a_result_that_dies_with_its_worker_is_made_again(gate, tmp_path, is_known, caplog):
-    with Flow("result dies") as flow:
+    with Flow("result dies", durable=False) as flow:
         made = counted(gate, "made", 7)
         used = consume(gate, made, must_be_seen=is_known)
     watch = Watch("counted", "Success", show(gate))
@@ -133,15 +150,17 @@ def test_a_result_that_dies_with_its_worker_is_made_again(gate, tmp_path, is_kno
     assert len(marks(gate, "made")) == 2
     assert state.result[used].result == 8
     assert state.result[made].result == 7
-    assert watch.states("counted")[-2:] == ["Running", "Success"]
-    assert watch.states("counted").count("Success") == 1
+    assert watch.states("counted")[-3:] == ["Pending", "Running", "Success"]
     # Which of both depends on whether its first Success came home before the worker died.
-    remade = "the result of task 'counted' is lost and is made again: worker tcp" in caplog.text
+    remade = "task 'counted': its result is lost and is made again: worker tcp" in caplog.text
+    assert watch.states("counted").count("Success") == 1 + remade
     assert remade or (not is_known and "task 'counted': attempt lost: worker tcp" in caplog.text)
 
 
-def test_a_run_ends_when_a_finished_result_is_lost_and_cannot_be_made_again(gate, tmp_path):
-    with Flow("lost for good") as flow:
+def test_a_run_ends_when_a_finished_result_is_lost_and_cannot_be_made_again(
+    gate, tmp_path, no_death_is_borne
+):
+    with Flow("lost for good", durable=False) as flow:
         made = made_once(gate)
         used = consume(gate, made, must_be_seen=True)
         below = add(used)
@@ -153,11 +172,9 @@ def test_a_run_ends_when_a_finished_result_is_lost_and_cannot_be_made_again(gate
 
     tasks = state.result
     assert state.is_failed()
-    assert tasks[made].is_successful()
-    with pytest.raises(ResultLost, match="made_once"):
-        tasks[made].result
+    assert type(tasks[made]) is Crashed
+    assert watch.states("made_once")[1:3] == ["Success", "Pending"]
     assert type(tasks[used]) is Crashed
-    assert "made_once" in tasks[used].message
     assert type(tasks[below]) is TriggerFailed
     assert tasks[other].result == 3
 

@@ -23,7 +23,7 @@ LAYERS = (
     "task",
     "documents operators pickling signature mapping schedules tagging task_defaults retry_settings raising"
     " naming order origin",
-    "limits",
+    "limits recovering",
     "recorded_states kept_results",
     "resumption",
     "ledger",
@@ -34,7 +34,7 @@ LAYERS = (
     "engine.task_runner engine.body engine.node engine.parcels engine.group_run engine.grouping"
     " engine.staging engine.compile engine.executors",
     "engine.advance engine.outcome engine.hand_over engine.task_runs engine.folded engine.columns",
-    "engine.slots",
+    "engine.slots engine.recovery",
     "engine.stream engine.child engine.child_main engine.child_process engine.timeouts engine.moves",
     "engine.keeping engine.durable",
     "engine.triggers engine.cache engine.cache_store engine.cache_validators engine.claims"
@@ -42,7 +42,7 @@ LAYERS = (
     "engine.graph engine.state engine.errors engine.clock engine.signals engine.failures"
     " engine.beforehand engine.logs engine.prints engine.home engine.files engine.serializers engine.secrets"
     " engine.finish_log engine.fingerprint engine.retry engine.durations engine.worker_resources"
-    " engine.collector engine.stall engine.cancellation",
+    " engine.collector engine.stall engine.cancellation engine.tolerance",
 )
 """A module may import from its own line and those below. A package stands for its modules."""
 

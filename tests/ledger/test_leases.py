@@ -53,10 +53,10 @@ def test_a_run_whose_lease_ran_out_is_crashed_and_its_process_superseded(
 ):
     with clock.turned(clock.utc_now()) as hands:
         now = clock.now()
-        store.write([begun(lease_until=now + leases.LEASE_SECONDS), running()])
-        hands.turn_by(timedelta(seconds=leases.LEASE_SECONDS / 2))
+        store.write([begun(lease_until=now + leases.lease_seconds()), running()])
+        hands.turn_by(timedelta(seconds=leases.lease_seconds() / 2))
         assert state_of(ledger)[0] == "Running"
-        hands.turn_by(timedelta(seconds=leases.LEASE_SECONDS))
+        hands.turn_by(timedelta(seconds=leases.lease_seconds()))
         state, message = state_of(ledger)
     assert state == "Crashed"
     assert "far:1:1 died or lost the ledger: its lease ran out" in str(message)
@@ -100,7 +100,7 @@ def test_taking_over_is_one_process_alone(ledger: Ledger, store: Store):
 
 
 def test_leases_are_renewed_while_a_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(writer, "RENEW_SECONDS", 0.05)
+    monkeypatch.setattr(writer, "renew_seconds", lambda: 0.05)
     place = tmp_path / "its.sqlite"
     seen = []
 
@@ -122,7 +122,7 @@ def test_a_run_whose_process_was_taken_for_dead_is_told_so(tmp_path: Path):
     @task
     def declare():
         with Ledger(place).opened() as store:
-            store.execute("UPDATE flow_runs SET lease_until = 1.0")
+            store.execute("UPDATE flow_runs SET lease_until = 1.0, process = ''")
         assert Ledger(place).flow_runs()[0].state == "Crashed"
 
     state = Flow("stale", tasks=[declare]).run(ledger=place)

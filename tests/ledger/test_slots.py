@@ -15,7 +15,7 @@ from prefect_dask.engine import clock
 from prefect_dask.executors import LocalDaskExecutor
 from prefect_dask.ledger import Ledger, run_slots
 from prefect_dask.ledger.entries import Begun, Leased
-from prefect_dask.ledger.leases import LEASE_SECONDS
+from prefect_dask.ledger.leases import lease_seconds
 from prefect_dask.ledger.places import Place
 from prefect_dask.ledger.slots import STALE_SECONDS, Queue, Settled, Wanted, free_all, settle
 from prefect_dask.ledger.store import Store
@@ -46,7 +46,7 @@ class Run:
 
     def __init__(self, store: Store, run_id: str) -> None:
         self.store, self.run_id, self.queue = store, run_id, Queue()
-        store.write([Begun(run_id, lease_until=clock.now() + LEASE_SECONDS)])
+        store.write([Begun(run_id, lease_until=clock.now() + lease_seconds())])
         [(self.key,)] = store.execute(
             f"SELECT id FROM flow_runs WHERE run_id = {store.mark}", (run_id,)
         )
@@ -120,10 +120,10 @@ def test_a_slot_is_free_when_the_lease_of_its_run_ran_out_and_not_before(runs):
     one, two = runs
     now = clock.now()
     assert one.ask(2, now=now) == [0, 1]
-    assert two.ask(1, now=now + LEASE_SECONDS - 1) == []
-    one.store.write([Leased(one.run_id, 0, now + 2 * LEASE_SECONDS)])
-    assert two.ask(now=now + LEASE_SECONDS + 1) == [], "it was renewed"
-    assert two.ask(now=now + 2 * LEASE_SECONDS + 1) == [0]
+    assert two.ask(1, now=now + lease_seconds() - 1) == []
+    one.store.write([Leased(one.run_id, 0, now + 2 * lease_seconds())])
+    assert two.ask(now=now + lease_seconds() + 1) == [], "it was renewed"
+    assert two.ask(now=now + 2 * lease_seconds() + 1) == [0]
 
 
 def test_a_process_whose_run_was_taken_over_gets_none_and_keeps_what_the_next_one_holds(runs):

@@ -1,6 +1,5 @@
 """A flow run during which workers die again and again, and all that can be known of it afterwards."""
 
-import logging
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,6 @@ class Storm:
         names: The name of each task; they differ.
         records: All that the listener heard, in order.
         executions: How often each body was begun, by name.
-        log: What the coordinating process logged.
         deaths: How many workers were killed.
     """
 
@@ -37,12 +35,16 @@ class Storm:
     names: dict[Task, str]
     records: list[StateRecord]
     executions: Counter[str]
-    log: list[str]
     deaths: int
 
     def history(self, name: str) -> list[str]:
         """The states that a task came to, in order."""
         return [record.state for record in self.records if record.task_name == name]
+
+    def losses(self, name: str) -> list[str]:
+        """Why executions of a task, or their results, were lost."""
+        told = [record for record in self.records if record.task_name == name]
+        return [record.message or "" for record in told if record.state == "Pending"]
 
 
 @task(max_retries=1, retry_delay=0)
@@ -86,32 +88,15 @@ class Killer(Watch):
                 self.cluster.add_worker(f"new-{self.deaths}")
 
 
-def run_storm(folder: Path, log: list[str]) -> Storm:
+def run_storm(folder: Path) -> Storm:
     """Run the flow on a cluster whose workers die."""
     folder.mkdir()
     flow = layered_flow(folder)
-    handler = ListHandler(log)
-    logger = logging.getLogger("prefect_dask")
     with cluster_of(
         folder.parent / "cluster", "one", "two", "three", allowed_failures=10
     ) as cluster:
         killer = Killer(cluster)
-        logger.addHandler(handler)
-        try:
-            state = flow.run(executor=DaskExecutor(cluster.address), on_state=killer)
-        finally:
-            logger.removeHandler(handler)
+        state = flow.run(executor=DaskExecutor(cluster.address), on_state=killer)
     names = {task: task.name for task in flow.tasks if task.name.startswith("work-")}
     executions = Counter({name: len(marks(folder, name)) for name in names.values()})
-    return Storm(state, names, killer.records, executions, log, killer.deaths)
-
-
-class ListHandler(logging.Handler):
-    """Keeps what is logged."""
-
-    def __init__(self, lines: list[str]) -> None:
-        super().__init__()
-        self.lines = lines
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
+    return Storm(state, names, killer.records, executions, killer.deaths)

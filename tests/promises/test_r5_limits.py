@@ -99,7 +99,7 @@ def test_dask_never_makes_a_lost_result_again_beside_those_that_hold_the_slots(d
     """
     place, files = tmp_path / "ledger.sqlite", [tmp_path / "go-1", tmp_path / "go-2"]
     set_limit("tag:scarce", 1, ledger=place)
-    with Flow("lost") as flow:
+    with Flow("lost", durable=False) as flow:
         one = first(diary.path, files[0])
         two = second(diary.path, files[1])
     cluster, is_told = Cluster(tmp_path / "cluster"), threading.Event()

@@ -1,0 +1,59 @@
+"""The machine's clock is set while a run goes on: nothing goes back, and what waits for a delay comes in time."""
+
+from datetime import timedelta
+
+import pytest
+
+from prefect_dask import Flow, task
+from prefect_dask.engine import clock
+from prefect_dask.executors import LocalDaskExecutor, LocalExecutor
+from prefect_dask.ledger import Ledger
+from tests.outside_ledger import check_executions, counts_in, note_execution
+
+EXECUTORS = [LocalExecutor(), LocalDaskExecutor("threads", 2)]
+
+
+@pytest.mark.parametrize("executor", EXECUTORS, ids=["this thread", "threads"])
+def test_a_run_during_which_the_clock_is_set_again_and_again(place, tmp_path, executor):
+    notes = tmp_path / "notes"
+    hours = [1, -2, 2, -1]
+
+    @task(max_retries=1, retry_delay=1)
+    def jump(x, jumps):
+        execution = note_execution(notes)
+        jumps.set_by(timedelta(hours=hours[x % len(hours)]))
+        if execution.attempt == 1 and x % 2:
+            raise ValueError("the first time")
+        return x
+
+    began = clock.monotonic()
+    with clock.settable() as jumps:
+        with Flow("jumps") as flow:
+            jumped = jump.map(list(range(8)), [jumps] * 8)
+        state = flow.run(executor=executor, ledger=place)
+    assert state.is_successful(), state.message
+    assert state.result[jumped].result == list(range(8))
+    assert clock.monotonic() - began < 20, "no retry waits for an hour"
+    ledger = Ledger(place)
+    check_executions(notes, ledger, ledger.flow_runs()[0].run_id)
+    assert sum(counts_in(notes).values()) == 12
+
+
+def test_a_retry_that_waits_while_the_clock_is_set_back_comes_after_its_delay(place):
+    @task(max_retries=1, retry_delay=1)
+    def fail_once(began):
+        began.append(clock.monotonic())
+        if len(began) == 1:
+            raise ValueError("the first time")
+
+    def set_back(records):
+        if any(record.state == "Retrying" for record in records):
+            jumps.set_by(timedelta(hours=-1))
+
+    began: list[float] = []
+    with clock.settable() as jumps:
+        with Flow("set back") as flow:
+            fail_once(began)
+        state = flow.run(ledger=place, on_state=set_back)
+    assert state.is_successful()
+    assert 0.9 < began[1] - began[0] < 10

@@ -1,0 +1,107 @@
+"""The Dask scheduler dies under a recorded run: it goes on on another cluster, with what is unfinished."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from prefect_dask import Flow, unmapped
+from prefect_dask.engine.errors import ClusterLost
+from prefect_dask.executors import DaskExecutor
+from prefect_dask.ledger import Ledger
+from prefect_dask.settings import set_temporary_config
+from tests.durability.flows_of_deaths import double, hold, total
+from tests.faults.cluster import cluster_of
+from tests.outside_ledger import check_executions, counts_in
+from tests.waiting import wait_until
+
+
+def flow_that_holds(notes: Path) -> Flow:
+    """A map whose children are finished, another one over these that waits for the file `go`, and the sum."""
+    with Flow("loses its cluster") as flow:
+        doubled = double.map(unmapped(notes), list(range(20)))
+        total(notes, [hold(notes, total(notes, doubled)), total(notes, doubled)])
+    return flow
+
+
+class WhenHolding:
+    """A listener that does something, once, when `hold` runs."""
+
+    def __init__(self, then) -> None:
+        self.then = then
+
+    def __call__(self, records) -> None:
+        for record in records:
+            if record.task_name == "hold" and record.state == "Running" and self.then:
+                self.then, then = None, self.then
+                then()
+
+
+def check_went_on(state, notes: Path, place: Path) -> None:
+    assert state.is_successful(), state.message
+    ledger = Ledger(place)
+    run_id = ledger.flow_runs()[0].run_id
+    check_executions(notes, ledger, run_id)
+    counts = counts_in(notes)
+    assert counts.pop(("hold-1", -1)) == 2, "it was running"
+    assert set(counts.values()) == {1}
+    [lost] = [s for s in ledger.states(run_id) if s.task_name == "hold" and s.state == "Pending"]
+    assert str(lost.message).startswith("attempt lost: the Dask scheduler at")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "closed"])
+def test_a_run_goes_on_when_the_scheduler_comes_back_at_its_address(place, tmp_path, how):
+    notes = tmp_path / "notes"
+    flow = flow_that_holds(notes)
+    with cluster_of(tmp_path / "cluster", "one", "two") as cluster:
+        executor = DaskExecutor(cluster.address)
+
+        def die_and_come_back() -> None:
+            cluster.scheduler.send_signal(how)
+            wait_until(lambda: executor.client.status != "running")
+            # One that closes in good order waits for others to do so.
+            cluster.close()
+            notes.with_name("go").touch()
+            cluster.start_again("three", "four")
+
+        state = flow.run(executor=executor, ledger=place, on_state=WhenHolding(die_and_come_back))
+        check_went_on(state, notes, place)
+
+
+def test_a_run_goes_on_on_a_new_cluster_where_it_had_made_the_lost_one(place, tmp_path):
+    notes = tmp_path / "notes"
+    flow = flow_that_holds(notes)
+    executor = DaskExecutor(
+        cluster_class="distributed.deploy.subprocess.SubprocessCluster",
+        cluster_kwargs={
+            "n_workers": 2,
+            "threads_per_worker": 1,
+            "scheduler_kwargs": {"dashboard": False},
+        },
+    )
+
+    def kill_scheduler() -> None:
+        process = executor.client.cluster.scheduler.process
+        os.kill(process.pid, signal.SIGKILL)
+        notes.with_name("go").touch()
+
+    state = flow.run(executor=executor, ledger=place, on_state=WhenHolding(kill_scheduler))
+    check_went_on(state, notes, place)
+
+
+def test_a_cluster_that_is_lost_too_often_ends_the_run(place, tmp_path):
+    notes = tmp_path / "notes"
+    flow = flow_that_holds(notes)
+    with (
+        set_temporary_config({"engine.fault_tolerance.lost_clusters": 0}),
+        cluster_of(tmp_path / "cluster", "one") as cluster,
+    ):
+        state = flow.run(
+            executor=DaskExecutor(cluster.address),
+            ledger=place,
+            on_state=WhenHolding(cluster.scheduler.kill),
+        )
+    assert state.is_failed()
+    assert type(state.context["error"]) is ClusterLost
+    assert Ledger(place).flow_runs()[0].state == "Failed"

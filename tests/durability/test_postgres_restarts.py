@@ -1,0 +1,87 @@
+"""PostgreSQL is restarted again and again while runs go on: nothing is lost, and the runs succeed."""
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from prefect_dask import Flow, task, unmapped
+from prefect_dask.executors import LocalDaskExecutor
+from prefect_dask.ledger import Ledger
+from prefect_dask.ledger.errors import LedgerAway, NothingRecorded
+from tests.durability.flows_of_deaths import double, total
+from tests.outside_ledger import check_executions, counts_in, note_execution
+from tests.postgres import (
+    RestartableServer,
+    find_binaries,
+    folder_of_server,
+    running_restartable,
+)
+from tests.waiting import wait_until
+
+RESTARTS = 4
+
+
+@pytest.fixture
+def server() -> Iterator[RestartableServer]:
+    """A server of this test's own, which may be restarted."""
+    binaries = find_binaries()
+    with folder_of_server() as folder, running_restartable(binaries, folder) as server:
+        yield server
+
+
+@task
+def wait_for_restart(notes: Path, x: int) -> int:
+    """Runs from before a restart until after it."""
+    note_execution(notes)
+    wait_until(notes.with_name(f"restarted-{x}").exists, 50)
+    return x
+
+
+def has_begun(url: str, x: int) -> bool:
+    """Whether the ledger is there and knows that the task runs that waits for this restart."""
+    ledger = Ledger(url)
+    try:
+        runs = ledger.flow_runs()
+        told = ledger.states(runs[0].run_id) if runs else []
+    except (LedgerAway, NothingRecorded):
+        return False
+    begun = {s.task for s in told if (s.task_name, s.state) == ("wait_for_restart", "Running")}
+    return len(begun) > x
+
+
+def test_a_run_succeeds_while_its_ledger_is_restarted(server, tmp_path):
+    notes = tmp_path / "notes"
+    with Flow("restarted ledger") as flow:
+        before = []
+        for x in range(RESTARTS):
+            held = wait_for_restart(notes, x, upstream_tasks=before)
+            before = [double.map(unmapped(notes), list(range(25)), upstream_tasks=[unmapped(held)])]
+        total(notes, before[0])
+
+    def restart_again_and_again() -> None:
+        for x in range(RESTARTS):
+            wait_until(partial(has_begun, server.server.url, x), 50)
+            server.restart(by_force=x % 2 == 1)
+            notes.with_name(f"restarted-{x}").touch()
+
+    restarting = threading.Thread(target=restart_again_and_again)
+    restarting.start()
+    state = flow.run(executor=LocalDaskExecutor("threads", 2), ledger=server.server.url)
+    restarting.join(50)
+
+    assert state.is_successful(), state.message
+    ledger = Ledger(server.server.url)
+
+    def is_there() -> bool:
+        return [run.state for run in ledger.flow_runs()] == ["Success"]
+
+    wait_until(is_there, 30, what="the end of the run, in the ledger")
+    run_id = ledger.flow_runs()[0].run_id
+    check_executions(notes, ledger, run_id)
+    told = [s for s in ledger.states(run_id) if s.state == "Success" and s.task >= 0]
+    noted = counts_in(notes)
+    assert set(noted.values()) == {1}
+    assert len({(s.task, s.map_index) for s in told}) >= len(noted)

@@ -1,0 +1,202 @@
+"""Workers die in the middle of recorded runs: what is finished and stored is not run again."""
+
+import os
+import signal
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from prefect_dask import Flow
+from prefect_dask.engine.errors import WorkerDied
+from prefect_dask.engine.state import Crashed, TriggerFailed
+from prefect_dask.executors import DaskExecutor
+from prefect_dask.ledger import Ledger
+from prefect_dask.settings import set_temporary_config
+from tests.durability.flows_of_deaths import die, die_once, double, hold, tidy_up, wide_flow
+from tests.faults.cluster import cluster_of
+from tests.outside_ledger import check_executions, counts_in, executions_in, histories_in
+
+WIDTH = 1000
+
+#: Of the two maps together; half of the second one waits until the worker is dead.
+KILL_AT = WIDTH // 2
+
+
+class KillAt:
+    """A listener that kills the worker that did most, when so many children are finished; then the others go on."""
+
+    def __init__(self, count: int, notes: Path) -> None:
+        self.count, self.notes = count, notes
+        self.killed: int | None = None
+        self.finished_before: set[tuple[str, int]] = set()
+
+    def __call__(self, records) -> None:
+        for record in records:
+            if self.killed is None and record.state == "Success" and record.map_index >= 0:
+                self.finished_before.add((record.task_slug, record.map_index))
+                if len(self.finished_before) >= self.count:
+                    done = Counter(each.pid for each in executions_in(self.notes))
+                    self.killed = done.most_common(1)[0][0]
+                    os.kill(self.killed, signal.SIGKILL)
+                    self.notes.with_name("go").touch()
+
+
+def last_run(place):
+    ledger = Ledger(place)
+    return ledger, ledger.flow_runs()[0].run_id
+
+
+def test_a_worker_killed_in_the_middle_of_a_map_costs_nothing_that_is_stored(place, tmp_path):
+    notes = tmp_path / "notes"
+    flow = wide_flow(notes, WIDTH)
+    with cluster_of(tmp_path / "cluster", "one", "two", "three", "four") as cluster:
+        killing = KillAt(KILL_AT, notes)
+        state = flow.run(executor=DaskExecutor(cluster.address), ledger=place, on_state=killing)
+
+    assert state.is_successful(), state.message
+    [whole] = [s.result for t, s in state.result.items() if t.name == "total"]
+    assert whole == sum(2 * x + 1 for x in range(WIDTH))
+    counts = counts_in(notes)
+    assert not {task_run for task_run in killing.finished_before if counts[task_run] > 1}
+    check_executions(notes, *last_run(place))
+
+
+def test_of_results_in_memory_only_those_are_made_again_that_lay_on_the_dead_worker(
+    place, tmp_path
+):
+    notes = tmp_path / "notes"
+    flow = wide_flow(notes, WIDTH, durable=False)
+    flow.durable = False
+    with cluster_of(tmp_path / "cluster", "one", "two", "three", "four") as cluster:
+        killing = KillAt(KILL_AT, notes)
+        state = flow.run(executor=DaskExecutor(cluster.address), ledger=place, on_state=killing)
+
+    assert state.is_successful(), state.message
+    ledger, run_id = last_run(place)
+    check_executions(notes, ledger, run_id)
+    by_run = {}
+    for each in executions_in(notes):
+        by_run.setdefault(each.task_run, []).append(each.pid)
+    again = {task_run: pids for task_run, pids in by_run.items() if len(pids) > 1}
+    assert again, "nothing had lain there"
+    assert all(killing.killed in pids[:-1] and len(pids) == 2 for pids in again.values())
+    slugs = {task.index: task.slug for task in ledger.flow(run_id).tasks}
+    histories = histories_in(ledger.states(run_id), slugs)
+    for task_run in again:
+        causes = [s.message for s in histories[task_run] if s.state == "Pending"]
+        assert len(causes) == 1
+        assert "died while it held this task" in str(causes[0])
+
+
+@pytest.mark.parametrize("is_stored", [False, "auto"], ids=["in memory", "stored"])
+def test_what_was_let_go_is_made_again_only_where_that_is_needed(place, tmp_path, is_stored):
+    notes = tmp_path / "notes"
+    with Flow("let go", durable=is_stored) as flow:
+        first = double(notes, 1)
+        second = double(notes, first)
+        last = die_once(notes, second)
+
+    def tell(records) -> None:
+        done = [r for r in records if r.task_slug == "double-2" and r.state == "Success"]
+        if done:
+            notes.with_name("known").touch()
+
+    # What nobody asked to keep is let go when nothing below needs it any more.
+    with cluster_of(tmp_path / "cluster", "one", "two") as cluster:
+        state = flow.run(
+            executor=DaskExecutor(cluster.address, grouping="never"),
+            ledger=place,
+            on_state=tell,
+            return_tasks=[last],
+        )
+    assert state.is_successful(), state.message
+    assert state.result[last].result == 4
+    check_executions(notes, *last_run(place))
+    counts = counts_in(notes)
+    assert counts["die_once-1", -1] == 2
+    times = 1 if is_stored else 2
+    assert (counts["double-1", -1], counts["double-2", -1]) == (times, times)
+
+
+@pytest.mark.parametrize("has_nanny", [True, False], ids=["nanny", "no nanny"])
+def test_what_kills_each_worker_that_runs_it_is_crashed_and_the_rest_goes_on(
+    place, tmp_path, has_nanny
+):
+    notes = tmp_path / "notes"
+    with Flow("deadly") as flow:
+        fatal = die(notes, task_args={"max_retries": 2, "retry_delay": 60})
+        siblings = double.map([notes] * 40, list(range(40)))
+        below = double(notes, fatal)
+        last = tidy_up(notes, upstream_tasks=[fatal])
+    with set_temporary_config({"engine.fault_tolerance.worker_deaths": 1}):
+        if has_nanny:
+            executor = DaskExecutor(
+                cluster_kwargs={"n_workers": 2, "threads_per_worker": 1, "processes": True}
+            )
+            state = flow.run(executor=executor, ledger=place)
+        else:
+            with cluster_of(tmp_path / "cluster", "one", "two", "three") as cluster:
+                state = flow.run(executor=DaskExecutor(cluster.address), ledger=place)
+                results = state.result[siblings].result
+
+    tasks = state.result
+    assert type(tasks[fatal]) is Crashed
+    error = tasks[fatal].result
+    assert type(error) is WorkerDied
+    assert error.deaths == 2
+    assert error.worker.startswith("tcp://")
+    assert error.exit_code == (3 if has_nanny else None)
+    assert ("with exit code 3" in str(error)) == has_nanny
+    results = tasks[siblings].result if has_nanny else results
+    assert results == [2 * x for x in range(40)]
+    assert type(tasks[below]) is TriggerFailed
+    assert tasks[last].is_successful()
+    ledger, run_id = last_run(place)
+    check_executions(notes, ledger, run_id)
+    assert counts_in(notes)["die-1", -1] == 2, "infrastructure deaths use up no retry"
+    attempts = ledger.attempts(
+        run_id, next(t.index for t in ledger.flow(run_id).tasks if t.name == "die")
+    )
+    assert [each.state for each in attempts] == ["Pending", "Crashed"]
+    assert all("died" in str(each.cause_of_death) for each in attempts)
+
+
+def test_a_worker_that_leaves_in_good_order_costs_no_retry_and_fails_nothing(place, tmp_path):
+    notes = tmp_path / "notes"
+    with Flow("leaving") as flow:
+        held = hold.map([notes] * 4, list(range(4)))
+    with (
+        set_temporary_config({"engine.fault_tolerance.worker_deaths": 0}),
+        cluster_of(tmp_path / "cluster", "stays") as cluster,
+    ):
+        # Walltime: as batch systems end workers.
+        cluster.add_worker("short", "--lifetime", "2s")
+        cluster.add_worker("retired")
+        cluster.wait_for_workers()
+        is_told = threading.Event()
+
+        def retire(records) -> None:
+            began = [r for r in records if r.state == "Running" and r.map_index >= 0]
+            if began and not is_told.is_set():
+                is_told.set()
+                threading.Thread(target=let_them_leave, daemon=True).start()
+
+        def let_them_leave() -> None:
+            with cluster.client() as client:
+                retired = [
+                    w
+                    for w, about in client.scheduler_info()["workers"].items()
+                    if about["name"] == "retired"
+                ]
+                client.retire_workers(retired)
+            cluster.workers["short"].wait(30)
+            notes.with_name("go").touch()
+
+        state = flow.run(executor=DaskExecutor(cluster.address), ledger=place, on_state=retire)
+        assert state.is_successful(), state.message
+        assert state.result[held].result == list(range(4))
+    ledger, run_id = last_run(place)
+    check_executions(notes, ledger, run_id)
+    assert not {s.state for s in ledger.states(run_id)} & {"Failed", "Retrying", "Crashed"}
