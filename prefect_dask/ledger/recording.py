@@ -95,6 +95,9 @@ class Recording(Observer):
             self.take_changes(self._first_changes)
         for record in self._early:
             self.take_line(record)
+        if info.results.durable is True or True in [node.task.durable for node in graph.nodes]:
+            # What its tasks note where they run is of use only to a run that can be found.
+            self._writer.flush()
 
     def take_flow_state(self, state: State) -> None:
         if self._run_id:

@@ -16,7 +16,7 @@ from pathlib import Path
 from prefect_dask import Flow, Parameter, context, flatten, task
 from prefect_dask.engine.signals import FAIL, LOOP, PAUSE
 from prefect_dask.executors import DaskExecutor
-from prefect_dask.ledger import Ledger
+from prefect_dask.ledger import Ledger, writer
 from prefect_dask.triggers import all_finished
 from tests.waiting import wait_until
 
@@ -243,6 +243,10 @@ FLOWS = {
 
 if __name__ == "__main__":
     os.environ["LEDGER"] = sys.argv[2]
+    if sys.argv[1] == "dies at once":
+        writer.COMPANY_SECONDS = (
+            60.0  # on a slow machine, too, it dies before the ledger hears of it
+        )
     where = os.environ.get("SCHEDULER")
     FLOWS[sys.argv[1]].run(
         json.loads((sys.argv[3:] or ["{}"])[0]),
