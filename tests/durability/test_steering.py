@@ -12,10 +12,12 @@ from prefect_dask import Flow, attach, cancel, resume, task
 from prefect_dask.engine.errors import ResultLost
 from prefect_dask.engine.signals import PAUSE
 from prefect_dask.engine.state import Cancelled, Failed, Mapped, Paused, Success
-from prefect_dask.executors import LocalExecutor
+from prefect_dask.executors import LocalDaskExecutor, LocalExecutor
 from prefect_dask.ledger import Ledger
 from prefect_dask.ledger.errors import NothingRecorded, UnknownRun
 from prefect_dask.ledger.facts import RecordedFlowRun
+from prefect_dask.limits import limits, set_limit
+from prefect_dask.resources import ResourceManager
 from prefect_dask.steering import RunIsOver, RunNotOver
 from tests.durability import flows_to_steer
 from tests.durability.flows_to_steer import begin
@@ -231,3 +233,25 @@ def test_a_run_can_be_cancelled_by_its_own_task_and_in_memory():
 
     assert type(state) is Cancelled
     assert type(state.result[below]) is Cancelled
+
+
+def test_a_cancelled_run_holds_no_slot_and_its_clean_ups_wait_for_theirs(place, folder):
+    for name in ("task:stubborn", "task:Room.cleanup"):
+        set_limit(name, 1, ledger=place)
+    with Flow("limited") as flow, ResourceManager(flows_to_steer.Room)(folder) as room:
+        for _ in range(3):
+            flows_to_steer.stubborn(folder, upstream_tasks=[room])
+
+    def cancel_it() -> None:
+        wait_until(lambda: marks(folder, "stubborn-began"))
+        cancel(only_run(place), ledger=place, grace_seconds=0.2)
+
+    thread = threading.Thread(target=cancel_it)
+    thread.start()
+    state = flow.run(ledger=place, executor=LocalDaskExecutor("threads", 2))
+    thread.join(30)
+
+    assert type(state) is Cancelled
+    assert len(marks(folder, "stubborn-began")) == 1
+    assert len(marks(folder, "cleaned")) == 1
+    assert [limit.holders for limit in limits(ledger=place)] == [(), ()]
