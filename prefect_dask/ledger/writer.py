@@ -181,9 +181,10 @@ class Writer:
     def close(self, timeout_seconds: float | None = None) -> None:
         """Write what is left, end the thread, and let the connection go; `put` begins anew."""
         with self._changed:
-            self._is_closing = True
-            self._changed.notify_all()
             thread = self._thread
+            if thread is not None:
+                self._is_closing = True
+                self._changed.notify_all()
         if thread is not None:
             thread.join(timeout_seconds)
         else:
@@ -238,14 +239,12 @@ class Writer:
             lambda: self._queue or self._is_closing or (self._held and not self._look_at),
             self._patience(is_behind=waits),
         )
-        if not has_come and not waits and not self._held:
-            return False
+        is_idle = not has_come and not waits and not self._held
+        if not self._queue and (self._is_closing or is_idle):
+            return False  # whoever puts something from here on starts a thread
         self._must_be_woken = False
-        if not has_come:
-            return True
-        if self._is_closing:
-            return bool(self._queue)
-        self._changed.wait_for(lambda: self._is_hurried or self._is_closing, COMPANY_SECONDS)
+        if has_come and not self._is_closing:
+            self._changed.wait_for(lambda: self._is_hurried or self._is_closing, COMPANY_SECONDS)
         return True
 
     def _patience(self, *, is_behind: bool) -> float:
