@@ -111,6 +111,8 @@ def close_scheduler(cluster: Any) -> None:
     if scheduler is not None:
         with suppress(Exception):  # it is gone anyway
             cluster.sync(scheduler.close)
+        # Done: else it would be asked to end itself, for as long as a connection may take.
+        cluster.shutdown_scheduler = False
 
 
 def _close(made: Future[Cluster]) -> None:

@@ -249,14 +249,17 @@ class DaskRun:
 
         That is staged once more, and waits for it.
         """
-        going = {item.node for group in groups for chain in group for item in chain.items}
+        known: set[NodeId] = set()
         early: dict[NodeId, None] = {}
         for group in groups:
             for chain in group:
                 for item in chain.items:
-                    for need in item.needs():
-                        if need in early or (self._moved.get(need) == HERE and need not in going):
-                            early[item.node] = None
+                    # A node refers to those before it alone, also where what it needs goes in the same portion.
+                    if any(self._moved.get(n) == HERE and n not in known for n in item.needs()):
+                        early[item.node] = None
+                        self._moved[item.node] = HERE
+                    else:
+                        known.add(item.node)
         if not early:
             return list(groups)
         for group in groups:
@@ -264,7 +267,6 @@ class DaskRun:
                 chain.items = [item for item in chain.items if item.node not in early]
         for node in early:
             self._stage.end(node)
-        self._moved.update(dict.fromkeys(early, HERE))
         self._stage.add([self._out[node] for node in early], self._places.is_over, self._alone)
         left = ([chain for chain in group if chain.items] for group in groups)
         return [group for group in left if group]
