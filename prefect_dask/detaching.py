@@ -19,10 +19,11 @@ from prefect_dask.engine.errors import PrefectDaskError
 from prefect_dask.engine.failures import text_of
 from prefect_dask.engine.state import State
 from prefect_dask.ledger import place_given
+from prefect_dask.ledger.configured import log_of_detached
 from prefect_dask.ledger.ledger import Ledger
 from prefect_dask.ledger.places import Place
 from prefect_dask.running import FlowRun, default_executor, parameter_values
-from prefect_dask.settings import config, home_folder
+from prefect_dask.settings import config
 from prefect_dask.steering import RunHandle
 
 BEGUN: Final = b"begun"
@@ -72,7 +73,7 @@ def detach_run(run: FlowRun, state: State | None, *, is_scheduled: bool) -> RunH
         flow_run_id=uuid.uuid4().hex,
     )
     payload = _pickled(Detached(run, state, config.to_dict(include_secrets=True)))
-    log = home_folder() / "detached" / f"{run.flow_run_id}.log"
+    log = log_of_detached(run.flow_run_id or "")
     _start(flow.name, payload, log)
     ledger = Ledger(place.target)
     return RunHandle(ledger, ledger.flow_run(run.flow_run_id or ""), flow)

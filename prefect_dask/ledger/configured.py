@@ -25,6 +25,11 @@ def journal_folder() -> Path:
     return Path(told).expanduser().absolute() if told else home_of_ledgers() / "journals"
 
 
+def log_of_detached(run_id: str) -> Path:
+    """Where the process of a detached flow run writes what it has to say beside its record."""
+    return home_of_ledgers() / "detached" / f"{run_id}.log"
+
+
 def home_of_ledgers() -> Path:
     """The home folder; one among the temporary files where the system knows no home for this user."""
     try:

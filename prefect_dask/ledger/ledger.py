@@ -12,7 +12,12 @@ from typing import Any
 
 from prefect_dask.engine import clock
 from prefect_dask.engine.durable import RESULTS
-from prefect_dask.ledger.configured import configured_place, home_of_ledgers, journal_folder
+from prefect_dask.ledger.configured import (
+    configured_place,
+    home_of_ledgers,
+    journal_folder,
+    log_of_detached,
+)
 from prefect_dask.ledger.errors import LedgerRefused, UnknownRun
 from prefect_dask.ledger.facts import (
     RecordedAttempt,
@@ -233,7 +238,7 @@ class Ledger:
     # ---- housekeeping
 
     def remove(self, run_id: str) -> None:
-        """Forget a flow run: all that is recorded of it, and the files of its results in the home folder.
+        """Forget a flow run: all that is recorded of it, its results and its log in the home folder.
 
         What its tasks wrote where they were told to (`result=`, `target=`, the cache) stays.
 
@@ -249,6 +254,7 @@ class Ledger:
         run = self.flow_run(run_id)
         with self.opened() as store:
             remove_run(store, run, self._results)
+        log_of_detached(run.run_id).unlink(missing_ok=True)
 
     # ---- inside
 

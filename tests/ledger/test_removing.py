@@ -8,6 +8,7 @@ from prefect_dask import Flow, Parameter, context, task
 from prefect_dask.engine import clock
 from prefect_dask.engine.durable import INLINE_BYTES
 from prefect_dask.ledger import Ledger
+from prefect_dask.ledger.configured import log_of_detached
 from prefect_dask.ledger.entries import Begun, Entry, Leased, Moved, Rows
 from prefect_dask.ledger.errors import RunAlive, UnknownRun
 from prefect_dask.ledger.leases import take_over
@@ -53,11 +54,16 @@ def test_a_run_is_removed_with_its_rows_and_its_files_and_others_stay(url, ledge
     before = row_counts(ledger)
     files = {folder.name: len(list(folder.iterdir())) for folder in results.iterdir()}
     assert files == {one.run_id: 2, two.run_id: 2}
+    logs = [log_of_detached(run.run_id) for run in (one, two)]
+    for log in logs:
+        log.parent.mkdir(exist_ok=True)
+        log.touch()
 
     ledger.remove(one.run_id[:12])
 
     assert [run.run_id for run in ledger.flow_runs()] == [small.run_id, two.run_id]
     assert [folder.name for folder in results.iterdir()] == [two.run_id]
+    assert [log.exists() for log in logs] == [False, True]
     with pytest.raises(UnknownRun):
         ledger.flow_run(one.run_id)
     with pytest.raises(UnknownRun):
