@@ -7,6 +7,7 @@ plugin keeps that topic from growing, and tells the client which nodes a lost wo
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import uuid
 import weakref
@@ -416,6 +417,14 @@ def let_end(token: str) -> bool:
     run.report.collect(StillAtWork(tuple(run.let_end()), run.worker))
     run.report.flush()
     return True
+
+
+def size_of_state(state: State) -> int:
+    """About how many bytes a state takes with its result: Dask moves, spills and frees nodes' values by that."""
+    return sys.getsizeof(state) + int(sizeof(state._result))
+
+
+sizeof.register(State, size_of_state)
 
 
 def bare_state_of(value: list[State], node: NodeId, position: int) -> tuple[bytes, str]:

@@ -9,6 +9,7 @@ from prefect_dask.artifacts import create_link, create_markdown
 from prefect_dask.errors import ArtifactOutsideTask, ArtifactTooLarge
 from prefect_dask.executors import DaskExecutor, LocalDaskExecutor, LocalExecutor
 from prefect_dask.ledger import Ledger
+from tests.faults.cluster import cluster_of
 
 SECRET = "hush-hush-4711"
 
@@ -24,16 +25,22 @@ def link(x):
 
 
 @pytest.fixture
-def executor(request):
-    kind = request.param
-    if kind == "cluster":
-        kind = DaskExecutor(request.getfixturevalue("dask_address"))
-    return kind
+def executor(request, tmp_path):
+    if request.param != "cluster":
+        yield request.param
+        return
+    with cluster_of(tmp_path / "cluster", "one") as cluster:
+        yield DaskExecutor(cluster.address)
 
 
 @pytest.mark.parametrize(
     "executor",
-    [LocalExecutor(), LocalDaskExecutor("threads", 2), LocalDaskExecutor("processes", 1), "cluster"],
+    [
+        LocalExecutor(),
+        LocalDaskExecutor("threads", 2),
+        LocalDaskExecutor("processes", 1),
+        "cluster",
+    ],
     ids=["here", "threads", "processes", "cluster"],
     indirect=True,
 )

@@ -1,7 +1,6 @@
 """What the ledger tells of runs on a Dask cluster."""
 
 import threading
-
 from pathlib import Path
 
 import dask
@@ -88,7 +87,9 @@ def test_a_worker_that_writes_results_to_its_disk_is_told(tmp_path: Path):
     def look(records: object) -> None:
         ledger = Ledger(place)
         while not told.is_set():
-            if any(e.kind == "spilled" for e in ledger.cluster_events(ledger.flow_runs()[0].run_id)):
+            if any(
+                e.kind == "spilled" for e in ledger.cluster_events(ledger.flow_runs()[0].run_id)
+            ):
                 told.set()
             told.wait(0.1)
         (tmp_path / "seen-1").touch()
@@ -105,5 +106,7 @@ def test_a_worker_that_writes_results_to_its_disk_is_told(tmp_path: Path):
 
     assert state.is_successful()
     ledger = Ledger(place)
-    spilled = [e for e in ledger.cluster_events(ledger.flow_runs()[0].run_id) if e.kind == "spilled"]
+    spilled = [
+        e for e in ledger.cluster_events(ledger.flow_runs()[0].run_id) if e.kind == "spilled"
+    ]
     assert spilled[0].details["spilled_bytes"] > 1_000_000
