@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
 from . import child_main, failures, secrets
+from .artifacts import Artifact, give_artifacts_to, taker_here
 from .child import Child, dumps_call
 from .context import FrameGuard, RunInfo, TaskFrame, context
 from .graph import Node
@@ -81,7 +82,7 @@ class Body:
             outcome = child.call(
                 payload,
                 timeout_seconds=self.node.task.timeout_seconds,
-                on_message=self._log_again,
+                on_message=self._take_message,
             )
         # From our own child, over a pipe that nobody else holds.
         is_value, value = pickle.loads(outcome)
@@ -95,12 +96,18 @@ class Body:
             return nullcontext()
         return self.run.cancellation.followed_by(partial(child.notify, b""))
 
-    def _log_again(self, line: bytes) -> None:
-        """Log a line that the body logged in its own process."""
+    def _take_message(self, message: bytes) -> None:
+        """Log a line that the body logged in its own process, or pass on an artifact that it made there."""
         import msgpack
 
+        is_line, values = msgpack.unpackb(message, unicode_errors="surrogatepass")
+        if not is_line:
+            take = taker_here()
+            if take is not None:
+                take(Artifact(*values))
+            return
         replay(
-            LogLine.from_list(msgpack.unpackb(line)),
+            LogLine.from_list(values),
             flow_run_id=self.run.flow_run_id,
             flow_name=self.run.flow_name,
             task_name=self.node.label.name,
@@ -146,6 +153,7 @@ def _run_in_child(
     logger = get_logger()
     logger.setLevel(run.log_level)
     logger.addHandler(RecordForwarder(lambda: (_send_line, node.label.index, map_index)))
+    give_artifacts_to(lambda: _send_artifact)
     remember_secrets(run, inputs, secret_keys)
     try:
         value = Body(node, run, frame, inputs, secret_keys, "")._call_in_context()
@@ -161,6 +169,14 @@ def _run_in_child(
 
 
 def _send_line(line: LogLine) -> None:
+    _send(line.to_list(), is_line=True)
+
+
+def _send_artifact(artifact: Artifact) -> None:
+    _send(artifact, is_line=False)
+
+
+def _send(values: Sequence[Any], *, is_line: bool) -> None:
     import msgpack
 
-    child_main.send(msgpack.packb(line.to_list()))
+    child_main.send(msgpack.packb((is_line, values), unicode_errors="surrogatepass"))

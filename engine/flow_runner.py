@@ -48,6 +48,7 @@ from .steering import Cancel, Steering
 from .stream import (
     NO_DETAILS,
     Announcer,
+    ArtifactMade,
     AttemptLost,
     ClusterChanged,
     Event,
@@ -604,6 +605,8 @@ class FlowRunner:
                     self._take_state(graph_run, event, told)
                 elif isinstance(event, LineLogged):
                     self._replay(event)
+                elif isinstance(event, ArtifactMade):
+                    self._observer.take_artifact(event)
                 elif isinstance(event, AttemptLost):
                     self._take_loss(event, told)
                 elif isinstance(event, HandedBack):

@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 from . import clock
+from .artifacts import TakesArtifact, give_artifacts_to
 from .collector import CollectorHeld
 from .context import RunInfo
 from .errors import PrefectDaskError
@@ -25,7 +26,7 @@ from .graph import FlowGraph, Take
 from .logs import LogLine, RecordForwarder, get_logger, tag_records
 from .parcels import Parcel, Parcels, unpack
 from .state import Mapped, Retrying, State
-from .stream import LineLogged, NodeId, NotBegun, Report, StateChange
+from .stream import ArtifactMade, LineLogged, NodeId, NotBegun, Report, StateChange
 from .task_runner import TaskRunner
 from .timeouts import BodyStopped, Stoppable
 from .tolerance import Tolerance
@@ -313,6 +314,17 @@ def _check_counted() -> None:
 ask_before_naming(_check_counted)
 
 
+def _taker_of_artifacts() -> TakesArtifact | None:
+    at = current_node()
+    if at is None:
+        return None
+    run, (task, map_index, _) = at
+    return lambda artifact: run.report.tell(ArtifactMade(task, map_index, artifact))
+
+
+give_artifacts_to(_taker_of_artifacts)
+
+
 def forward_log_lines(level: int) -> None:
     """Send the lines that tasks log in this process to the coordinating process of their run.
 
@@ -364,7 +376,7 @@ def _run_to_the_end(
         clock.wait_until(clock.to_seconds(state.start_time))
 
 
-def _tell_nobody(_: StateChange | LineLogged) -> None:
+def _tell_nobody(_: StateChange | LineLogged | ArtifactMade) -> None:
     pass
 
 

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from . import clock
+from .artifacts import Artifact
 from .logs import LogLine
 from .state import STATES, Cached, Mapped, Running, State, state_at
 
@@ -74,6 +75,14 @@ class LineLogged(NamedTuple):
 
     line: LogLine
     worker: str
+
+
+class ArtifactMade(NamedTuple):
+    """A task made something for people to look at."""
+
+    task: int
+    map_index: int
+    artifact: Artifact
 
 
 class NotBegun(NamedTuple):
@@ -144,12 +153,19 @@ class ClusterChanged(NamedTuple):
 
 
 Event: TypeAlias = (
-    StateChange | LineLogged | AttemptLost | HandedBack | ValueLost | NodeCrashed | ClusterChanged
+    StateChange
+    | LineLogged
+    | ArtifactMade
+    | AttemptLost
+    | HandedBack
+    | ValueLost
+    | NodeCrashed
+    | ClusterChanged
 )
 
 
 #: What is told where task runs run.
-Told: TypeAlias = StateChange | LineLogged | NotBegun | StillAtWork
+Told: TypeAlias = StateChange | LineLogged | ArtifactMade | NotBegun | StillAtWork
 
 
 class Report:
@@ -163,7 +179,9 @@ class Report:
         worker: Where this is, for what `look` finds.
     """
 
-    def __init__(self, tell: Callable[[StateChange | LineLogged], None], worker: str = "") -> None:
+    def __init__(
+        self, tell: Callable[[StateChange | LineLogged | ArtifactMade], None], worker: str = ""
+    ) -> None:
         #: Called with what a task run tells.
         self.tell = tell
         self._worker = worker
@@ -218,7 +236,7 @@ class Report:
 
 # ---- between processes
 
-_STATE, _LINE, _NOT_BEGUN, _STILL_AT_WORK = 0, 1, 2, 3
+_STATE, _LINE, _NOT_BEGUN, _STILL_AT_WORK, _ARTIFACT = 0, 1, 2, 3, 4
 
 
 def encode_batch(records: Iterable[Told]) -> bytes:
@@ -250,6 +268,8 @@ def encode_batch(records: Iterable[Told]) -> bytes:
             rows.append([_NOT_BEGUN, record.number, record.nodes, record.is_held])
         elif isinstance(record, StillAtWork):
             rows.append([_STILL_AT_WORK, record.nodes])
+        elif isinstance(record, ArtifactMade):
+            rows.append([_ARTIFACT, record.task, record.map_index, record.artifact])
         else:
             rows.append([_LINE, record.line.to_list()])
     data: bytes = msgpack.packb(rows, unicode_errors="surrogatepass")
@@ -272,6 +292,8 @@ def decode_batch(batch: bytes, worker: str) -> list[Told]:
             records.append(NotBegun(row[1], row[2], worker, row[3]))
         elif row[0] == _STILL_AT_WORK:
             records.append(StillAtWork(row[1], worker))
+        elif row[0] == _ARTIFACT:
+            records.append(ArtifactMade(row[1], row[2], Artifact(*row[3])))
         else:
             records.append(LineLogged(LogLine.from_list(row[1]), worker))
     return records
@@ -478,6 +500,9 @@ class Observer:
     def take_cluster_event(self, event: ClusterChanged) -> None:
         """Something happened to the cluster on which the run is."""
 
+    def take_artifact(self, made: ArtifactMade) -> None:
+        """A task made something for people to look at."""
+
     def check(self) -> None:
         """Asked now and then.
 
@@ -518,6 +543,10 @@ class Observers(Observer):
     def take_cluster_event(self, event: ClusterChanged) -> None:
         for observer in self._observers:
             observer.take_cluster_event(event)
+
+    def take_artifact(self, made: ArtifactMade) -> None:
+        for observer in self._observers:
+            observer.take_artifact(made)
 
     def check(self) -> None:
         for observer in self._observers:

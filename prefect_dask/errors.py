@@ -224,6 +224,34 @@ class NoMoreEvents(FlowError):
         self.flow = flow
 
 
+# ---- artifacts
+
+
+class ArtifactOutsideTask(PrefectDaskError, RuntimeError):
+    """An artifact is made where no task runs."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(
+            f"a {kind} artifact is kept with the task run that makes it, and none runs here; call create_{kind}() "
+            f"in the body of a task"
+        )
+        self.kind = kind
+
+
+class ArtifactTooLarge(PrefectDaskError, ValueError):
+    """An artifact is larger than the ledger keeps."""
+
+    def __init__(self, name: str, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"the artifact {name!r} has {size_bytes} bytes, and at most {limit_bytes} are kept; write it to a "
+            f"file, and keep a link to that"
+        )
+        self.name, self.size_bytes, self.limit_bytes = name, size_bytes, limit_bytes
+
+    def __reduce__(self) -> tuple[type, tuple[str, int, int]]:
+        return type(self), (self.name, self.size_bytes, self.limit_bytes)
+
+
 # ---- files
 
 

@@ -24,7 +24,7 @@ from prefect_dask.engine.state import (
     State,
     Success,
 )
-from prefect_dask.engine.stream import LineLogged, Report, StateChange
+from prefect_dask.engine.stream import ArtifactMade, LineLogged, Report, StateChange
 from prefect_dask.engine.task_runner import TaskRunner
 from prefect_dask.engine.widths import Pick, flat_pick
 from prefect_dask.kept_results import kept_results
@@ -376,7 +376,7 @@ def _run(
     return runner.run((*task_run, 1), start, clock.now(), upstream, report, picks)
 
 
-def _tell_nobody(_: StateChange | LineLogged) -> None:
+def _tell_nobody(_: StateChange | LineLogged | ArtifactMade) -> None:
     pass
 
 

@@ -7,6 +7,7 @@ plugin keeps that topic from growing, and tells the client which nodes a lost wo
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import uuid
 import weakref
@@ -21,6 +22,7 @@ from dask._task_spec import Task
 from dask.sizeof import sizeof
 from distributed.diagnostics.plugin import NannyPlugin, SchedulerPlugin, WorkerPlugin
 from distributed.utils import sync
+from tornado.ioloop import PeriodicCallback
 
 from .. import clock
 from ..beforehand import Beforehand
@@ -35,6 +37,9 @@ from ..timeouts import BodyStopped
 
 #: Topics of ours begin so.
 TOPIC = "prefect-dask-"
+
+#: How often it is looked whether workers wrote results to their disks, seconds; they tell that twice a second.
+SPILL_SECONDS = 1.0
 
 #: Where Dask's nannies tell of workers that took too much memory.
 MEMORY_TOPIC = "worker-restart-memory"
@@ -198,6 +203,20 @@ class ClusterWatch(SchedulerPlugin):
     async def start(self, scheduler: distributed.Scheduler) -> None:
         """Called by the scheduler when the plugin arrives."""
         self.scheduler = scheduler
+        #: How much each worker had written to its disk when that was last told, bytes.
+        self._spilled: dict[str, int] = {}
+        look = PeriodicCallback(self._look_for_spills, SPILL_SECONDS * 1000)
+        # Stopped by the scheduler with its own.
+        scheduler.periodic_callbacks["prefect-dask-spills"] = look
+        look.start()
+
+    def _look_for_spills(self) -> None:
+        """Tell of workers that begin to write results to their disks, and each time that it has doubled."""
+        for address, worker in self.scheduler.workers.items():
+            spilled_bytes = worker.memory.spilled
+            if spilled_bytes > 2 * self._spilled.get(address, 0):
+                self._spilled[address] = spilled_bytes
+                self._tell_all("spilled", address, {"spilled_bytes": spilled_bytes})
 
     def log_event(self, topic: str, msg: Any) -> None:
         """Called by the scheduler for each event, after it was sent to those who listen."""
@@ -209,6 +228,7 @@ class ClusterWatch(SchedulerPlugin):
             else:
                 del topics[topic]  # a late word to a client that is gone
         elif topic == "all" and isinstance(msg, dict) and msg.get("action") == "remove-worker":
+            self._spilled.pop(msg["worker"], None)
             self._tell_all("left" if msg["expected"] else "died", msg["worker"], {})
             self._tell_loss(msg)
         elif topic == "all" and isinstance(msg, dict) and msg.get("action") == "add-worker":
@@ -397,6 +417,14 @@ def let_end(token: str) -> bool:
     run.report.collect(StillAtWork(tuple(run.let_end()), run.worker))
     run.report.flush()
     return True
+
+
+def size_of_state(state: State) -> int:
+    """About how many bytes a state takes with its result: Dask moves, spills and frees nodes' values by that."""
+    return sys.getsizeof(state) + int(sizeof(state._result))
+
+
+sizeof.register(State, size_of_state)
 
 
 def bare_state_of(value: list[State], node: NodeId, position: int) -> tuple[bytes, str]:

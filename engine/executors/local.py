@@ -21,7 +21,16 @@ from ..hand_over import Given, HandOver, Source, Whole
 from ..node import HostedRun, RunPackage, whole_state
 from ..parcels import Parcels, pack
 from ..state import State, Success
-from ..stream import AttemptLost, Event, LineLogged, NodeCrashed, NodeId, Report, StateChange
+from ..stream import (
+    ArtifactMade,
+    AttemptLost,
+    Event,
+    LineLogged,
+    NodeCrashed,
+    NodeId,
+    Report,
+    StateChange,
+)
 from ..timeouts import BodyStopped, Stoppable, unstopped
 from .base import Executor, GraphRun, call_in_context, map_nested
 from .processes import ProcessLane, Stock, call_in_child
@@ -215,7 +224,7 @@ class InlineRun:
         if self.take_early is not None:
             self.take_early([*self._take_events(), *at_work])
 
-    def _take(self, event: StateChange | LineLogged) -> None:
+    def _take(self, event: StateChange | LineLogged | ArtifactMade) -> None:
         self._events.append(event)
         if len(self._events) < EARLY_EVENTS or self.take_early is None:
             return
@@ -392,7 +401,7 @@ class PooledRun:
             # The lanes go on by themselves after a success, and after what is not the node's last word.
             if type(event.state) is Success or not event.is_over:
                 return
-        elif isinstance(event, LineLogged):
+        elif isinstance(event, (LineLogged, ArtifactMade)):
             return
         self._is_urgent.set()
 

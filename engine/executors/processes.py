@@ -15,7 +15,16 @@ from ..hand_over import HandOver
 from ..node import HostedRun, forward_log_lines, host, hosted, unhost
 from ..parcels import Parcels
 from ..state import State
-from ..stream import Batcher, LineLogged, NodeId, NotBegun, StateChange, StillAtWork, decode_batch
+from ..stream import (
+    ArtifactMade,
+    Batcher,
+    LineLogged,
+    NodeId,
+    NotBegun,
+    StateChange,
+    StillAtWork,
+    decode_batch,
+)
 from ..timeouts import BodyStopped
 from ..widths import Pick
 from .base import call_in_context
@@ -68,7 +77,7 @@ class ProcessLane:
         token: str,
         parcels: Parcels,
         task_name: Callable[[NodeId], str],
-        report: Callable[[StateChange | LineLogged], None],
+        report: Callable[[StateChange | LineLogged | ArtifactMade], None],
         name: str,
         log_level: int,
     ) -> None:

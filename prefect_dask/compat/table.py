@@ -33,6 +33,7 @@ SERVED: Final[dict[str, str | list[str]]] = {
     "prefect.core.parameter": "prefect_dask.parameter",
     "prefect.core.task": "prefect_dask.task",
     "prefect.triggers": "prefect_dask.triggers",
+    "prefect.artifacts": "prefect_dask.artifacts",
     # ---- running them
     "prefect.engine": [],
     "prefect.engine.cache_validators": "prefect_dask.engine.cache_validators",
@@ -168,7 +169,6 @@ GONE: Final[dict[str, str]] = {
     "prefect.Flow.register": _CLOUD,
     "prefect.agent": _CLOUD,
     "prefect.api": _CLOUD,
-    "prefect.artifacts": "write the text to a file, or log it with context.logger",
     "prefect.backend": _CLOUD,
     "prefect.cli": "run the file with `python -m prefect_dask.compat FILE`",
     "prefect.client.Client": _CLOUD,

@@ -244,8 +244,33 @@ class RecordedLine:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordedArtifact:
+    """What a task run made for people to look at.
+
+    Attributes:
+        number: Its place in what happened in the run.
+        task: The task's place in the flow.
+        task_name: The task's name.
+        map_index: Which child of a mapped task; -1 otherwise.
+        kind: "markdown" or "link".
+        name: What it is called; "" where it has no name.
+        text: The markdown, or the address.
+        time: When it was made.
+    """
+
+    number: int
+    task: int
+    task_name: str
+    map_index: int
+    kind: str
+    name: str
+    text: str
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class RecordedClusterEvent:
-    """A worker joined, left or died."""
+    """A worker joined, left, died, exited, ran out of memory or wrote results to its disk."""
 
     number: int
     kind: str

@@ -20,6 +20,7 @@ from prefect_dask.ledger.configured import (
 )
 from prefect_dask.ledger.errors import LedgerRefused, UnknownRun
 from prefect_dask.ledger.facts import (
+    RecordedArtifact,
     RecordedAttempt,
     RecordedClusterEvent,
     RecordedFlow,
@@ -226,8 +227,21 @@ class Ledger:
             if task is None or (its_task, index) == (task, map_index)
         ]
 
+    def artifacts(self, run_id: str) -> list[RecordedArtifact]:
+        """What tasks of a run made for people to look at, in order."""
+        tasks = self._tasks(run_id)
+        return [
+            RecordedArtifact(
+                number, task, tasks[task].name, index, kind, name, bytes(data).decode(), _time(at)
+            )
+            for number, task, index, kind, name, at, data, _ in self._ask(
+                "artifacts", (self._key(run_id),)
+            )
+        ]
+
     def cluster_events(self, run_id: str) -> list[RecordedClusterEvent]:
-        """Workers that joined, left or died while the run was on their cluster, in order."""
+        """What happened to workers while the run was on their cluster, in order: they joined, left, died, exited,
+        ran out of memory, or spilled results to their disks."""
         return [
             RecordedClusterEvent(number, kind, worker, _time(at), _details(details))
             for number, kind, worker, at, details in self._ask(

@@ -17,7 +17,7 @@ from prefect_dask.engine.graph import FlowGraph
 from prefect_dask.engine.logs import line_of
 from prefect_dask.engine.state import State
 from prefect_dask.engine.steering import Steering
-from prefect_dask.engine.stream import ClusterChanged, Observer, StateChange
+from prefect_dask.engine.stream import ArtifactMade, ClusterChanged, Observer, StateChange
 from prefect_dask.ledger.entries import Begun, Entry, Leased, Moved, Rows
 from prefect_dask.ledger.errors import LedgerAway, Superseded
 from prefect_dask.ledger.facts import RecordedResult, RecordedState
@@ -109,6 +109,9 @@ class Recording(Observer):
 
     def take_cluster_event(self, event: ClusterChanged) -> None:
         self._writer.put(self._cluster_events, event)
+
+    def take_artifact(self, made: ArtifactMade) -> None:
+        self._writer.put(self._artifacts, made)
 
     def take_line(self, record: LogRecord) -> None:
         """Record a line that was logged in the run; called in any thread."""
@@ -217,6 +220,12 @@ class Recording(Observer):
         for event in events:
             details = as_json_object(event.details)
             yield self._rows("cluster_events", [event.kind, event.worker, event.time, details])
+
+    def _artifacts(self, made: Sequence[ArtifactMade]) -> Iterator[Entry]:
+        for task, map_index, (kind, name, text, time) in made:
+            data = text.encode("utf-8", "backslashreplace")
+            values = [task, map_index, kind, name, time, data, None]
+            yield self._rows("artifacts", values)
 
     def _rows(self, table: str, values: list[Any]) -> Entry:
         rows = Rows(self._run_id, self._fence, table, self._number, values)

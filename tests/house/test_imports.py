@@ -23,7 +23,7 @@ LAYERS = (
     "task",
     "documents operators pickling signature mapping schedules tagging task_defaults retry_settings raising"
     " naming order origin",
-    "limits recovering",
+    "limits recovering artifacts",
     "recorded_states kept_results",
     "resumption",
     "ledger",
@@ -42,7 +42,8 @@ LAYERS = (
     "engine.graph engine.state engine.errors engine.clock engine.signals engine.failures"
     " engine.beforehand engine.logs engine.prints engine.home engine.files engine.serializers engine.secrets"
     " engine.finish_log engine.fingerprint engine.retry engine.durations engine.worker_resources"
-    " engine.collector engine.stall engine.cancellation engine.tolerance",
+    " engine.collector engine.stall engine.cancellation engine.tolerance"
+    " engine.artifacts",
 )
 """A module may import from its own line and those below. A package stands for its modules."""
 

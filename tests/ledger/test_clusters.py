@@ -1,6 +1,10 @@
 """What the ledger tells of runs on a Dask cluster."""
 
+import threading
 from pathlib import Path
+
+import dask
+import distributed
 
 from prefect_dask import Flow, context, task
 from prefect_dask.executors import DaskExecutor
@@ -64,3 +68,45 @@ def test_a_worker_that_joins_in_mid_run_is_told(tmp_path: Path):
     ledger = Ledger(place)
     events = ledger.cluster_events(ledger.flow_runs()[0].run_id)
     assert [event.kind for event in events] == ["joined"]
+
+
+def test_a_worker_that_writes_results_to_its_disk_is_told(tmp_path: Path):
+    place, told = tmp_path / "its.sqlite", threading.Event()
+
+    @task(durable=False)
+    def large(x: int) -> bytes:
+        return bytes(2_000_000)
+
+    @task(durable=False)
+    def wait(xs: object, folder: Path) -> None:
+        wait_to_be_seen(folder, "wait")
+
+    with Flow("spills") as flow:
+        wait(large.map([*range(20)], batch=1), tmp_path)
+
+    def look(records: object) -> None:
+        ledger = Ledger(place)
+        while not told.is_set():
+            if any(
+                e.kind == "spilled" for e in ledger.cluster_events(ledger.flow_runs()[0].run_id)
+            ):
+                told.set()
+            told.wait(0.1)
+        (tmp_path / "seen-1").touch()
+
+    settings = {"distributed.worker.memory.target": 0.05, "distributed.worker.memory.spill": False}
+    with (
+        dask.config.set(settings),
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, memory_limit="400MB", dashboard_address="127.0.0.1:0"
+        ) as cluster,
+        distributed.Client(cluster),
+    ):
+        state = flow.run(executor=DaskExecutor(), ledger=place, on_state=look)
+
+    assert state.is_successful()
+    ledger = Ledger(place)
+    spilled = [
+        e for e in ledger.cluster_events(ledger.flow_runs()[0].run_id) if e.kind == "spilled"
+    ]
+    assert spilled[0].details["spilled_bytes"] > 1_000_000
