@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -24,6 +22,7 @@ from .errors import (
 from .executors.base import Executor, GraphRun, HoldsResults, Reopens, RunsHere, SeesWorkers
 from .graph import FlowGraph
 from .hand_over import HandOver
+from .held_slots import SLOT_LOOK_SECONDS, HeldSlots
 from .logs import get_logger, replay
 from .node import RunPackage
 from .outcome import flow_outcome, hidden
@@ -40,7 +39,6 @@ from .state import (
     LazyResult,
     Paused,
     Pending,
-    Retrying,
     Running,
     State,
 )
@@ -78,19 +76,9 @@ BREATH_SECONDS = 0.002
 #: with all of Dask it takes 40 ms, which is as long as a run of a thousand short tasks.
 HELD_SECONDS = 0.2
 
-#: How long it waits at a time where task runs wait for slots, seconds: no person sees it, and a look at a list is
-#: nothing.
-SLOT_LOOK_SECONDS = 0.02
-
-#: For how long the slot is kept of an execution that does not count any more, where nobody says that its body runs,
-#: seconds: that is told within a fifth.
-DOUBT_SECONDS = 1.0
-
-#: Stand for the end of that time where an execution counts, and where its body runs on though it does not.
-UNBOUNDED, RUNS_ON = math.inf, sys.float_info.max
-
 #: After how long without progress it is said who waits for what, where nobody says another time.
 STALL_SECONDS = 300.0
+
 #: How many of the tasks that were lost at once a warning names.
 NAMED_AT_MOST = 5
 
@@ -177,13 +165,7 @@ class FlowRunner:
         self._must_hear_ends = keep is not None
         self._ask_to_resume = ask_to_resume
         self._observer = observer or Observer()
-        #: Where the limits are that the run falls under; None where it falls under none.
-        self._slots = slots
-        self._limited: frozenset[int] = frozenset()
-        #: Executions that have a slot, and when they had it back at the latest (`clock.monotonic`).
-        self._holding: dict[NodeId, float] = {}
-        #: Of these, those that are over.
-        self._over: list[NodeId] = []
+        self._slots = HeldSlots(slots)
         self._stall = StallWatch(stall_seconds)
         #: Where those task runs run, or ran, that were told to.
         self._where: dict[tuple[int, int], str] = {}
@@ -223,7 +205,7 @@ class FlowRunner:
             with self.executor.start():
                 # What cannot be set up raises here, before any task has run.
                 with CollectorHeld():
-                    self._limited = self._look_for_limits()
+                    self._look_for_limits()
                     graph_run = self._open()
                 if isinstance(graph_run, HoldsResults):
                     self.book.fold_with(graph_run.result_of)
@@ -238,7 +220,7 @@ class FlowRunner:
         except KeyboardInterrupt as interrupt:
             raise RunInterrupted(self._kept(self._cancelled())) from interrupt
         finally:
-            self._end_slots()
+            self._slots.end()
             self._announcer.close()
         self.logger.info(
             "Flow run %r: finished with state %s. %s",
@@ -248,6 +230,12 @@ class FlowRunner:
         )
         return state
 
+    def _look_for_limits(self) -> None:
+        limited = self._slots.look_for_limits(self.info, self.graph)
+        if limited:
+            self.book.limit(limited)
+            self._must_hear_ends = True
+
     def _open(self) -> GraphRun:
         """Begin a graph run."""
         return self.executor.open(self._package())
@@ -256,7 +244,9 @@ class FlowRunner:
         """The run as an executor takes it."""
         # Each time another name: a process that lost the run, or a lost cluster, may still have nodes of it.
         token = self.info.flow_run_id[:8] + uuid.uuid4().hex[:8]
-        return RunPackage(token, self.graph, self.info, self._keep, self._limited, self._tolerance)
+        return RunPackage(
+            token, self.graph, self.info, self._keep, self._slots.limited, self._tolerance
+        )
 
     # ---- advancing
 
@@ -273,7 +263,7 @@ class FlowRunner:
                     again = self._go_on_elsewhere(error)
         finally:
             if cancel is None:
-                self._end_slots()
+                self._slots.end()
         if error is None:
             return self._outcome() if cancel is None else self._cancel_rest(cancel)
         # What goes wrong on the way must end in a state, with what is known.
@@ -331,10 +321,10 @@ class FlowRunner:
                 "flow run %r cannot go on: %s", self.info.flow_run_name, failures.text_of(error)
             )
             return None
-        self._give_up_slots()
+        self._slots.give_up()
         self.book = Book(self.graph, going_on.task_states, self._widths)
-        if self._limited:
-            self.book.limit(self._limited)
+        if self._slots.limited:
+            self.book.limit(self._slots.limited)
         if isinstance(graph_run, HoldsResults):
             self.book.fold_with(graph_run.result_of)
         self.steering.begin(graph_run)
@@ -406,7 +396,7 @@ class FlowRunner:
         # Nobody can ask for anything of them: what was set up is cleaned up.
         self.steering, self._is_closing = Steering(), False
         # They wait for slots as any other task run.
-        self._over = list(self._holding)
+        self._slots.note_all_over()
         graph_run: GraphRun | None = None
         is_whole = False
         try:
@@ -459,8 +449,8 @@ class FlowRunner:
                 continue
             if book.has_more and (room := graph_run.room()):
                 self._hand_over(graph_run, book.take_more(clock.now(), room))
-            if self._slots is not None:
-                self._see_to_slots(graph_run, self._slots)
+            if self._slots.limited:
+                self._hand_over(graph_run, self._slots.see_to(book, self._attempts))
             is_idle = due is None and not (book.out_count or book.has_more or book.wants_slots)
             if is_idle:
                 collector.close()  # a person may be asked, and take a while
@@ -481,72 +471,6 @@ class FlowRunner:
             self._hand_over(graph_run, book.take_freed(clock.now()))
             self._observer.check()
 
-    # ---- slots
-
-    def _look_for_limits(self) -> frozenset[int]:
-        """The tasks that fall under a limit; each of their runs waits for a slot."""
-        limited = self._slots.limited(self.info, self.graph) if self._slots else frozenset()
-        if limited:
-            self.book.limit(limited)
-            self._must_hear_ends = True
-        else:
-            self._slots = None
-        return limited
-
-    def _see_to_slots(self, graph_run: GraphRun, slots: Slots) -> None:
-        """Give back what is over, ask for what is wanted, hand over what has its slot."""
-        book = self.book
-        self._look_for_uncounted()
-        if self._over:
-            over, self._over = self._over, []
-            slots.give_back([node for node in over if self._holding.pop(node, None) is not None])
-        if book.wants_slots:
-            if wanted := book.take_wanted():
-                slots.ask([(node, self._attempt_to_come(node)) for node in wanted])
-            if granted := slots.take_granted():
-                plan, needless = book.take_granted(granted, clock.now())
-                self._holding.update(dict.fromkeys(granted, UNBOUNDED))
-                for node in needless:
-                    del self._holding[node]
-                slots.give_back(needless)
-                self._hand_over(graph_run, plan)
-
-    def _look_for_uncounted(self) -> None:
-        """Of executions that do not count any more nobody may ever hear: those that do not seem to run are over."""
-        now = clock.monotonic()
-        for node, until in self._holding.items():
-            if until == UNBOUNDED and not self.book.counts(node):
-                self._holding[node] = now + DOUBT_SECONDS
-            elif until <= now:
-                self._over.append(node)
-
-    def _hear_of_uncounted(self, node: NodeId, *, is_over: bool) -> None:
-        """What follows from the word of an execution that does not count any more, and may hold a slot."""
-        if node in self._holding:
-            if is_over:
-                self._over.append(node)
-            else:
-                self._holding[node] = RUNS_ON
-
-    def _attempt_to_come(self, node: NodeId) -> int:
-        state = self.book.state(*node[:2])
-        if isinstance(state, Retrying):
-            return (state.run_count or 0) + 1
-        return self._attempts.get(node[:2], 1)
-
-    def _give_up_slots(self) -> None:
-        """Give back all slots: what had them is gone with its cluster."""
-        if self._slots is not None:
-            self._slots.give_back(list(self._holding))
-        self._holding.clear()
-        self._over.clear()
-
-    def _end_slots(self) -> None:
-        if self._slots is not None:
-            self._holding.clear()
-            self._slots.end()
-            self._slots = None
-
     # ---- where nothing happens
 
     def _look_in(self, graph_run: RunsHere) -> None:
@@ -563,7 +487,6 @@ class FlowRunner:
     def _stalled(self, quiet_seconds: float, workers: Sequence[str]) -> Stalled:
         """Who waits for what, as far as it is known here."""
         book, nodes = self.book, self.graph.nodes
-        waits = [] if self._slots is None else self._slots.waits()
         due = book.next_due_of()
         return Stalled(
             self.info.flow_run_name,
@@ -572,7 +495,10 @@ class FlowRunner:
                 AtWork(self._name((i, m, 0)), state._time, self._where.get((i, m), ""))
                 for i, m, state in book.waiting(Running)
             ],
-            [WaitsForSlot(nodes[w.task].label.name, w.waiting, w.limits, w.why) for w in waits],
+            [
+                WaitsForSlot(nodes[w.task].label.name, w.waiting, w.limits, w.why)
+                for w in self._slots.waits()
+            ],
             workers,
             None if due is None else (self._name((due[1], due[2], 0)), due[0]),
             sum(1 for _ in book.waiting(Paused)),
@@ -647,20 +573,20 @@ class FlowRunner:
                 told.append(change_of((node, attempt, state, is_over, worker, began, stored)))
             if state._lazy is not None and node[1] >= 0:
                 self.book.fold(node, state)
-        elif self._slots is not None:
-            self._hear_of_uncounted(node, is_over=is_over)
+        elif self._slots.limited:
+            self._slots.hear_of_uncounted(node, is_over=is_over)
         if not is_over:
             self._where[node[:2]] = worker
         elif self._must_hear_ends:
-            if moves and node in self._holding:
-                self._over.append(node)
+            if moves and node in self._slots.holding:
+                self._slots.note_over(node)
             if self._keep is not None and self.book.is_settled(node):
                 self._settle(graph_run, node)
 
     def _take_loss(self, lost: AttemptLost, told: list[StateChange]) -> None:
         state = self.book.lose(lost.node, f"attempt lost: {lost.cause}")
         if state is None:
-            self._hear_of_uncounted(lost.node, is_over=True)
+            self._slots.hear_of_uncounted(lost.node, is_over=True)
         else:
             self._tell_losses([(lost.node, state)], lost.worker, told)
 
@@ -670,7 +596,7 @@ class FlowRunner:
         self._tell_losses(losses, back.worker, told)
         if not losses:
             return []
-        self._over.append(back.node)
+        self._slots.note_over(back.node)
         return [back.node[:2]]
 
     def _take_lost_values(
@@ -728,7 +654,7 @@ class FlowRunner:
         state = Crashed(failures.text_of(crash.error), result=crash.error)
         if not self.book.crash(crash.node, state):
             return []
-        self._over.append(crash.node)
+        self._slots.note_over(crash.node)
         self.logger.error("task %r crashed: %s", self._name(crash.node), state.message)
         told.append(self._decided(crash.node, state, crash.worker))
         self._settle(graph_run, crash.node)
