@@ -23,7 +23,7 @@ from .executors.base import Executor, GraphRun, HoldsResults, Reopens, RunsHere,
 from .graph import FlowGraph
 from .hand_over import HandOver
 from .held_slots import SLOT_LOOK_SECONDS, HeldSlots
-from .logs import get_logger, replay
+from .logs import get_logger
 from .node import RunPackage
 from .outcome import flow_outcome, hidden
 from .recovery import Recovery
@@ -44,7 +44,6 @@ from .state import (
 )
 from .steering import Cancel, Steering
 from .stream import (
-    NO_DETAILS,
     Announcer,
     AttemptLost,
     ClusterChanged,
@@ -56,12 +55,10 @@ from .stream import (
     NodeId,
     Observer,
     StateChange,
-    StateRecord,
     ValueLost,
     change_of,
-    details_of,
-    record_of,
 )
+from .telling import Teller
 from .tolerance import Tolerance
 from .widths import known_widths
 
@@ -78,9 +75,6 @@ HELD_SECONDS = 0.2
 
 #: After how long without progress it is said who waits for what, where nobody says another time.
 STALL_SECONDS = 300.0
-
-#: How many of the tasks that were lost at once a warning names.
-NAMED_AT_MOST = 5
 
 FlowStateHandler = Callable[[State, State], State | None]
 
@@ -145,8 +139,6 @@ class FlowRunner:
         self.logger = get_logger("FlowRunner")
         self._widths = partial(known_widths, graph, parameters or {})
         self.book = Book(graph, task_states, self._widths)
-        #: What was lost and was not warned of yet.
-        self._lost_by_cause: dict[str, list[NodeId]] = {}
         #: How many clusters it has lost.
         self._losses = 0
         run_id = flow_run_id or uuid.uuid4().hex
@@ -172,13 +164,18 @@ class FlowRunner:
         self.steering = steering or Steering()
         self._recovery, self._tolerance = recovery, tolerance or Tolerance()
         self._announcer = Announcer(listeners, self.logger)
+        self._teller = Teller(
+            self.info,
+            graph,
+            observer=self._observer,
+            announcer=self._announcer,
+            stall=self._stall,
+            logger=self.logger,
+        )
         #: Whether anybody wants to know what task runs come to.
         self._is_followed = observer is not None or self._announcer.is_wanted
         self._is_closing = False
         self._state: State = Pending()
-        self._tags = [tuple(sorted(tags)) if (tags := n.label.tags) else () for n in graph.nodes]
-        #: Of the task runs that are not at their first attempt, at which.
-        self._attempts: dict[tuple[int, int], int] = {}
         #: Per task, what stands for its results once nobody needs them.
         self._stand_ins: dict[int, LazyResult] = {}
 
@@ -330,7 +327,7 @@ class FlowRunner:
         self.steering.begin(graph_run)
         self._stand_ins.clear()
         self._is_closing = False
-        self._tell(list(going_on.changes))
+        self._teller.tell(list(going_on.changes))
         return graph_run
 
     def _let_end(self, graph_run: GraphRun, cancel: Cancel) -> None:
@@ -359,9 +356,9 @@ class FlowRunner:
         return Cancelled(f"cancelled: {cancel.cause}", result=self._task_states())
 
     def _end_early(self, last_state: Callable[[State], State], but: Sequence[int]) -> None:
-        self._tell(
+        self._teller.tell(
             [
-                self._decided(self.book.node_id(index, map_index), state, "")
+                self._teller.decided(self.book.node_id(index, map_index), state)
                 for index, map_index, state in self.book.end_early(last_state, but)
             ]
         )
@@ -390,9 +387,9 @@ class FlowRunner:
             if isinstance(self.book.state(index), Running):
                 again = Pending("stopped together with the run; it is done again")
                 self.book.cancel(index, -1, again)
-                told.append(self._decided(self.book.node_id(index), again, ""))
+                told.append(self._teller.decided(self.book.node_id(index), again))
             self.book.give_to(index)
-        self._tell(told)
+        self._teller.tell(told)
         # Nobody can ask for anything of them: what was set up is cleaned up.
         self.steering, self._is_closing = Steering(), False
         # They wait for slots as any other task run.
@@ -418,7 +415,7 @@ class FlowRunner:
         for index, map_index, _ in list(self.book.waiting(Running)):
             node = self.book.node_id(index, map_index)
             self._take_loss(AttemptLost(node, "", cause), told)
-        self._tell(told)
+        self._teller.tell(told)
 
     def _advance(self, graph_run: GraphRun) -> None:
         if isinstance(graph_run, RunsHere):
@@ -450,7 +447,7 @@ class FlowRunner:
             if book.has_more and (room := graph_run.room()):
                 self._hand_over(graph_run, book.take_more(clock.now(), room))
             if self._slots.limited:
-                self._hand_over(graph_run, self._slots.see_to(book, self._attempts))
+                self._hand_over(graph_run, self._slots.see_to(book, self._teller.attempts))
             is_idle = due is None and not (book.out_count or book.has_more or book.wants_slots)
             if is_idle:
                 collector.close()  # a person may be asked, and take a while
@@ -492,7 +489,7 @@ class FlowRunner:
             self.info.flow_run_name,
             quiet_seconds,
             [
-                AtWork(self._name((i, m, 0)), state._time, self._where.get((i, m), ""))
+                AtWork(self._teller.name(i, m), state._time, self._where.get((i, m), ""))
                 for i, m, state in book.waiting(Running)
             ],
             [
@@ -500,7 +497,7 @@ class FlowRunner:
                 for w in self._slots.waits()
             ],
             workers,
-            None if due is None else (self._name((due[1], due[2], 0)), due[0]),
+            None if due is None else (self._teller.name(*due[1:]), due[0]),
             sum(1 for _ in book.waiting(Paused)),
         )
 
@@ -510,7 +507,7 @@ class FlowRunner:
             return False
         resumed = []
         for index, map_index, state in list(self.book.waiting(Paused)):
-            if self._ask_to_resume(self._name((index, map_index, 0)), state):
+            if self._ask_to_resume(self._teller.name(index, map_index), state):
                 self.book.resume(index, map_index)
                 resumed.append((index, map_index))
         self._hand_over(graph_run, self.book.take_from(resumed, clock.now()))
@@ -529,7 +526,7 @@ class FlowRunner:
                 if isinstance(event, StateChange):
                     self._take_state(graph_run, event, told)
                 elif isinstance(event, LineLogged):
-                    self._replay(event)
+                    self._teller.replay(event)
                 elif isinstance(event, AttemptLost):
                     self._take_loss(event, told)
                 elif isinstance(event, HandedBack):
@@ -537,16 +534,16 @@ class FlowRunner:
                 elif isinstance(event, ValueLost):
                     lost.append(event)
                 elif isinstance(event, ClusterChanged):
-                    self._tell(told)
+                    self._teller.tell(told)
                     told = []
                     self._observer.take_cluster_event(event)
                 else:
                     again += self._take_crash(graph_run, event, told)
-            self._tell(told)
+            self._teller.tell(told)
         if lost:
             again += self._take_lost_values(graph_run, lost)
-        if self._lost_by_cause:
-            self._warn_of_losses()
+        if self._teller.lost_by_cause:
+            self._teller.warn_of_losses()
         if again:
             self._hand_over(graph_run, self.book.take_from(again, clock.now()))
 
@@ -560,11 +557,11 @@ class FlowRunner:
         moves = self.book.accept(node, state, is_over=is_over, began=began)
         if moves:
             if type(state._context) is not tuple:
-                state.tag(self._tags[index])
+                state.tag(self._teller.tags[index])
             if attempt > 1:
-                self._attempts[node[:2]] = attempt
-            elif self._attempts:
-                attempt = self._attempts.get(node[:2], 1)
+                self._teller.attempts[node[:2]] = attempt
+            elif self._teller.attempts:
+                attempt = self._teller.attempts.get(node[:2], 1)
             if moves == 1:
                 began = None
             if state is change.state and began is change.began and attempt == change.attempt:
@@ -588,12 +585,12 @@ class FlowRunner:
         if state is None:
             self._slots.hear_of_uncounted(lost.node, is_over=True)
         else:
-            self._tell_losses([(lost.node, state)], lost.worker, told)
+            told += self._teller.lost([(lost.node, state)], lost.worker)
 
     def _take_back(self, back: HandedBack, told: list[StateChange]) -> list[tuple[int, int]]:
         message = f"attempt lost: {back.cause}"
         losses = self.book.hand_back(back.node, message, had_value=back.had_value)
-        self._tell_losses(losses, back.worker, told)
+        told += self._teller.lost(losses, back.worker)
         if not losses:
             return []
         self._slots.note_over(back.node)
@@ -616,7 +613,7 @@ class FlowRunner:
             for node, worker, cause in lost:
                 message = f"its result is lost and is made again: {cause}"
                 losses = self.book.lose_value(node, kept.get(node[:2]), message)
-                self._tell_losses(losses, worker, told)
+                told += self._teller.lost(losses, worker)
                 again.append(node[:2])
                 if not losses or losses[0][0] != node or holds is None:
                     continue
@@ -626,27 +623,11 @@ class FlowRunner:
                         seen.add(need)
                         more.append(ValueLost(need, "", cause))
             lost = more
-        self._tell(told)
+        self._teller.tell(told)
         return again
 
     def _kept_states(self, task_runs: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], State]:
         return {} if self._recovery is None else self._recovery.kept_states(task_runs)
-
-    def _tell_losses(
-        self, losses: Sequence[tuple[NodeId, State]], worker: str, told: list[StateChange]
-    ) -> None:
-        for node, state in losses:
-            self._lost_by_cause.setdefault(state.message or "", []).append(node)
-            told.append(self._decided(node, state, worker))
-
-    def _warn_of_losses(self) -> None:
-        """One line for what one death costs: it may be thousands of task runs."""
-        for cause, nodes in self._lost_by_cause.items():
-            names = [repr(self._name(node)) for node in nodes[:NAMED_AT_MOST]]
-            more = f" and {len(nodes) - len(names)} more" if len(nodes) > len(names) else ""
-            which = "task" if len(nodes) == 1 else "tasks"
-            self.logger.warning("%s %s%s: %s", which, ", ".join(names), more, cause)
-        self._lost_by_cause.clear()
 
     def _take_crash(
         self, graph_run: GraphRun, crash: NodeCrashed, told: list[StateChange]
@@ -655,15 +636,10 @@ class FlowRunner:
         if not self.book.crash(crash.node, state):
             return []
         self._slots.note_over(crash.node)
-        self.logger.error("task %r crashed: %s", self._name(crash.node), state.message)
-        told.append(self._decided(crash.node, state, crash.worker))
+        self.logger.error("task %r crashed: %s", self._teller.name(*crash.node[:2]), state.message)
+        told.append(self._teller.decided(crash.node, state, crash.worker))
         self._settle(graph_run, crash.node)
         return [crash.node[:2]]
-
-    def _decided(self, node: NodeId, state: State, worker: str) -> StateChange:
-        """The change to a state that the coordinating process decided on."""
-        state.tag(self._tags[node[0]])
-        return StateChange(node, self._attempts.get(node[:2], 1), state, True, worker)
 
     def _settle(self, graph_run: GraphRun, node: NodeId) -> None:
         """Let go of results that a task run which is done leaves needless, and that nobody asked to keep."""
@@ -683,43 +659,6 @@ class FlowRunner:
         if found is None:
             found = self._stand_ins[index] = _NotKept(self.graph.nodes[index].label.name)
         return found
-
-    # ---- telling
-
-    def _tell(self, changes: list[StateChange]) -> None:
-        """Pass on changes that count."""
-        if not changes:
-            return
-        self._stall.note_progress()
-        self._observer.take_changes(changes)
-        if self._announcer.is_wanted:
-            self._announcer.announce(self._records_of(changes))
-
-    def _records_of(self, changes: Sequence[StateChange]) -> list[StateRecord]:
-        """The changes as listeners get them."""
-        run_id, nodes = self.info.flow_run_id, self.graph.nodes
-        records: list[StateRecord] = []
-        for (index, map_index, _), attempt, state, _, worker, began, _ in changes:
-            label = nodes[index].label
-            of = (run_id, label.name, label.slug, index, map_index, attempt)
-            if began is not None:
-                records.append(record_of((*of, "Running", None, began, worker, NO_DETAILS)))
-            kind, details = type(state).__name__, details_of(state)
-            told = (*of, kind, state.message, state._time, worker, details)
-            records.append(record_of(told))
-        return records
-
-    def _replay(self, event: LineLogged) -> None:
-        replay(
-            event.line,
-            flow_run_id=self.info.flow_run_id,
-            flow_name=self.info.flow_name,
-            task_name=self.graph.nodes[event.line.task].label.name,
-            worker=event.worker,
-        )
-
-    def _name(self, node: NodeId) -> str:
-        return self.graph.nodes[node[0]].label.run_name(node[1])
 
     # ---- deciding
 
@@ -761,8 +700,8 @@ class FlowRunner:
         for index, map_index, state in list(self.book.waiting(Running)):
             cancelled = Cancelled("interrupted", context=state.context)
             self.book.cancel(index, map_index, cancelled)
-            told.append(self._decided(self.book.node_id(index, map_index), cancelled, ""))
-        self._tell(told)
+            told.append(self._teller.decided(self.book.node_id(index, map_index), cancelled))
+        self._teller.tell(told)
         state = Cancelled("interrupted from the keyboard", result=self._task_states())
         self._observer.take_flow_state(state)
         return state
