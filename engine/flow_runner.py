@@ -20,22 +20,21 @@ from .errors import (
     RunInterrupted,
 )
 from .executors.base import Executor, GraphRun, HoldsResults, Reopens, RunsHere, SeesWorkers
+from .flow_handlers import FlowHandlers, FlowStateHandler, TerminalStateHandler
 from .graph import FlowGraph
 from .hand_over import HandOver
 from .held_slots import SLOT_LOOK_SECONDS, HeldSlots
 from .logs import get_logger
 from .node import RunPackage
-from .outcome import flow_outcome, hidden
+from .outcome import flow_failed, flow_outcome, hidden, states_by_task
 from .recovery import Recovery
 from .result import ResultRules
-from .signals import ENDRUN, PrefectStateSignal
 from .slots import Slots
 from .stall import AtWork, Stalled, StallWatch, WaitsForSlot, stall_text
 from .state import (
     Cancelled,
     Cancelling,
     Crashed,
-    Failed,
     LazyResult,
     Paused,
     Pending,
@@ -75,8 +74,6 @@ HELD_SECONDS = 0.2
 
 #: After how long without progress it is said who waits for what, where nobody says another time.
 STALL_SECONDS = 300.0
-
-FlowStateHandler = Callable[[State, State], State | None]
 
 
 class FlowRunner:
@@ -118,7 +115,7 @@ class FlowRunner:
         keep: frozenset[int] | None = None,
         listeners: Sequence[Listener] = (),
         state_handlers: Sequence[FlowStateHandler] = (),
-        terminal_state_handler: Callable[[State, set[State]], State | None] | None = None,
+        terminal_state_handler: TerminalStateHandler | None = None,
         flow_run_name: str | None = None,
         flow_run_id: str | None = None,
         scheduled_start_time: datetime | None = None,
@@ -134,9 +131,8 @@ class FlowRunner:
     ) -> None:
         secrets.remember((context or {}).get("secrets"))
         self.graph, self.executor = graph, executor
-        self.state_handlers = list(state_handlers)
-        self.terminal_state_handler = terminal_state_handler
         self.logger = get_logger("FlowRunner")
+        self._handlers = FlowHandlers(graph, state_handlers, terminal_state_handler, self.logger)
         self._widths = partial(known_widths, graph, parameters or {})
         self.book = Book(graph, task_states, self._widths)
         #: How many clusters it has lost.
@@ -666,34 +662,12 @@ class FlowRunner:
         """The flow's state from the states of its tasks; the user's handler has the last word."""
         states = self.book.task_states()
         state = flow_outcome(self.graph, states)
-        state.result = self._by_task(states)
-        if self.terminal_state_handler is not None and state.is_finished():
-            return self._ask_terminal_state_handler(self.terminal_state_handler, state, states)
-        return state
-
-    def _ask_terminal_state_handler(
-        self,
-        handler: Callable[[State, set[State]], State | None],
-        state: State,
-        states: Sequence[State],
-    ) -> State:
-        references = {states[n.label.index] for n in self.graph.nodes if n.is_reference}
-        try:
-            answer = handler(state, references) or state
-        except (PrefectStateSignal, ENDRUN) as signal:
-            answer = signal.state
-        except Exception as error:  # the user's handler
-            self.logger.exception("the terminal state handler of flow %r failed", self.graph.name)
-            return self._failed(error)
-        if answer._result is None or isinstance(answer._result, PrefectStateSignal):
-            answer.result = state.result
-        return answer
+        state.result = states_by_task(self.graph, states)
+        return self._handlers.last_word(state, states)
 
     def _failed(self, error: BaseException) -> State:
         """The flow Failed because of `error`, with the states reached until then."""
-        state = Failed(failures.text_of(error), result=self._task_states())
-        state.context["error"] = error
-        return state
+        return flow_failed(error, self._task_states())
 
     def _cancelled(self) -> State:
         told: list[StateChange] = []
@@ -716,25 +690,13 @@ class FlowRunner:
         return state
 
     def _task_states(self) -> dict[Any, State]:
-        return self._by_task(self.book.task_states())
-
-    def _by_task(self, states: Sequence[State]) -> dict[Any, State]:
-        return {n.task: state for n, state in zip(self.graph.nodes, states, strict=True)}
+        return states_by_task(self.graph, self.book.task_states())
 
     def _move(self, new: State) -> State:
         """Come to the flow state `new`, or to the one that the state handlers make of it."""
-        old, asked_for = self._state, new
-        try:
-            for handler in self.state_handlers:
-                new = handler(old, new) or new
-        except (PrefectStateSignal, ENDRUN) as signal:
-            new = signal.state
-            new.result = self._task_states()
-        except Exception as error:  # the user's handler
-            self.logger.exception("a state handler of flow %r failed", self.graph.name)
-            new = self._failed(error)
-        if isinstance(asked_for, Cancelling):
-            new = asked_for  # the handlers are told: bodies are at work, and no other state is true
+        answer = self._handlers.state_after(self._state, new, self._task_states)
+        if not isinstance(new, Cancelling):
+            new = answer  # else they are only told: bodies are at work, and no other state is true
         self._state = new
         self._observer.take_flow_state(new)
         return new
