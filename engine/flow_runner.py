@@ -16,7 +16,6 @@ from .context import RunInfo
 from .errors import (
     ClusterLost,
     PrefectDaskError,
-    ResultNotKept,
     RunInterrupted,
 )
 from .executors.base import Executor, GraphRun, HoldsResults, Reopens, RunsHere, SeesWorkers
@@ -25,6 +24,7 @@ from .graph import FlowGraph
 from .hand_over import HandOver
 from .held_slots import SLOT_LOOK_SECONDS, HeldSlots
 from .logs import get_logger
+from .needless_results import NeedlessResults
 from .node import RunPackage
 from .outcome import flow_failed, flow_outcome, hidden, states_by_task
 from .recovery import Recovery
@@ -35,7 +35,6 @@ from .state import (
     Cancelled,
     Cancelling,
     Crashed,
-    LazyResult,
     Paused,
     Pending,
     Running,
@@ -51,7 +50,6 @@ from .stream import (
     LineLogged,
     Listener,
     NodeCrashed,
-    NodeId,
     Observer,
     StateChange,
     ValueLost,
@@ -149,6 +147,7 @@ class FlowRunner:
             results=results or ResultRules(),
         )
         self._keep = keep
+        self._needless = NeedlessResults(graph, keep)
         #: Whether anything follows from the end of an execution beside its state.
         self._must_hear_ends = keep is not None
         self._ask_to_resume = ask_to_resume
@@ -172,8 +171,6 @@ class FlowRunner:
         self._is_followed = observer is not None or self._announcer.is_wanted
         self._is_closing = False
         self._state: State = Pending()
-        #: Per task, what stands for its results once nobody needs them.
-        self._stand_ins: dict[int, LazyResult] = {}
 
     def run(self, state: State | None = None) -> State:
         """Run the flow until nothing more can be done.
@@ -321,7 +318,6 @@ class FlowRunner:
         if isinstance(graph_run, HoldsResults):
             self.book.fold_with(graph_run.result_of)
         self.steering.begin(graph_run)
-        self._stand_ins.clear()
         self._is_closing = False
         self._teller.tell(list(going_on.changes))
         return graph_run
@@ -574,7 +570,7 @@ class FlowRunner:
             if moves and node in self._slots.holding:
                 self._slots.note_over(node)
             if self._keep is not None and self.book.is_settled(node):
-                self._settle(graph_run, node)
+                graph_run.release(self._needless.let_go_after(self.book, node))
 
     def _take_loss(self, lost: AttemptLost, told: list[StateChange]) -> None:
         state = self.book.lose(lost.node, f"attempt lost: {lost.cause}")
@@ -634,27 +630,8 @@ class FlowRunner:
         self._slots.note_over(crash.node)
         self.logger.error("task %r crashed: %s", self._teller.name(*crash.node[:2]), state.message)
         told.append(self._teller.decided(crash.node, state, crash.worker))
-        self._settle(graph_run, crash.node)
+        graph_run.release(self._needless.let_go_after(self.book, crash.node))
         return [crash.node[:2]]
-
-    def _settle(self, graph_run: GraphRun, node: NodeId) -> None:
-        """Let go of results that a task run which is done leaves needless, and that nobody asked to keep."""
-        if self._keep is None:
-            return
-        released = []
-        for index, map_index in self.book.needless_after(node[0], node[1]):
-            # Why a task failed is worth its bytes.
-            if index not in self._keep and not self.book.is_failed(index, map_index):
-                self.book.let_go(index, map_index, self._not_kept(index))
-                released.append(self.book.node_id(index, map_index))
-        graph_run.release(released)
-
-    def _not_kept(self, index: int) -> LazyResult:
-        """Stands for all results of a task that nobody asked to keep."""
-        found = self._stand_ins.get(index)
-        if found is None:
-            found = self._stand_ins[index] = _NotKept(self.graph.nodes[index].label.name)
-        return found
 
     # ---- deciding
 
@@ -700,13 +677,3 @@ class FlowRunner:
         self._state = new
         self._observer.take_flow_state(new)
         return new
-
-
-class _NotKept(LazyResult):
-    """Where a result would be that nobody asked to keep."""
-
-    def __init__(self, task: str) -> None:
-        self.task = task
-
-    def fetch_state(self) -> State:
-        raise ResultNotKept(self.task)
