@@ -17,7 +17,8 @@ from .columns import slots_in_order
 from .errors import TaskException
 from .folded import ResultOf
 from .graph import FlowGraph, Take
-from .hand_over import Given, HandOver, Source, Whole
+from .hand_over import HandOver, Source, Whole
+from .sources import Sources
 from .state import (
     NEVER,
     Cached,
@@ -36,7 +37,6 @@ from .state import (
 )
 from .stream import NodeId, without_result
 from .task_runs import Flights, Slot, TaskRuns, chain_below, is_final
-from .widths import Pick, flat_pick
 
 #: No bound to how much is taken.
 EVERYTHING = sys.maxsize
@@ -65,9 +65,9 @@ class Book:
             if not (graph.nodes[index].runs_anew and state.is_finished())
         }
         self.runs = TaskRuns(len(graph))
+        self._sources = Sources(graph, self.runs)
         #: States that did not come from a node of this run.
-        self.given: dict[Slot, Given] = {}
-        self._given_count = 0
+        self.given = self._sources.given
         self._due: list[tuple[float, int, int, int]] = []
         #: By how much the machine's clock was set back since the run began, seconds.
         self._set_back = 0.0
@@ -160,7 +160,7 @@ class Book:
 
     def is_wholly_done(self, index: int) -> bool:
         """Whether a task and all its children need no further execution."""
-        return bool(self.runs.is_done[index]) and self.runs.undone[index] == 0
+        return self.runs.is_wholly_done(index)
 
     def waiting(self, kind: type[State]) -> Iterator[tuple[int, int, State]]:
         """The task runs in a kind of state: task, map index, state."""
@@ -361,7 +361,7 @@ class Book:
 
     def needs(self, index: int, map_index: int) -> list[NodeId]:
         """The executions whose values a task run would take, as far as they are there."""
-        sources = self._sources(index, map_index + 1, {})
+        sources = self._sources.of(index, map_index + 1, {})
         if sources is None:
             return []
         return HandOver((index, map_index, 0), None, 0.0, sources).needs()
@@ -442,9 +442,7 @@ class Book:
                 state = self.runs.state(above, place - 1)
                 if above not in keyed or isinstance(state, Mapped):
                     state = without_result(state)
-                self._given_count += 1
-                node = (above, place - 1, -self._given_count)
-                self.given[above, place] = Given(node, state)
+                self._sources.give(above, place, state)
 
     def resume(self, index: int, map_index: int = -1) -> None:
         """Let a paused task run go on: it is due now."""
@@ -509,28 +507,9 @@ class Book:
         slot = (index, place)
         if slot in self._granted:
             return False
-        if slot not in self._wanting and self._has_all_above(index, place):
+        if slot not in self._wanting and self._sources.has_all_above(index, place):
             self._wanting.add(slot)
             self._to_ask.append(slot)
-        return True
-
-    def _has_all_above(self, index: int, place: int) -> bool:
-        """Whether all that a task run looks at is done."""
-        is_done, is_mapped = self.runs.is_done, self.graph.is_mapped
-        for number, view in enumerate(self.graph.views[index]):
-            above = view.upstream
-            if not is_mapped[above]:
-                row: int | None = above
-            elif place and view.take is Take.ITEM:
-                row = self.runs.row_of(above, place - 1)
-            elif place and view.take is Take.FLAT:
-                row = self.runs.row_of(above, self._flat_pick(index, number, place)[0])
-            elif self.is_wholly_done(above):
-                continue
-            else:
-                return False
-            if not is_done[above if row is None else row]:
-                return False
         return True
 
     # ---- what goes out
@@ -579,7 +558,7 @@ class Book:
     def _take_slots(self, slots: set[Slot], now: float) -> list[HandOver]:
         candidates, stack = set(slots), list(slots)
         while stack:
-            for slot in self._dependents(*stack.pop()):
+            for slot in self._sources.dependents(*stack.pop()):
                 if slot not in candidates:
                     row = self.runs.row(*slot)
                     if not self.runs.is_out[row] and not self.runs.is_done[row]:
@@ -604,8 +583,8 @@ class Book:
             freed.update(
                 (index, place)
                 for above in done
-                for index, place in self._dependents(*above)
-                if index in self._limited and self._has_all_above(index, place)
+                for index, place in self._sources.dependents(*above)
+                if index in self._limited and self._sources.has_all_above(index, place)
             )
         return self._take_slots(freed, now) if freed else []
 
@@ -638,7 +617,7 @@ class Book:
         """Those of `slots`, in order, that can be handed over now; `most` of an iterator leave the rest in it."""
         taken: list[HandOver] = []
         wholes: dict[int, Source | Whole | None] = {}
-        runs, views = self.runs, self.graph.views
+        runs, views, find = self.runs, self.graph.views, self._sources
         # The states that nodes go on from were made before the clock was set back.
         as_of = now + self._set_back
         for index, place in slots:
@@ -650,106 +629,20 @@ class Book:
             state = runs.states[row]
             if state is not None and self._waits(state, now):
                 continue
-            sources = self._sources(index, place, wholes) if views[index] else ()
+            sources = find.of(index, place, wholes) if views[index] else ()
             if sources is None or (self._holds_back and self._must_hold_back(index, place)):
                 continue
             generation = runs.generation[row] + 1
-            start = self._start(index, place) if generation > 1 or self.given else None
+            start = find.start(index, place) if generation > 1 or self.given else None
             runs.generation[row] = generation
             runs.set_out(index, row, is_out=True)
             node = (index, place - 1, generation)
             taken.append(
-                HandOver(node, start, as_of, sources, self._picks(index, place) if place else None)
+                HandOver(node, start, as_of, sources, find.picks(index, place) if place else None)
             )
             if len(taken) == most:
                 break
         return taken
-
-    # ---- where a task run finds what it looks at
-
-    def _sources(
-        self, index: int, place: int, wholes: dict[int, Source | Whole | None]
-    ) -> tuple[Source | Whole, ...] | None:
-        """Where the states lie that a task run looks at; None where one of them will not be there."""
-        sources: list[Source | Whole] = []
-        for number, view in enumerate(self.graph.views[index]):
-            above = view.upstream
-            source: Source | Whole | None
-            if not self.graph.is_mapped[above]:
-                source = self._source(above, 0)
-            elif place == 0 and self.graph.is_mapped[index] and view.take is not Take.FLAT:
-                # A mapped parent asks how many there are, not for what they are.
-                source = self._source(above, 0)
-            elif place and view.take is Take.ITEM:
-                source = self._source(above, place)
-            elif place and view.take is Take.FLAT:
-                source = self._source(above, self._flat_pick(index, number, place)[0] + 1)
-            else:
-                if above not in wholes:
-                    wholes[above] = self._whole(above)
-                source = wholes[above]
-            if source is None:
-                return None
-            sources.append(source)
-        return tuple(sources)
-
-    def _source(self, index: int, place: int) -> Source | None:
-        runs = self.runs
-        row = runs.row_of(index, place - 1)
-        if row is None:
-            if index not in runs.width and runs.is_out[index]:
-                return None  # how many children there are is still under way
-            # A child that is not there: its parent was not mapped after all, and says why.
-            row, place = index, 0
-        if not runs.is_out[row]:
-            if not runs.is_done[row]:
-                return None
-            if self.given:
-                given = self.given.get((index, place))
-                if given is not None:
-                    return given
-        return (index, place - 1, runs.generation[row])
-
-    def _whole(self, index: int) -> Source | Whole | None:
-        """A mapped task with all its children; None while one of them will not be there."""
-        runs = self.runs
-        if runs.missing[index] or (index not in runs.width and runs.is_out[index]):
-            return None
-        parent = self._source(index, 0)
-        if parent is None:
-            return None
-        children = (self._source(index, place) for place in range(1, runs.child_count[index] + 1))
-        return Whole(parent, tuple(child for child in children if child is not None))
-
-    def _picks(self, index: int, place: int) -> tuple[Pick, ...] | None:
-        picks: list[Pick] = []
-        for number, view in enumerate(self.graph.views[index]):
-            if view.take is Take.FLAT:
-                picks.append(self._flat_pick(index, number, place))
-            elif view.take is Take.ITEM and not self.graph.is_mapped[view.upstream]:
-                picks.append(place - 1)
-            else:
-                picks.append(None)
-        return tuple(picks) if any(pick is not None for pick in picks) else None
-
-    def _flat_pick(self, index: int, view: int, place: int) -> tuple[int, int]:
-        return flat_pick(self.runs.lengths[index][view], place - 1)
-
-    def _dependents(self, index: int, place: int) -> Iterator[Slot]:
-        """The task runs that look at one."""
-        is_mapped = self.graph.is_mapped[index]
-        for below in self.graph.downstream[index]:
-            count = self.runs.child_count[below] + 1
-            if not self.graph.is_mapped[below]:
-                yield below, 0
-                continue
-            takes = {view.take for view in self.graph.views[below] if view.upstream == index}
-            if is_mapped and takes == {Take.ITEM}:
-                if place < count:
-                    yield below, place
-            else:
-                for other in range(count):
-                    yield below, other
 
     # ---- inside
 
@@ -802,8 +695,7 @@ class Book:
         self.runs.set_state(index, self.runs.row(index, place), state)
 
     def _give(self, index: int, place: int, state: State) -> None:
-        self._given_count += 1
-        self.given[index, place] = Given((index, place - 1, -self._given_count), state)
+        self._sources.give(index, place, state)
         # A Cached state is validated again.
         is_good = not isinstance(state, Cached)
         self.runs.set_state(index, self.runs.row(index, place), state, is_good=is_good)
@@ -826,18 +718,6 @@ class Book:
         self._give(index, 0, parent)
         self.given[index, 0] = self.given[index, 0]._replace(state=bare)
 
-    def _start(self, index: int, place: int) -> Source | None:
-        if self.given:
-            given = self.given.get((index, place))
-            if given is not None:
-                return given
-        row = self.runs.row(index, place)
-        generation, state = self.runs.generation[row], self.runs.states[row]
-        if generation and state is not None and type(state) is not Pending:
-            # The execution before left there what the next one goes on from.
-            return (index, place - 1, generation)
-        return None
-
     @staticmethod
     def _waits(state: State, now: float) -> bool:
         return (
@@ -858,7 +738,7 @@ class Book:
         stack = [(index, place)]
         held: list[Slot] = []
         while stack:
-            for below, other in self._dependents(*stack.pop()):
+            for below, other in self._sources.dependents(*stack.pop()):
                 row = self.runs.row(below, other)
                 if self.runs.is_out[row]:
                     self.runs.set_out(below, row, is_out=False)
@@ -871,7 +751,7 @@ class Book:
     ) -> list[tuple[NodeId, State]]:
         """As `_hold_below`, where what looks at it may be running; returns the states that tell that."""
         told: list[tuple[NodeId, State]] = []
-        at_once = set(self._dependents(index, place))
+        at_once = set(self._sources.dependents(index, place))
         for below, other in self._hold_below(index, place):
             row = self.runs.row(below, other)
             # That it has begun may be told by nobody any more.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -18,35 +16,32 @@ from .context import RunInfo
 from .errors import (
     ClusterLost,
     PrefectDaskError,
-    ResultNotKept,
     RunInterrupted,
 )
 from .executors.base import Executor, GraphRun, HoldsResults, Reopens, RunsHere, SeesWorkers
+from .flow_handlers import FlowHandlers, FlowStateHandler, TerminalStateHandler
 from .graph import FlowGraph
 from .hand_over import HandOver
-from .logs import get_logger, replay
+from .held_slots import SLOT_LOOK_SECONDS, HeldSlots
+from .logs import get_logger
+from .needless_results import NeedlessResults
 from .node import RunPackage
-from .outcome import flow_outcome, hidden
+from .outcome import flow_failed, flow_outcome, hidden, states_by_task
 from .recovery import Recovery
 from .result import ResultRules
-from .signals import ENDRUN, PrefectStateSignal
 from .slots import Slots
 from .stall import AtWork, Stalled, StallWatch, WaitsForSlot, stall_text
 from .state import (
     Cancelled,
     Cancelling,
     Crashed,
-    Failed,
-    LazyResult,
     Paused,
     Pending,
-    Retrying,
     Running,
     State,
 )
 from .steering import Cancel, Steering
 from .stream import (
-    NO_DETAILS,
     Announcer,
     ArtifactMade,
     AttemptLost,
@@ -56,15 +51,12 @@ from .stream import (
     LineLogged,
     Listener,
     NodeCrashed,
-    NodeId,
     Observer,
     StateChange,
-    StateRecord,
     ValueLost,
     change_of,
-    details_of,
-    record_of,
 )
+from .telling import Teller
 from .tolerance import Tolerance
 from .widths import known_widths
 
@@ -79,23 +71,8 @@ BREATH_SECONDS = 0.002
 #: with all of Dask it takes 40 ms, which is as long as a run of a thousand short tasks.
 HELD_SECONDS = 0.2
 
-#: How long it waits at a time where task runs wait for slots, seconds: no person sees it, and a look at a list is
-#: nothing.
-SLOT_LOOK_SECONDS = 0.02
-
-#: For how long the slot is kept of an execution that does not count any more, where nobody says that its body runs,
-#: seconds: that is told within a fifth.
-DOUBT_SECONDS = 1.0
-
-#: Stand for the end of that time where an execution counts, and where its body runs on though it does not.
-UNBOUNDED, RUNS_ON = math.inf, sys.float_info.max
-
 #: After how long without progress it is said who waits for what, where nobody says another time.
 STALL_SECONDS = 300.0
-#: How many of the tasks that were lost at once a warning names.
-NAMED_AT_MOST = 5
-
-FlowStateHandler = Callable[[State, State], State | None]
 
 
 class FlowRunner:
@@ -137,7 +114,7 @@ class FlowRunner:
         keep: frozenset[int] | None = None,
         listeners: Sequence[Listener] = (),
         state_handlers: Sequence[FlowStateHandler] = (),
-        terminal_state_handler: Callable[[State, set[State]], State | None] | None = None,
+        terminal_state_handler: TerminalStateHandler | None = None,
         flow_run_name: str | None = None,
         flow_run_id: str | None = None,
         scheduled_start_time: datetime | None = None,
@@ -153,13 +130,10 @@ class FlowRunner:
     ) -> None:
         secrets.remember((context or {}).get("secrets"))
         self.graph, self.executor = graph, executor
-        self.state_handlers = list(state_handlers)
-        self.terminal_state_handler = terminal_state_handler
         self.logger = get_logger("FlowRunner")
+        self._handlers = FlowHandlers(graph, state_handlers, terminal_state_handler, self.logger)
         self._widths = partial(known_widths, graph, parameters or {})
         self.book = Book(graph, task_states, self._widths)
-        #: What was lost and was not warned of yet.
-        self._lost_by_cause: dict[str, list[NodeId]] = {}
         #: How many clusters it has lost.
         self._losses = 0
         run_id = flow_run_id or uuid.uuid4().hex
@@ -174,32 +148,30 @@ class FlowRunner:
             results=results or ResultRules(),
         )
         self._keep = keep
+        self._needless = NeedlessResults(graph, keep)
         #: Whether anything follows from the end of an execution beside its state.
         self._must_hear_ends = keep is not None
         self._ask_to_resume = ask_to_resume
         self._observer = observer or Observer()
-        #: Where the limits are that the run falls under; None where it falls under none.
-        self._slots = slots
-        self._limited: frozenset[int] = frozenset()
-        #: Executions that have a slot, and when they had it back at the latest (`clock.monotonic`).
-        self._holding: dict[NodeId, float] = {}
-        #: Of these, those that are over.
-        self._over: list[NodeId] = []
+        self._slots = HeldSlots(slots)
         self._stall = StallWatch(stall_seconds)
         #: Where those task runs run, or ran, that were told to.
         self._where: dict[tuple[int, int], str] = {}
         self.steering = steering or Steering()
         self._recovery, self._tolerance = recovery, tolerance or Tolerance()
         self._announcer = Announcer(listeners, self.logger)
+        self._teller = Teller(
+            self.info,
+            graph,
+            observer=self._observer,
+            announcer=self._announcer,
+            stall=self._stall,
+            logger=self.logger,
+        )
         #: Whether anybody wants to know what task runs come to.
         self._is_followed = observer is not None or self._announcer.is_wanted
         self._is_closing = False
         self._state: State = Pending()
-        self._tags = [tuple(sorted(tags)) if (tags := n.label.tags) else () for n in graph.nodes]
-        #: Of the task runs that are not at their first attempt, at which.
-        self._attempts: dict[tuple[int, int], int] = {}
-        #: Per task, what stands for its results once nobody needs them.
-        self._stand_ins: dict[int, LazyResult] = {}
 
     def run(self, state: State | None = None) -> State:
         """Run the flow until nothing more can be done.
@@ -224,7 +196,7 @@ class FlowRunner:
             with self.executor.start():
                 # What cannot be set up raises here, before any task has run.
                 with CollectorHeld():
-                    self._limited = self._look_for_limits()
+                    self._look_for_limits()
                     graph_run = self._open()
                 if isinstance(graph_run, HoldsResults):
                     self.book.fold_with(graph_run.result_of)
@@ -239,7 +211,7 @@ class FlowRunner:
         except KeyboardInterrupt as interrupt:
             raise RunInterrupted(self._kept(self._cancelled())) from interrupt
         finally:
-            self._end_slots()
+            self._slots.end()
             self._announcer.close()
         self.logger.info(
             "Flow run %r: finished with state %s. %s",
@@ -249,6 +221,12 @@ class FlowRunner:
         )
         return state
 
+    def _look_for_limits(self) -> None:
+        limited = self._slots.look_for_limits(self.info, self.graph)
+        if limited:
+            self.book.limit(limited)
+            self._must_hear_ends = True
+
     def _open(self) -> GraphRun:
         """Begin a graph run."""
         return self.executor.open(self._package())
@@ -257,7 +235,9 @@ class FlowRunner:
         """The run as an executor takes it."""
         # Each time another name: a process that lost the run, or a lost cluster, may still have nodes of it.
         token = self.info.flow_run_id[:8] + uuid.uuid4().hex[:8]
-        return RunPackage(token, self.graph, self.info, self._keep, self._limited, self._tolerance)
+        return RunPackage(
+            token, self.graph, self.info, self._keep, self._slots.limited, self._tolerance
+        )
 
     # ---- advancing
 
@@ -274,7 +254,7 @@ class FlowRunner:
                     again = self._go_on_elsewhere(error)
         finally:
             if cancel is None:
-                self._end_slots()
+                self._slots.end()
         if error is None:
             return self._outcome() if cancel is None else self._cancel_rest(cancel)
         # What goes wrong on the way must end in a state, with what is known.
@@ -332,16 +312,15 @@ class FlowRunner:
                 "flow run %r cannot go on: %s", self.info.flow_run_name, failures.text_of(error)
             )
             return None
-        self._give_up_slots()
+        self._slots.give_up()
         self.book = Book(self.graph, going_on.task_states, self._widths)
-        if self._limited:
-            self.book.limit(self._limited)
+        if self._slots.limited:
+            self.book.limit(self._slots.limited)
         if isinstance(graph_run, HoldsResults):
             self.book.fold_with(graph_run.result_of)
         self.steering.begin(graph_run)
-        self._stand_ins.clear()
         self._is_closing = False
-        self._tell(list(going_on.changes))
+        self._teller.tell(list(going_on.changes))
         return graph_run
 
     def _let_end(self, graph_run: GraphRun, cancel: Cancel) -> None:
@@ -370,9 +349,9 @@ class FlowRunner:
         return Cancelled(f"cancelled: {cancel.cause}", result=self._task_states())
 
     def _end_early(self, last_state: Callable[[State], State], but: Sequence[int]) -> None:
-        self._tell(
+        self._teller.tell(
             [
-                self._decided(self.book.node_id(index, map_index), state, "")
+                self._teller.decided(self.book.node_id(index, map_index), state)
                 for index, map_index, state in self.book.end_early(last_state, but)
             ]
         )
@@ -401,13 +380,13 @@ class FlowRunner:
             if isinstance(self.book.state(index), Running):
                 again = Pending("stopped together with the run; it is done again")
                 self.book.cancel(index, -1, again)
-                told.append(self._decided(self.book.node_id(index), again, ""))
+                told.append(self._teller.decided(self.book.node_id(index), again))
             self.book.give_to(index)
-        self._tell(told)
+        self._teller.tell(told)
         # Nobody can ask for anything of them: what was set up is cleaned up.
         self.steering, self._is_closing = Steering(), False
         # They wait for slots as any other task run.
-        self._over = list(self._holding)
+        self._slots.note_all_over()
         graph_run: GraphRun | None = None
         is_whole = False
         try:
@@ -429,7 +408,7 @@ class FlowRunner:
         for index, map_index, _ in list(self.book.waiting(Running)):
             node = self.book.node_id(index, map_index)
             self._take_loss(AttemptLost(node, "", cause), told)
-        self._tell(told)
+        self._teller.tell(told)
 
     def _advance(self, graph_run: GraphRun) -> None:
         if isinstance(graph_run, RunsHere):
@@ -460,8 +439,8 @@ class FlowRunner:
                 continue
             if book.has_more and (room := graph_run.room()):
                 self._hand_over(graph_run, book.take_more(clock.now(), room))
-            if self._slots is not None:
-                self._see_to_slots(graph_run, self._slots)
+            if self._slots.limited:
+                self._hand_over(graph_run, self._slots.see_to(book, self._teller.attempts))
             is_idle = due is None and not (book.out_count or book.has_more or book.wants_slots)
             if is_idle:
                 collector.close()  # a person may be asked, and take a while
@@ -482,72 +461,6 @@ class FlowRunner:
             self._hand_over(graph_run, book.take_freed(clock.now()))
             self._observer.check()
 
-    # ---- slots
-
-    def _look_for_limits(self) -> frozenset[int]:
-        """The tasks that fall under a limit; each of their runs waits for a slot."""
-        limited = self._slots.limited(self.info, self.graph) if self._slots else frozenset()
-        if limited:
-            self.book.limit(limited)
-            self._must_hear_ends = True
-        else:
-            self._slots = None
-        return limited
-
-    def _see_to_slots(self, graph_run: GraphRun, slots: Slots) -> None:
-        """Give back what is over, ask for what is wanted, hand over what has its slot."""
-        book = self.book
-        self._look_for_uncounted()
-        if self._over:
-            over, self._over = self._over, []
-            slots.give_back([node for node in over if self._holding.pop(node, None) is not None])
-        if book.wants_slots:
-            if wanted := book.take_wanted():
-                slots.ask([(node, self._attempt_to_come(node)) for node in wanted])
-            if granted := slots.take_granted():
-                plan, needless = book.take_granted(granted, clock.now())
-                self._holding.update(dict.fromkeys(granted, UNBOUNDED))
-                for node in needless:
-                    del self._holding[node]
-                slots.give_back(needless)
-                self._hand_over(graph_run, plan)
-
-    def _look_for_uncounted(self) -> None:
-        """Of executions that do not count any more nobody may ever hear: those that do not seem to run are over."""
-        now = clock.monotonic()
-        for node, until in self._holding.items():
-            if until == UNBOUNDED and not self.book.counts(node):
-                self._holding[node] = now + DOUBT_SECONDS
-            elif until <= now:
-                self._over.append(node)
-
-    def _hear_of_uncounted(self, node: NodeId, *, is_over: bool) -> None:
-        """What follows from the word of an execution that does not count any more, and may hold a slot."""
-        if node in self._holding:
-            if is_over:
-                self._over.append(node)
-            else:
-                self._holding[node] = RUNS_ON
-
-    def _attempt_to_come(self, node: NodeId) -> int:
-        state = self.book.state(*node[:2])
-        if isinstance(state, Retrying):
-            return (state.run_count or 0) + 1
-        return self._attempts.get(node[:2], 1)
-
-    def _give_up_slots(self) -> None:
-        """Give back all slots: what had them is gone with its cluster."""
-        if self._slots is not None:
-            self._slots.give_back(list(self._holding))
-        self._holding.clear()
-        self._over.clear()
-
-    def _end_slots(self) -> None:
-        if self._slots is not None:
-            self._holding.clear()
-            self._slots.end()
-            self._slots = None
-
     # ---- where nothing happens
 
     def _look_in(self, graph_run: RunsHere) -> None:
@@ -564,18 +477,20 @@ class FlowRunner:
     def _stalled(self, quiet_seconds: float, workers: Sequence[str]) -> Stalled:
         """Who waits for what, as far as it is known here."""
         book, nodes = self.book, self.graph.nodes
-        waits = [] if self._slots is None else self._slots.waits()
         due = book.next_due_of()
         return Stalled(
             self.info.flow_run_name,
             quiet_seconds,
             [
-                AtWork(self._name((i, m, 0)), state._time, self._where.get((i, m), ""))
+                AtWork(self._teller.name(i, m), state._time, self._where.get((i, m), ""))
                 for i, m, state in book.waiting(Running)
             ],
-            [WaitsForSlot(nodes[w.task].label.name, w.waiting, w.limits, w.why) for w in waits],
+            [
+                WaitsForSlot(nodes[w.task].label.name, w.waiting, w.limits, w.why)
+                for w in self._slots.waits()
+            ],
             workers,
-            None if due is None else (self._name((due[1], due[2], 0)), due[0]),
+            None if due is None else (self._teller.name(*due[1:]), due[0]),
             sum(1 for _ in book.waiting(Paused)),
         )
 
@@ -585,7 +500,7 @@ class FlowRunner:
             return False
         resumed = []
         for index, map_index, state in list(self.book.waiting(Paused)):
-            if self._ask_to_resume(self._name((index, map_index, 0)), state):
+            if self._ask_to_resume(self._teller.name(index, map_index), state):
                 self.book.resume(index, map_index)
                 resumed.append((index, map_index))
         self._hand_over(graph_run, self.book.take_from(resumed, clock.now()))
@@ -604,7 +519,7 @@ class FlowRunner:
                 if isinstance(event, StateChange):
                     self._take_state(graph_run, event, told)
                 elif isinstance(event, LineLogged):
-                    self._replay(event)
+                    self._teller.replay(event)
                 elif isinstance(event, ArtifactMade):
                     self._observer.take_artifact(event)
                 elif isinstance(event, AttemptLost):
@@ -614,16 +529,16 @@ class FlowRunner:
                 elif isinstance(event, ValueLost):
                     lost.append(event)
                 elif isinstance(event, ClusterChanged):
-                    self._tell(told)
+                    self._teller.tell(told)
                     told = []
                     self._observer.take_cluster_event(event)
                 else:
                     again += self._take_crash(graph_run, event, told)
-            self._tell(told)
+            self._teller.tell(told)
         if lost:
             again += self._take_lost_values(graph_run, lost)
-        if self._lost_by_cause:
-            self._warn_of_losses()
+        if self._teller.lost_by_cause:
+            self._teller.warn_of_losses()
         if again:
             self._hand_over(graph_run, self.book.take_from(again, clock.now()))
 
@@ -637,11 +552,11 @@ class FlowRunner:
         moves = self.book.accept(node, state, is_over=is_over, began=began)
         if moves:
             if type(state._context) is not tuple:
-                state.tag(self._tags[index])
+                state.tag(self._teller.tags[index])
             if attempt > 1:
-                self._attempts[node[:2]] = attempt
-            elif self._attempts:
-                attempt = self._attempts.get(node[:2], 1)
+                self._teller.attempts[node[:2]] = attempt
+            elif self._teller.attempts:
+                attempt = self._teller.attempts.get(node[:2], 1)
             if moves == 1:
                 began = None
             if state is change.state and began is change.began and attempt == change.attempt:
@@ -650,30 +565,30 @@ class FlowRunner:
                 told.append(change_of((node, attempt, state, is_over, worker, began, stored)))
             if state._lazy is not None and node[1] >= 0:
                 self.book.fold(node, state)
-        elif self._slots is not None:
-            self._hear_of_uncounted(node, is_over=is_over)
+        elif self._slots.limited:
+            self._slots.hear_of_uncounted(node, is_over=is_over)
         if not is_over:
             self._where[node[:2]] = worker
         elif self._must_hear_ends:
-            if moves and node in self._holding:
-                self._over.append(node)
+            if moves and node in self._slots.holding:
+                self._slots.note_over(node)
             if self._keep is not None and self.book.is_settled(node):
-                self._settle(graph_run, node)
+                graph_run.release(self._needless.let_go_after(self.book, node))
 
     def _take_loss(self, lost: AttemptLost, told: list[StateChange]) -> None:
         state = self.book.lose(lost.node, f"attempt lost: {lost.cause}")
         if state is None:
-            self._hear_of_uncounted(lost.node, is_over=True)
+            self._slots.hear_of_uncounted(lost.node, is_over=True)
         else:
-            self._tell_losses([(lost.node, state)], lost.worker, told)
+            told += self._teller.lost([(lost.node, state)], lost.worker)
 
     def _take_back(self, back: HandedBack, told: list[StateChange]) -> list[tuple[int, int]]:
         message = f"attempt lost: {back.cause}"
         losses = self.book.hand_back(back.node, message, had_value=back.had_value)
-        self._tell_losses(losses, back.worker, told)
+        told += self._teller.lost(losses, back.worker)
         if not losses:
             return []
-        self._over.append(back.node)
+        self._slots.note_over(back.node)
         return [back.node[:2]]
 
     def _take_lost_values(
@@ -693,7 +608,7 @@ class FlowRunner:
             for node, worker, cause in lost:
                 message = f"its result is lost and is made again: {cause}"
                 losses = self.book.lose_value(node, kept.get(node[:2]), message)
-                self._tell_losses(losses, worker, told)
+                told += self._teller.lost(losses, worker)
                 again.append(node[:2])
                 if not losses or losses[0][0] != node or holds is None:
                     continue
@@ -703,27 +618,11 @@ class FlowRunner:
                         seen.add(need)
                         more.append(ValueLost(need, "", cause))
             lost = more
-        self._tell(told)
+        self._teller.tell(told)
         return again
 
     def _kept_states(self, task_runs: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], State]:
         return {} if self._recovery is None else self._recovery.kept_states(task_runs)
-
-    def _tell_losses(
-        self, losses: Sequence[tuple[NodeId, State]], worker: str, told: list[StateChange]
-    ) -> None:
-        for node, state in losses:
-            self._lost_by_cause.setdefault(state.message or "", []).append(node)
-            told.append(self._decided(node, state, worker))
-
-    def _warn_of_losses(self) -> None:
-        """One line for what one death costs: it may be thousands of task runs."""
-        for cause, nodes in self._lost_by_cause.items():
-            names = [repr(self._name(node)) for node in nodes[:NAMED_AT_MOST]]
-            more = f" and {len(nodes) - len(names)} more" if len(nodes) > len(names) else ""
-            which = "task" if len(nodes) == 1 else "tasks"
-            self.logger.warning("%s %s%s: %s", which, ", ".join(names), more, cause)
-        self._lost_by_cause.clear()
 
     def _take_crash(
         self, graph_run: GraphRun, crash: NodeCrashed, told: list[StateChange]
@@ -731,72 +630,11 @@ class FlowRunner:
         state = Crashed(failures.text_of(crash.error), result=crash.error)
         if not self.book.crash(crash.node, state):
             return []
-        self._over.append(crash.node)
-        self.logger.error("task %r crashed: %s", self._name(crash.node), state.message)
-        told.append(self._decided(crash.node, state, crash.worker))
-        self._settle(graph_run, crash.node)
+        self._slots.note_over(crash.node)
+        self.logger.error("task %r crashed: %s", self._teller.name(*crash.node[:2]), state.message)
+        told.append(self._teller.decided(crash.node, state, crash.worker))
+        graph_run.release(self._needless.let_go_after(self.book, crash.node))
         return [crash.node[:2]]
-
-    def _decided(self, node: NodeId, state: State, worker: str) -> StateChange:
-        """The change to a state that the coordinating process decided on."""
-        state.tag(self._tags[node[0]])
-        return StateChange(node, self._attempts.get(node[:2], 1), state, True, worker)
-
-    def _settle(self, graph_run: GraphRun, node: NodeId) -> None:
-        """Let go of results that a task run which is done leaves needless, and that nobody asked to keep."""
-        if self._keep is None:
-            return
-        released = []
-        for index, map_index in self.book.needless_after(node[0], node[1]):
-            # Why a task failed is worth its bytes.
-            if index not in self._keep and not self.book.is_failed(index, map_index):
-                self.book.let_go(index, map_index, self._not_kept(index))
-                released.append(self.book.node_id(index, map_index))
-        graph_run.release(released)
-
-    def _not_kept(self, index: int) -> LazyResult:
-        """Stands for all results of a task that nobody asked to keep."""
-        found = self._stand_ins.get(index)
-        if found is None:
-            found = self._stand_ins[index] = _NotKept(self.graph.nodes[index].label.name)
-        return found
-
-    # ---- telling
-
-    def _tell(self, changes: list[StateChange]) -> None:
-        """Pass on changes that count."""
-        if not changes:
-            return
-        self._stall.note_progress()
-        self._observer.take_changes(changes)
-        if self._announcer.is_wanted:
-            self._announcer.announce(self._records_of(changes))
-
-    def _records_of(self, changes: Sequence[StateChange]) -> list[StateRecord]:
-        """The changes as listeners get them."""
-        run_id, nodes = self.info.flow_run_id, self.graph.nodes
-        records: list[StateRecord] = []
-        for (index, map_index, _), attempt, state, _, worker, began, _ in changes:
-            label = nodes[index].label
-            of = (run_id, label.name, label.slug, index, map_index, attempt)
-            if began is not None:
-                records.append(record_of((*of, "Running", None, began, worker, NO_DETAILS)))
-            kind, details = type(state).__name__, details_of(state)
-            told = (*of, kind, state.message, state._time, worker, details)
-            records.append(record_of(told))
-        return records
-
-    def _replay(self, event: LineLogged) -> None:
-        replay(
-            event.line,
-            flow_run_id=self.info.flow_run_id,
-            flow_name=self.info.flow_name,
-            task_name=self.graph.nodes[event.line.task].label.name,
-            worker=event.worker,
-        )
-
-    def _name(self, node: NodeId) -> str:
-        return self.graph.nodes[node[0]].label.run_name(node[1])
 
     # ---- deciding
 
@@ -804,42 +642,20 @@ class FlowRunner:
         """The flow's state from the states of its tasks; the user's handler has the last word."""
         states = self.book.task_states()
         state = flow_outcome(self.graph, states)
-        state.result = self._by_task(states)
-        if self.terminal_state_handler is not None and state.is_finished():
-            return self._ask_terminal_state_handler(self.terminal_state_handler, state, states)
-        return state
-
-    def _ask_terminal_state_handler(
-        self,
-        handler: Callable[[State, set[State]], State | None],
-        state: State,
-        states: Sequence[State],
-    ) -> State:
-        references = {states[n.label.index] for n in self.graph.nodes if n.is_reference}
-        try:
-            answer = handler(state, references) or state
-        except (PrefectStateSignal, ENDRUN) as signal:
-            answer = signal.state
-        except Exception as error:  # the user's handler
-            self.logger.exception("the terminal state handler of flow %r failed", self.graph.name)
-            return self._failed(error)
-        if answer._result is None or isinstance(answer._result, PrefectStateSignal):
-            answer.result = state.result
-        return answer
+        state.result = states_by_task(self.graph, states)
+        return self._handlers.last_word(state, states)
 
     def _failed(self, error: BaseException) -> State:
         """The flow Failed because of `error`, with the states reached until then."""
-        state = Failed(failures.text_of(error), result=self._task_states())
-        state.context["error"] = error
-        return state
+        return flow_failed(error, self._task_states())
 
     def _cancelled(self) -> State:
         told: list[StateChange] = []
         for index, map_index, state in list(self.book.waiting(Running)):
             cancelled = Cancelled("interrupted", context=state.context)
             self.book.cancel(index, map_index, cancelled)
-            told.append(self._decided(self.book.node_id(index, map_index), cancelled, ""))
-        self._tell(told)
+            told.append(self._teller.decided(self.book.node_id(index, map_index), cancelled))
+        self._teller.tell(told)
         state = Cancelled("interrupted from the keyboard", result=self._task_states())
         self._observer.take_flow_state(state)
         return state
@@ -854,35 +670,13 @@ class FlowRunner:
         return state
 
     def _task_states(self) -> dict[Any, State]:
-        return self._by_task(self.book.task_states())
-
-    def _by_task(self, states: Sequence[State]) -> dict[Any, State]:
-        return {n.task: state for n, state in zip(self.graph.nodes, states, strict=True)}
+        return states_by_task(self.graph, self.book.task_states())
 
     def _move(self, new: State) -> State:
         """Come to the flow state `new`, or to the one that the state handlers make of it."""
-        old, asked_for = self._state, new
-        try:
-            for handler in self.state_handlers:
-                new = handler(old, new) or new
-        except (PrefectStateSignal, ENDRUN) as signal:
-            new = signal.state
-            new.result = self._task_states()
-        except Exception as error:  # the user's handler
-            self.logger.exception("a state handler of flow %r failed", self.graph.name)
-            new = self._failed(error)
-        if isinstance(asked_for, Cancelling):
-            new = asked_for  # the handlers are told: bodies are at work, and no other state is true
+        answer = self._handlers.state_after(self._state, new, self._task_states)
+        if not isinstance(new, Cancelling):
+            new = answer  # else they are only told: bodies are at work, and no other state is true
         self._state = new
         self._observer.take_flow_state(new)
         return new
-
-
-class _NotKept(LazyResult):
-    """Where a result would be that nobody asked to keep."""
-
-    def __init__(self, task: str) -> None:
-        self.task = task
-
-    def fetch_state(self) -> State:
-        raise ResultNotKept(self.task)

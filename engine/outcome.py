@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+from . import failures
 from .folded import noteworthy
 from .graph import FlowGraph
 from .secrets import HIDDEN
@@ -40,6 +42,18 @@ def flow_outcome(graph: FlowGraph, states: Sequence[State]) -> State:
     if failed:
         return Failed(f"reference tasks failed: {listed(failed)}")
     return Success("All reference tasks succeeded.")
+
+
+def flow_failed(error: BaseException, task_states: Mapping[Any, State]) -> State:
+    """The state of a flow that failed because of `error`, with the states that its tasks came to until then."""
+    state = Failed(failures.text_of(error), result=task_states)
+    state.context["error"] = error
+    return state
+
+
+def states_by_task(graph: FlowGraph, states: Sequence[State]) -> dict[Any, State]:
+    """The states of the tasks, as the result of a flow's state holds them."""
+    return {n.task: state for n, state in zip(graph.nodes, states, strict=True)}
 
 
 def hidden(state: State) -> State:

@@ -93,6 +93,10 @@ class TaskRuns:
             self.states[row] = state
         return state
 
+    def is_wholly_done(self, index: int) -> bool:
+        """Whether a task and all its children need no further execution."""
+        return bool(self.is_done[index]) and self.undone[index] == 0
+
     def children(self, index: int) -> ChildStates:
         """The states of the children of a task."""
         return ChildStates(

@@ -33,7 +33,8 @@ LAYERS = (
     "engine.steering",
     "engine.task_runner engine.body engine.node engine.parcels engine.group_run engine.grouping"
     " engine.staging engine.compile engine.executors",
-    "engine.advance engine.outcome engine.hand_over engine.task_runs engine.folded engine.columns",
+    "engine.held_slots engine.telling engine.flow_handlers engine.needless_results",
+    "engine.advance engine.sources engine.outcome engine.hand_over engine.task_runs engine.folded engine.columns",
     "engine.slots engine.recovery",
     "engine.stream engine.child engine.child_main engine.child_process engine.timeouts engine.moves",
     "engine.keeping engine.durable",
