@@ -232,15 +232,16 @@ def batch_size(seconds: float, count: int, left: int, threads: int) -> int:
 
     Returns:
         So many that a node takes `BATCH_SECONDS`, and towards the end, so that threads end together, less, down to
-        `NODE_SECONDS`; yet so few that each thread gets `NODES_PER_THREAD` nodes.
+        `NODE_SECONDS`; yet so few that each thread gets `NODES_PER_THREAD` nodes; 1 where one chain takes
+        `NODE_SECONDS` by itself: nodes of several are put together one by one, which costs more than it saves.
 
     >>> [batch_size(0.0001, 10_000, left, threads=2) for left in (10_000, 6_000, 2_000)]
     [1000, 750, 500]
     >>> batch_size(0.0001, 800, 800, threads=2), batch_size(60, 100, 100, threads=2)
     (100, 1)
-    >>> [batch_size(0.05, 64, left, threads=2) for left in (64, 16, 8)]
-    [2, 2, 1]
     """
+    if seconds >= NODE_SECONDS:
+        return 1
     share = NODES_PER_THREAD * threads
     wanted = min(
         round(BATCH_SECONDS / seconds), max(round(NODE_SECONDS / seconds), ceil(left / share))
