@@ -1,11 +1,13 @@
 """A run goes on in the process that coordinates it, after workers or a cluster died on which results lay.
 
-What is kept of it is read back from the ledger, as by another process that takes the run up again.
+What is kept of it is read back from the ledger, as by another process that takes the run up again. What that takes
+is imported when something has died: every run has one of these.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
 
 from prefect_dask.engine.errors import PrefectDaskError
 from prefect_dask.engine.failures import text_of
@@ -14,18 +16,10 @@ from prefect_dask.engine.logs import get_logger
 from prefect_dask.engine.result import ResultRules
 from prefect_dask.engine.state import State
 from prefect_dask.engine.widths import known_widths
-from prefect_dask.kept_results import kept_results, noted_finishes
-from prefect_dask.ledger.recording import Recording
-from prefect_dask.resumption import (
-    Causes,
-    History,
-    Resumption,
-    TaskRun,
-    histories,
-    kept_state,
-    resumption,
-    take_finishes,
-)
+
+if TYPE_CHECKING:
+    from prefect_dask.ledger.recording import Recording
+    from prefect_dask.resumption import History, Resumption, TaskRun
 
 #: How long a ledger that is away may take to come back, seconds. The run waits meanwhile: without the ledger what
 #: is finished would have to run again.
@@ -54,6 +48,8 @@ class RecordedRecovery:
 
     def kept_states(self, task_runs: Collection[TaskRun]) -> dict[TaskRun, State]:
         """See `engine.recovery.Recovery`; nothing is kept where the ledger does not come back."""
+        from prefect_dask.resumption import kept_state
+
         try:
             known = self._known()
         except PrefectDaskError as error:
@@ -76,6 +72,9 @@ class RecordedRecovery:
             LedgerAway: The ledger did not come back.
             Superseded: Another process has taken the run over.
         """
+        from prefect_dask.kept_results import noted_finishes
+        from prefect_dask.resumption import Causes, resumption, take_finishes
+
         lost = (
             "its result is lost, and needed again: it was in the memory of a cluster that is gone"
         )
@@ -92,5 +91,8 @@ class RecordedRecovery:
         return plan._replace(changes=[*finished, *plan.changes])
 
     def _known(self) -> dict[TaskRun, History]:
+        from prefect_dask.kept_results import kept_results
+        from prefect_dask.resumption import histories
+
         states, results = self._recording.read_back(LEDGER_SECONDS)
         return histories(states, kept_results(self._graph, self._rules, results))

@@ -6,7 +6,7 @@ import logging
 import sys
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -101,7 +101,6 @@ class FlowRun:
         """
         # Here, because every worker imports this module and none records a run.
         from prefect_dask.ledger import record_run
-        from prefect_dask.progress import watching
 
         flow = self.flow
         writing = the_context.get("flow")
@@ -120,7 +119,7 @@ class FlowRun:
         steering = Steering()
         with (
             record_run(self.ledger, origin=flow.made_in, steering=steering) as recording,
-            watching(self.progress) as watch,
+            _watching(self.progress) as watch,
         ):
             task_states = {
                 _index(flow, index_of, task): its_state
@@ -148,13 +147,12 @@ class FlowRun:
             observer: Records it.
             steering: Through which it is told something while it runs.
         """
-        from prefect_dask.progress import watching
 
         facts = facts_for_tasks(self.context)
         parameters = self._parameter_values(facts.pop("parameters", None) or {}, None)
         ensure_handler(config.logging.level, config.logging.format, config.logging.datefmt)
         index_of = {node.task: node.label.index for node in graph.nodes}
-        with watching(self.progress) as watch:
+        with _watching(self.progress) as watch:
             runner = self._runner(
                 graph, parameters, facts, observer, watch, run.task_states, steering
             )(
@@ -235,6 +233,14 @@ class FlowRun:
         if self.return_tasks is None:
             return None
         return frozenset(_index(self.flow, index_of, task) for task in self.return_tasks)
+
+
+def _watching(progress: Any) -> AbstractContextManager[Watch | None]:
+    if progress is False:
+        return nullcontext()
+    from prefect_dask.progress import watching
+
+    return watching(progress)
 
 
 def run_at_events(run: FlowRun, schedule: Schedule, state: State | None = None) -> State:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from logging import LogRecord
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect_dask.engine import clock
 from prefect_dask.engine.collector import CollectorHeld
@@ -20,10 +20,8 @@ from prefect_dask.engine.steering import Steering
 from prefect_dask.engine.stream import ArtifactMade, ClusterChanged, Observer, StateChange
 from prefect_dask.ledger.entries import Begun, Entry, Leased, Moved, Rows
 from prefect_dask.ledger.errors import LedgerAway, Superseded
-from prefect_dask.ledger.facts import RecordedResult, RecordedState
 from prefect_dask.ledger.flows import as_json, as_pickle, flow_facts
 from prefect_dask.ledger.leases import lease_seconds
-from prefect_dask.ledger.ledger import Ledger
 from prefect_dask.ledger.lines import recording_lines
 from prefect_dask.ledger.packed import as_json_object, pack_changes, pack_row
 from prefect_dask.ledger.processes import name_of_holder
@@ -31,6 +29,9 @@ from prefect_dask.ledger.requests import Request
 from prefect_dask.ledger.run_slots import RunSlots
 from prefect_dask.ledger.writer import Writer
 from prefect_dask.version import __version__
+
+if TYPE_CHECKING:
+    from prefect_dask.ledger.facts import RecordedResult, RecordedState
 
 #: How often a ledger is asked whether it is back, by who has to read it, seconds.
 LOOK_SECONDS = 0.2
@@ -147,6 +148,9 @@ class Recording(Observer):
             LedgerAway: It did not.
             Superseded: Another process has taken the run over.
         """
+        # Most runs are only written.
+        from prefect_dask.ledger.ledger import Ledger
+
         until = clock.monotonic() + within_seconds
         while True:
             self._writer.flush()
