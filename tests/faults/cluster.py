@@ -45,6 +45,7 @@ class Cluster:
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
         self._all: list[subprocess.Popen[bytes]] = []
         self._allowed_failures = allowed_failures
+        self._address = ""
         self.scheduler = self._start_scheduler(port=0)
 
     def _start_scheduler(self, port: int) -> subprocess.Popen[bytes]:
@@ -57,7 +58,8 @@ class Cluster:
 
     def start_again(self, *workers: str) -> None:
         """Start a scheduler at the address where one ended, and new workers; returns at once."""
-        port = int(self.address.rpartition(":")[2])
+        # As it was known: a scheduler that closes in good order takes its file along.
+        port = int(self._address.rpartition(":")[2])
         self.scheduler_file.unlink(missing_ok=True)
         self.scheduler = self._start_scheduler(port)
         for name in workers:
@@ -103,7 +105,9 @@ class Cluster:
                 return ""
             return address
 
-        return wait_until(read, START_SECONDS, what="the scheduler's address")
+        if not self._address:
+            self._address = wait_until(read, START_SECONDS, what="the scheduler's address")
+        return self._address
 
     def wait_for_workers(self) -> None:
         """Wait until each worker that was started has reported in."""
