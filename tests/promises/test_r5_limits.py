@@ -56,6 +56,7 @@ class Killer(threading.Thread):
             self.kills += 1
             self.workers.add(f"new-{number}")
             begun = len(self.diary.begun())
+            # Called at once, within this turn of the loop.
             wait_until(lambda: len(self.diary.begun()) > begun, what="the next body")  # noqa: B023
 
 
