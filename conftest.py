@@ -17,7 +17,7 @@ from sybil import Example, Sybil
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser, SkipParser
 
-pytest_plugins = ["tests.lasting", "tests.postgres"]
+pytest_plugins = ["tests.browser", "tests.lasting", "tests.postgres"]
 
 
 HOME = pytest.StashKey[str]()
