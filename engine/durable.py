@@ -9,7 +9,7 @@ import pickle
 import zlib
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
 from . import secrets
@@ -30,7 +30,11 @@ RESULTS: Final = "results"
 #: Looked up once: it is called a task run.
 _dumps = pickle.dumps
 
-_SCALARS: Final = frozenset({type(None), bool, int, float})
+Stored: TypeAlias = bytes | str | tuple[Any] | None
+"""What is kept of a result: its pickle, or the location of one; in a tuple the value itself, which a record can
+hold as it is; None where nothing is."""
+
+_BARE: Final = frozenset({type(None), bool, float})
 _SMALL: Final = frozenset({list, tuple, dict, set, frozenset})
 
 
@@ -51,24 +55,25 @@ class Storing:
     @classmethod
     def of(cls, node: Node, rules: ResultRules) -> Storing | None:
         """The rule for a task; None where its results stay in memory."""
-        policy: Any = rules.durable
-        if policy is None or node.label.is_secret or node.runs_anew:
-            return None  # not recorded, for nobody's eyes, or nothing that outlives its process
-        own = node.task.durable
-        if own is not None:
-            policy = own
-        elif node.task.checkpoint is False:
-            return None
-        if policy is False:
-            return None
+        task = node.task
+        policy: Any = task.durable
+        if policy is None:
+            policy = rules.durable if task.checkpoint is not False else False
+        if policy is False or rules.durable is None or node.label.is_secret or node.runs_anew:
+            return None  # not wanted, not recorded, for nobody's eyes, or nothing that outlives its process
         return _storing_in(rules.home, policy is True)
 
-    def small(self, value: Any) -> bytes | None:
-        """The pickle of a value that is small at a glance; None for any other, which `store` looks at."""
+    def small(self, value: Any) -> Stored:
+        """A value that is small at a glance, as it is kept; None for any other, which `store` looks at."""
         kind = type(value)
-        if kind not in _SCALARS and not (
-            len(value) < INLINE_BYTES // 4 if kind is str else kind in _SMALL and is_plain(value)
+        if (
+            kind in _BARE
+            or (kind is int and -(1 << 63) <= value < 1 << 63)
+            or (kind is str and len(value) < INLINE_BYTES // 4)
         ):
+            if not secrets.are_known():
+                return (value,)
+        elif kind is not int and not (kind in _SMALL and is_plain(value)):
             return None
         data = _dumps(value, 5)
         return None if len(data) > INLINE_BYTES or secrets.is_in(data) else data

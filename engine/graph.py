@@ -164,6 +164,7 @@ class FlowGraph:
 
     __slots__ = (
         "__weakref__",
+        "_has_durable_tasks",
         "downstream",
         "edges",
         "edges_to",
@@ -179,6 +180,7 @@ class FlowGraph:
         self.edges = tuple(edges)
         if [node.label.index for node in self.nodes] != list(range(len(self.nodes))):
             raise ValueError(f"flow {name!r}: its nodes must be numbered 0, 1, … in order")
+        self._has_durable_tasks: bool | None = None
         to: dict[int, list[Edge]] = {}
         for edge in self.edges:
             above, below = edge.upstream_task, edge.downstream_task
@@ -212,6 +214,13 @@ class FlowGraph:
                     down[upstream].append(index)
         for upstream, indices in down.items():
             self.downstream[upstream] = tuple(indices)
+
+    @property
+    def has_durable_tasks(self) -> bool:
+        """Whether a task asks that its results be kept before anybody is told."""
+        if self._has_durable_tasks is None:  # a run of a flow that ran before has it ready
+            self._has_durable_tasks = True in [node.task.durable for node in self.nodes]
+        return self._has_durable_tasks
 
     def below(self, indices: Iterable[int]) -> list[int]:
         """All nodes that wait, directly or not, for one of `indices`; in order, without these."""

@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 from . import failures, secrets
 from .context import TaskFrame
+from .durable import Stored
 from .graph import TaskLike
 from .logs import get_logger
 from .signals import ENDRUN, PrefectStateSignal
@@ -141,8 +142,8 @@ class Moves:
                 StateChange(self.node_id, self.run_count, self.state, True, self.worker)
             )
 
-    def tell_stored(self, stored: bytes | str | None) -> None:
-        """Have the last state told with where its result is kept, or its pickle."""
+    def tell_stored(self, stored: Stored) -> None:
+        """Have the last state told with what is kept of its result."""
         if self._held is not None:
             self._held = self._held._replace(stored=stored)
 

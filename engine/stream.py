@@ -21,6 +21,7 @@ from .state import STATES, Cached, Mapped, Running, State, state_at
 
 if TYPE_CHECKING:
     from .context import RunInfo
+    from .durable import Stored
     from .graph import FlowGraph
 
 #: One execution of one task run: index of the task, map index (-1: not mapped), how often it was handed over.
@@ -54,7 +55,7 @@ class StateChange(NamedTuple):
         is_over: Whether the node has returned, so that no more changes of it follow.
         worker: Where that was.
         began: Since when it had been Running, seconds since the epoch, where that was not told by itself.
-        stored: Its result, kept so that the run can be taken up again: a pickle, or the location of one.
+        stored: What is kept of its result so that the run can be taken up again.
     """
 
     node: NodeId
@@ -63,7 +64,7 @@ class StateChange(NamedTuple):
     is_over: bool
     worker: str
     began: float | None = None
-    stored: bytes | str | None = None
+    stored: Stored = None
 
 
 #: A change from its values in order, in half the time.

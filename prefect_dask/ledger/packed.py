@@ -6,6 +6,7 @@ them first (`Store.unpack`).
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator, Sequence
 from itertools import repeat
 from operator import attrgetter
@@ -74,7 +75,8 @@ def pack_changes(changes: Sequence[StateChange]) -> bytes:
             _texts(workers),
             _numbers(begans),
             _texts(details),
-            _numbers(stored),
+            # A 1 that is kept is not the same as a True.
+            stored if stored.count(None) < len(stored) else None,
         ]
     )
 
@@ -103,8 +105,12 @@ def unpack_changes(data: bytes, count: int) -> Unpacked:
     return Unpacked([value for row in rows for value in row], results)
 
 
-def stored_columns(stored: bytes | str) -> tuple[str | None, bytes | None, int | None]:
+def stored_columns(
+    stored: bytes | str | Sequence[Any],
+) -> tuple[str | None, bytes | None, int | None]:
     """Location, value and size of a row of `results`."""
+    if not isinstance(stored, (bytes, str)):
+        stored = pickle.dumps(stored[0], 5)
     return (stored, None, None) if isinstance(stored, str) else (None, stored, len(stored))
 
 

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 #: How often a ledger is asked whether it is back, by who has to read it, seconds.
 LOOK_SECONDS = 0.2
 
+#: So many changes that come at once are packed where they come, and do not wait for company.
+MANY_CHANGES = 200
+
 
 class Recording(Observer):
     """Records one flow run.
@@ -96,7 +99,7 @@ class Recording(Observer):
             self.take_changes(self._first_changes)
         for record in self._early:
             self.take_line(record)
-        if info.results.durable is True or True in [node.task.durable for node in graph.nodes]:
+        if info.results.durable is True or graph.has_durable_tasks:
             # What its tasks note where they run is of use only to a run that can be found.
             self._writer.flush()
 
@@ -106,7 +109,11 @@ class Recording(Observer):
             self._writer.put(self._moved, state)
 
     def take_changes(self, changes: Sequence[StateChange]) -> None:
-        self._writer.put(self._states, changes)
+        if len(changes) < MANY_CHANGES:
+            self._writer.put(self._states, changes)
+            return
+        # Packed here, just after they were made: they need not be kept, nor be fetched from memory again.
+        self._writer.put(self._packed_states, (len(changes), pack_changes(changes)))
 
     def take_cluster_event(self, event: ClusterChanged) -> None:
         self._writer.put(self._cluster_events, event)
@@ -216,6 +223,10 @@ class Recording(Observer):
         with CollectorHeld():
             data = pack_changes(changes)
         yield self._packed(len(changes), data)
+
+    def _packed_states(self, packed: Sequence[tuple[int, bytes]]) -> Iterator[Entry]:
+        for count, data in packed:
+            yield self._packed(count, data)
 
     def _lines(self, lines: Sequence[list[Any]]) -> Iterator[Entry]:
         yield self._rows("log_lines", [*chain.from_iterable(lines)])

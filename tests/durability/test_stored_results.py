@@ -60,6 +60,20 @@ def test_a_small_result_is_kept_with_its_state(place, executor, value):
     assert all(record.details == {} for record in heard)
 
 
+@pytest.mark.parametrize("executor", EXECUTORS, ids=["this thread", "threads", "processes"])
+def test_what_is_equal_and_not_the_same_is_kept_as_it_is(place, executor):
+    numbers = [1, True, 1.0, 0, False, -0.0, float("inf"), 2**63 - 1, -(2**63), 2**63, 10**30]
+    values = [*numbers, None, "", "\0", "\ud800", "1", b"1", (1,), [True]]
+    many = 300 // len(values)  # in few turns and in many
+    with Flow("alike") as flow:
+        make.map(values * many)
+    flow.run(executor=executor, ledger=place)
+
+    results = sorted(stored(place), key=lambda each: each.map_index)
+    kept = [repr(pickle.loads(each.value)) for each in results if each.map_index >= 0]
+    assert kept == [repr(value) for value in values * many]
+
+
 def test_a_large_result_is_kept_in_a_file(place, home):
     large = b"x" * (2 * INLINE_BYTES)
     with Flow("large") as flow:
