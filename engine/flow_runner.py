@@ -11,7 +11,7 @@ from typing import Any
 
 from . import clock, failures, secrets
 from .advance import Book
-from .collector import CollectorHeld
+from .collector import CollectorHeld, SetAside
 from .context import RunInfo
 from .errors import (
     ClusterLost,
@@ -70,6 +70,11 @@ BREATH_SECONDS = 0.002
 #: How long Python's cycle collector is held back at the beginning of a run on a cluster, seconds: in this process
 #: with all of Dask it takes 40 ms, which is as long as a run of a thousand short tasks.
 HELD_SECONDS = 0.2
+
+#: From so many tasks on a flow that runs in this process is set aside from the collector, and for how long,
+#: seconds. Fewer of them may each want room for something large that only the collector gives back.
+SET_ASIDE_TASKS = 10_000
+SET_ASIDE_SECONDS = 10.0
 
 #: After how long without progress it is said who waits for what, where nobody says another time.
 STALL_SECONDS = 300.0
@@ -415,14 +420,19 @@ class FlowRunner:
             graph_run.take_early = partial(self._take_in, graph_run)
             if self._is_followed:
                 self._announcer.watch(partial(self._look_in, graph_run))
+        seconds = 0.0
         with ExitStack() as collector:
             if isinstance(graph_run, HoldsResults):
                 # No body runs here: what a short run makes are things of its own, which go without a collector.
                 collector.enter_context(CollectorHeld())
-            self._advance_with(graph_run, collector)
+                seconds = HELD_SECONDS
+            elif len(self.graph) >= SET_ASIDE_TASKS:
+                collector.enter_context(SetAside())
+                seconds = SET_ASIDE_SECONDS
+            self._advance_with(graph_run, collector, clock.monotonic() + seconds)
 
-    def _advance_with(self, graph_run: GraphRun, collector: ExitStack) -> None:
-        book, held_until = self.book, clock.monotonic() + HELD_SECONDS
+    def _advance_with(self, graph_run: GraphRun, collector: ExitStack, held_until: float) -> None:
+        book = self.book
         set_back = clock.SetBack()
         with CollectorHeld():
             plan = book.take_all(clock.now(), graph_run.room())

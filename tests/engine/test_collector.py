@@ -3,13 +3,14 @@
 import gc
 import threading
 import time
+import weakref
 
 import pytest
 from distributed import Client, LocalCluster
 
 from prefect_dask import Flow, task, triggers
-from prefect_dask.engine.collector import CollectorHeld
-from prefect_dask.engine.flow_runner import FlowRunner
+from prefect_dask.engine.collector import CollectorHeld, SetAside
+from prefect_dask.engine.flow_runner import SET_ASIDE_TASKS, FlowRunner
 from prefect_dask.executors import DaskExecutor
 
 
@@ -96,3 +97,47 @@ def test_on_a_worker_it_is_held_back_behind_many_short_bodies_and_not_behind_a_l
         state = flow.run(executor=DaskExecutor())
         assert state.is_successful()
         assert state.result[found].result == [False] * 100
+
+
+def test_what_was_there_is_set_aside_and_what_comes_is_collected():
+    class Cycle:
+        def __init__(self):
+            self.itself = self
+
+    before = weakref.ref(Cycle())
+    with SetAside():
+        after = weakref.ref(Cycle())
+        gc.collect()
+        assert before() is not None
+        assert after() is None
+    gc.collect()
+    assert before() is None
+
+
+def test_what_somebody_else_set_aside_stays_so():
+    gc.freeze()
+    try:
+        with SetAside():
+            pass
+        assert gc.get_freeze_count()
+    finally:
+        gc.unfreeze()
+    with SetAside() as first:
+        with SetAside():
+            pass
+        assert gc.get_freeze_count()
+        first.let_go()
+        assert not gc.get_freeze_count()
+
+
+def test_a_flow_of_many_tasks_runs_beside_what_is_set_aside():
+    @task
+    def look():
+        return gc.get_freeze_count() > 0
+
+    for count, is_set_aside in ((SET_ASIDE_TASKS, True), (1, False)):
+        with Flow("many") as flow:
+            looks = [look() for _ in range(count)]
+        state = flow.run(ledger="none")
+        assert state.result[looks[0]].result is is_set_aside
+        assert not gc.get_freeze_count()
