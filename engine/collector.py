@@ -55,9 +55,9 @@ class CollectorHeld:
 class SetAside:
     """Within, the collector leaves alone what there was before: for work beside so much of it that looking costs.
 
-    A full collection looks at every object of the process. A flow of 100,000 tasks is more than a million of them, and what
-    its run makes calls for such collections: a third of its time. Garbage that was there already waits, too, so it
-    is for seconds, and not for what may make room for something large by collecting.
+    A full collection looks at every object of the process. A flow of 100,000 tasks is more than a million of them,
+    and what its run makes calls for such collections: a third of its time. Garbage that was there already waits,
+    too, so it is for seconds, and not for what may make room for something large by collecting.
     """
 
     __slots__ = ("_holds",)

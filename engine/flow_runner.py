@@ -241,7 +241,13 @@ class FlowRunner:
         # Each time another name: a process that lost the run, or a lost cluster, may still have nodes of it.
         token = self.info.flow_run_id[:8] + uuid.uuid4().hex[:8]
         return RunPackage(
-            token, self.graph, self.info, self._keep, self._slots.limited, self._tolerance
+            token,
+            self.graph,
+            self.info,
+            self._keep,
+            self._slots.limited,
+            self._tolerance,
+            self._observer.check_right,
         )
 
     # ---- advancing

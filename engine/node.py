@@ -44,6 +44,7 @@ class RunPackage:
         keep: Indices of the tasks whose results are kept; None: all.
         limited: Indices of the tasks of which each execution has a slot: none may be repeated unasked.
         tolerance: How much may die before something of the run is given up.
+        check_counted: Raises where another process has the run now; for nodes that run in this process.
     """
 
     def __init__(
@@ -54,8 +55,10 @@ class RunPackage:
         keep: frozenset[int] | None = None,
         limited: frozenset[int] = frozenset(),
         tolerance: Tolerance | None = None,
+        check_counted: Callable[[], None] | None = None,
     ) -> None:
         self.token, self.graph, self.info, self.keep = token, graph, info, keep
+        self.check_counted = check_counted
         self.limited, self.tolerance = limited, tolerance or Tolerance()
 
     @cached_property
@@ -110,8 +113,8 @@ class HostedRun:
         worker: The name of this place, for the records.
         leaves_process: Whether results must be able to travel to other processes.
         cutting: By which a node that takes long hands back what has not begun; None where it runs it all.
-        check_counted: Raises BodyStopped where this place was given up, so that what runs here does not count any
-            more; None where that cannot be.
+        check_counted: Raises where this place was given up, so that what runs here does not count any more; None
+            where that cannot be.
         announce: Tells which of the task runs that are announced are at work; returns when that is known outside
             of this process.
     """

@@ -511,6 +511,13 @@ class Observer:
             Exception: What was told cannot be kept; the run is ended and becomes Failed.
         """
 
+    def check_right(self) -> None:
+        """Asked, in any thread of this process, before a result of the run gets a name that others know.
+
+        Raises:
+            Exception: Another process has the run now, and what is made of it here does not count.
+        """
+
     def end(self) -> None:
         """The run is over; returns when all that was told is kept.
 
@@ -552,6 +559,10 @@ class Observers(Observer):
     def check(self) -> None:
         for observer in self._observers:
             observer.check()
+
+    def check_right(self) -> None:
+        for observer in self._observers:
+            observer.check_right()
 
     def end(self) -> None:
         for observer in self._observers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from logging import LogRecord
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from prefect_dask.engine.state import State
 from prefect_dask.engine.steering import Steering
 from prefect_dask.engine.stream import ArtifactMade, ClusterChanged, Observer, StateChange
 from prefect_dask.ledger.entries import Begun, Entry, Leased, Moved, Rows
-from prefect_dask.ledger.errors import LedgerAway, Superseded
+from prefect_dask.ledger.errors import LedgerAway, LedgerRefused, Superseded
 from prefect_dask.ledger.flows import as_json, as_pickle, flow_facts
 from prefect_dask.ledger.leases import lease_seconds
 from prefect_dask.ledger.lines import recording_lines
@@ -144,6 +144,21 @@ class Recording(Observer):
             raise self._writer.error
         if self._run_id in self._writer.superseded:
             raise Superseded(self._run_id)
+
+    def check_right(self) -> None:
+        """Raises Superseded where another process has the run now; called in any thread.
+
+        Nobody takes a run whose lease has not run out: the ledger is asked after that alone, as in a process that
+        was stopped and wakes up. While it cannot be asked the run goes on.
+        """
+        if self._run_id in self._writer.superseded:
+            raise Superseded(self._run_id)
+        if self._writer.is_leased:
+            return
+        with suppress(LedgerAway, LedgerRefused):
+            fences = self._writer.ask("fence_of_run", (self._run_id,))
+            if fences != [(self._fence,)] and not self._writer.is_behind:
+                raise Superseded(self._run_id)
 
     def read_back(self, within_seconds: float) -> tuple[list[RecordedState], list[RecordedResult]]:
         """All that was recorded of the run until now: its changes of state, and what is kept of results.

@@ -69,7 +69,7 @@ class Writer:
         self._retry_at = 0.0
         #: Runs that this process coordinates, with their fences, and who takes what is asked of them.
         self._held: dict[str, tuple[int, TakesRequest]] = {}
-        self._renew_at = self._look_at = 0.0
+        self._renew_at = self._look_at = self._leased_until = 0.0
         self._leases = LeaseClock()
         #: Written nowhere yet.
         self._unwritten: list[Entry] = []
@@ -97,8 +97,12 @@ class Writer:
         """Where the journal is, and what has to be known while the ledger is away."""
         return self._journal.folder
 
-    def ask(self, query: str) -> list[tuple[Any, ...]]:
+    def ask(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query, from any thread.
+
+        Args:
+            query: Its name.
+            values: What its marks stand for.
 
         Raises:
             LedgerAway: It cannot be asked now.
@@ -106,13 +110,13 @@ class Writer:
         """
         if self.store.place.kind == "memory":
             self.store.open()
-            return self.store.ask(query)
+            return self.store.ask(query, values)
         with self._asking:
             # The thread is at the other one, and to open one takes ten times as long as to ask.
             if self._asked is None:
                 self._asked = open_store(self.store.place)
             self._asked.open()
-            return self._asked.ask(query)
+            return self._asked.ask(query, values)
 
     def put(self, make: MakesEntries, item: Any) -> None:
         """Write entries soon; returns at once.
@@ -138,6 +142,7 @@ class Writer:
             if not self._held:
                 self._renew_at = clock.monotonic() + renew_seconds()
                 self._look_at = clock.monotonic() + LOOK_SECONDS
+                self._leased_until = clock.monotonic() + lease_seconds()
             self._held[run_id] = fence, take
 
     def let_go(self, run_id: str) -> None:
@@ -151,6 +156,11 @@ class Writer:
             self._look_at = 0.0
             self._is_hurried = True
             self._changed.notify_all()
+
+    @property
+    def is_leased(self) -> bool:
+        """Whether the leases of the runs that are held cannot have run out."""
+        return clock.monotonic() < self._leased_until
 
     @property
     def is_behind(self) -> bool:
@@ -210,7 +220,10 @@ class Writer:
                 self._taken_count += len(items)
                 self._is_hurried = False
             try:
-                self._settle([*_entries_of(items), *self._renewals()])
+                until = clock.monotonic() + lease_seconds()
+                renewals = self._renewals()
+                if self._settle([*_entries_of(items), *renewals]) and renewals:
+                    self._leased_until = until
             except Exception:
                 # Nothing is known that leads here; what is lost must be told all the same.
                 get_logger("ledger").exception("the ledger %s lost entries", self.store.place)
@@ -285,7 +298,8 @@ class Writer:
         for request in requests:
             takers[request.run_id](request)
 
-    def _settle(self, entries: list[Entry]) -> None:
+    def _settle(self, entries: list[Entry]) -> bool:
+        """Write entries to the ledger, or else to the journal; whether they are in the ledger."""
         entries = self._unwritten + entries
         cause = self._catch_up()
         if cause is None and entries:
@@ -295,18 +309,18 @@ class Writer:
                 cause = error
         if cause is None:
             self._have_kept_all()
-            return
+            return True
         if clock.monotonic() >= self._retry_at:
             # Not where it was not tried: what comes meanwhile must not put that off.
             self._retry_at = clock.monotonic() + RETRY_SECONDS
         if not entries:
-            return
+            return False
         try:
             self._journal.append(entries)
         except OSError as error:
             self._unwritten = entries
             self._cannot(str(cause), f"{type(error).__name__}: {error}")
-            return
+            return False
         self._have_kept_all()
         if not self._has_warned:
             self._has_warned = True
@@ -315,6 +329,7 @@ class Writer:
                 cause,
                 self._journal.folder,
             )
+        return False
 
     def _have_kept_all(self) -> None:
         self._unwritten = []

@@ -5,6 +5,7 @@ import signal
 
 from prefect_dask import resume
 from prefect_dask.engine import node
+from prefect_dask.engine.results import LocalResult
 from prefect_dask.executors import DaskExecutor
 from prefect_dask.ledger import Ledger
 from tests.durability.flows_that_die import FLOWS, notes
@@ -59,6 +60,30 @@ def test_a_process_that_was_stopped_while_its_lease_ran_out_writes_nothing(place
     assert resume(run.run_id, FLOWS["stalls"], ledger=place).is_successful()
     assert notes(diary)["stalled"] == 2
     check_lawful(place, run.run_id)
+
+
+def test_a_process_that_was_stopped_for_longer_than_its_lease_gives_no_result_its_name(
+    place, diary, monkeypatch
+):
+    monkeypatch.setenv("PREFECT__LEDGER__LEASE_SECONDS", "1")
+    stale = begin("stalls", place)
+    written = diary.with_name("stalled.pickle")
+    try:
+        wait_until(diary.with_name("stop-me").exists)
+        os.kill(stale.pid, signal.SIGSTOP)
+        wait_until(lambda: Ledger(place).flow_runs()[0].state == "Crashed", 20)
+
+        diary.with_name("go-on").touch()
+        os.kill(stale.pid, signal.SIGCONT)
+        assert stale.wait(50) == 0
+        assert not written.exists()
+    finally:
+        stale.kill()
+        stale.wait()
+
+    [run] = Ledger(place).flow_runs()
+    assert resume(run.run_id, FLOWS["stalls"], ledger=place).is_successful()
+    assert LocalResult().read(str(written)).value == "too late"
 
 
 def test_what_a_stopped_process_handed_over_is_not_taken_for_that_of_the_next(
