@@ -31,8 +31,8 @@ LAYERS = (
     "executors triggers settings logs errors version",
     "engine.flow_runner",
     "engine.steering",
-    "engine.task_runner engine.body engine.node engine.parcels engine.group_run engine.grouping"
-    " engine.staging engine.compile engine.executors",
+    "engine.task_runner engine.attempt engine.prepared engine.body engine.node engine.parcels engine.group_run"
+    " engine.grouping engine.staging engine.compile engine.executors",
     "engine.held_slots engine.telling engine.flow_handlers engine.needless_results",
     "engine.advance engine.sources engine.outcome engine.hand_over engine.task_runs engine.folded engine.columns",
     "engine.slots engine.recovery",
