@@ -75,7 +75,7 @@ clean:
 
 # An install is repeated when what it was made from has changed.
 $(VENV)/installed: setup.cfg pyproject.toml | $(VENV)/pyvenv.cfg
-	$(BIN)/python -m pip install -q -e .
+	$(BIN)/python -m pip install -q -e ".[terminal]"
 	@touch $@
 
 $(VENV)/installed-dev: setup.cfg pyproject.toml | $(VENV)/pyvenv.cfg

@@ -21,12 +21,10 @@ import datetime
 import importlib.metadata
 import os
 import platform
-import shutil
 import site
 import sqlite3
 import sys
 import sysconfig
-import time
 import tokenize
 import warnings
 from collections import Counter, defaultdict
@@ -263,36 +261,6 @@ def may_resume(run: RecordedFlowRun, wanted: bool | None) -> bool:
     return wanted is not False
 
 
-class Progress:
-    """Shows the states as they stream in: one changing line, or in a pipe a line now and then."""
-
-    def __init__(self) -> None:
-        self.states: defaultdict[str, dict[int, str]] = defaultdict(dict)
-        self.on_terminal = sys.stdout.isatty()
-        self.began = self.shown = time.monotonic()
-
-    def __call__(self, records: list[Any]) -> None:
-        """Take a batch of state records."""
-        for record in records:
-            states = self.states[record.task_name]
-            for child in range(record.details.get("width", 0)):
-                states.setdefault(child, "Pending")
-            if record.state != "Mapped":
-                states[record.map_index] = record.state
-        if time.monotonic() - self.shown >= (0.1 if self.on_terminal else 2):
-            self.show(record.task_name)
-
-    def show(self, name: str) -> None:
-        """Print what a task has come to: a map as one line of counts."""
-        self.shown = time.monotonic()
-        line = f"{self.shown - self.began:5.1f} s  {name}: {counts(self.states[name].values())}"
-        if self.on_terminal:
-            width = shutil.get_terminal_size().columns - 1
-            print(f"{line[:width]:{width}}", end="\r", flush=True)
-        else:
-            print(line, flush=True)
-
-
 def counts(states: Iterable[str]) -> str:
     """Say how many states of each kind there are."""
     return ", ".join(f"{n:,} {state}" for state, n in sorted(Counter(states).items()))
@@ -341,7 +309,7 @@ def main(arguments: list[str] | None = None) -> int:
     out.mkdir(parents=True, exist_ok=True)
     flow = build_flow()
     [summary] = flow.get_tasks("summarise")
-    settings = {"executor": executor, "on_state": Progress(), "return_tasks": [summary]}
+    settings = {"executor": executor, "progress": True, "return_tasks": [summary]}
     parameters = {
         "folders": [os.path.abspath(path) for path in options.folder or find_folders()],
         "limit": options.limit,

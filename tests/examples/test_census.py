@@ -339,18 +339,6 @@ def test_tables_that_cannot_be_written_fail_the_flow_but_not_the_page(
     assert (tmp_path / "census.html").exists()
 
 
-def test_progress_in_a_pipe_is_whole_lines_that_show_a_map_as_counts(census, capsys):
-    progress = census.Progress()
-    progress.shown -= 5  # as if the last line were that old
-
-    def record(state: str, map_index: int, **details: int) -> SimpleNamespace:
-        return SimpleNamespace(task_name="read", map_index=map_index, state=state, details=details)
-
-    progress([record("Running", 7), record("Mapped", -1, width=1_200), record("Failed", 3)])
-
-    assert capsys.readouterr().out.endswith("s  read: 1 Failed, 1,198 Pending, 1 Running\n")
-
-
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="no process groups to send Ctrl-C to")
 def test_ctrl_c_ends_the_census_with_a_line_that_says_how_far_it_came(tmp_path):
     command = [sys.executable, "-u", str(EXAMPLES / "census.py"), "--out", str(tmp_path)]
@@ -363,7 +351,7 @@ def test_ctrl_c_ends_the_census_with_a_line_that_says_how_far_it_came(tmp_path):
     )
     try:
         # A line may come before the first file was counted.
-        told = iter(program.stdout.readline, "")
+        told = iter(program.stderr.readline, "")
         assert any(re.search("count_file: .*Success", line) for line in told)
         os.killpg(program.pid, signal.SIGINT)  # as a terminal does
         out, err = program.communicate(timeout=30)
