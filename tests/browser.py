@@ -6,6 +6,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +35,22 @@ def find() -> str:
     if os.environ.get("PREFECT_DASK_TESTS_BROWSER") == "required":
         pytest.fail(said)
     pytest.skip(said)
+
+
+#: Names the folder that pictures for the documentation are written to; they are taken, and dropped, without.
+PICTURES = "PREFECT_DASK_TESTS_PICTURES"
+
+
+def take_picture(of: Any, name: str) -> None:
+    """Take a picture for the documentation.
+
+    Args:
+        of: A page, or an element of one.
+        name: The file's name, without its ending.
+    """
+    data = of.screenshot(animations="disabled")
+    if folder := os.environ.get(PICTURES):
+        Path(folder, f"{name}.png").write_bytes(data)
 
 
 @pytest.fixture

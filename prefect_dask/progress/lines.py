@@ -81,8 +81,16 @@ def _task_line(task: TaskProgress, now: float, width: int, names: int, is_ascii:
 def _bar(task: TaskProgress, share: float, length: int, is_ascii: bool) -> Line:
     done = int(share * length)
     full, empty = ("#", ".") if is_ascii else ("━", "─")
-    colour = next((s for s in task.states if _is_failed(s)), "Success")
-    return [Piece(full * done, colour), Piece(empty * (length - done))]
+    kind = next((state for state in task.states if _is_failed(state)), "Failed")
+    count = sum(each for state, each in task.states.items() if _is_failed(state))
+    # One that failed is to be seen among thousands.
+    failed = min(done, max(1, count * done // task.done)) if count and task.done else 0
+    bar = [
+        Piece(full * (done - failed), "Success"),
+        Piece(full * failed, kind),
+        Piece(empty * (length - done)),
+    ]
+    return [piece for piece in bar if piece.text]
 
 
 def _whole_line(progress: FlowProgress, width: int) -> Line:

@@ -2,6 +2,7 @@
 
 import codecs
 import errno
+import html
 import json
 import os
 import select
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +114,40 @@ class Program:
             terminal.close()
 
 
+PAGE = """<!doctype html><meta charset="utf-8"><body style="margin:0; background:#1e1e2e"><pre style="
+display:inline-block; margin:0; padding:14px 18px; color:#cdd6f4; background:#1e1e2e;
+font:14px/1.3 'DejaVu Sans Mono',monospace">{}</pre>"""
+
+#: What terminals show for the names of colours.
+COLOURS = {
+    "black": "#45475a",
+    "red": "#f38ba8",
+    "green": "#a6e3a1",
+    "brown": "#f9e2af",
+    "blue": "#89b4fa",
+    "magenta": "#f5c2e7",
+    "cyan": "#94e2d5",
+    "white": "#bac2de",
+}
+
+
+def style_of(cell: Any) -> str:
+    """How a cell of the screen looks, as CSS."""
+    said = []
+    for what, colour in (("color", cell.fg), ("background", cell.bg)):
+        if colour != "default":
+            shown = COLOURS.get(colour.removeprefix("bright"))
+            said.append(f"{what}:{shown or '#' + colour}")
+    if cell.bold:
+        said.append("font-weight:bold")
+    return ";".join(said)
+
+
+def cell_as_html(style: str, text: str) -> str:
+    text = html.escape(text)
+    return f'<span style="{style}">{text}</span>' if style else text
+
+
 class Terminal:
     """What a program shows on a terminal."""
 
@@ -142,6 +178,21 @@ class Terminal:
             for row in self._screen.history.top
         ]
         return [*gone, *self.lines]
+
+    def as_html(self) -> str:
+        """What is on the screen, as a page."""
+        screen = self._screen
+        last = max((n for n, line in enumerate(self.lines) if line), default=0)
+        rows = [
+            "".join(
+                cell_as_html(style, "".join(screen.buffer[row][at].data for at in columns))
+                for style, columns in groupby(
+                    range(screen.columns), lambda at, row=row: style_of(screen.buffer[row][at])
+                )
+            )
+            for row in range(last + 1)
+        ]
+        return PAGE.format("\n".join(rows))
 
     def wait_for(self, is_so: Callable[["Terminal"], bool], what: str = "") -> None:
         """Read until something is so."""

@@ -45,6 +45,22 @@ def test_a_map_is_a_line_with_a_bar_counts_rate_and_time_left():
     assert whole == "etl  Running  2,500/10,000 task runs  12 failed  12 s"
 
 
+@pytest.mark.parametrize(
+    ("done", "failed", "parts"),
+    [
+        (0, 0, []),
+        (5_000, 0, [(15, "Success")]),
+        (5_000, 1, [(14, "Success"), (1, "Failed")]),
+        (5_000, 2_000, [(9, "Success"), (6, "Failed")]),
+        (5_000, 5_000, [(15, "Failed")]),
+        (10, 10, []),  # too few to be seen in a bar
+    ],
+)
+def test_a_bar_is_as_red_as_much_failed_and_one_failure_is_seen(done, failed, parts):
+    [line, _] = screen(progress(mapped(done, 10_000, failed=failed)), 120)
+    assert [(len(p.text), p.state) for p in line if set(p.text) == {"━"}] == parts
+
+
 @pytest.mark.parametrize("width", range(10, 130, 7))
 def test_no_line_is_longer_than_the_terminal_and_failures_go_last(width):
     now = progress(
