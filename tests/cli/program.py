@@ -143,9 +143,12 @@ def style_of(cell: Any) -> str:
     return ";".join(said)
 
 
-def cell_as_html(style: str, text: str) -> str:
-    text = html.escape(text)
-    return f'<span style="{style}">{text}</span>' if style else text
+def row_as_html(cells: list[Any]) -> str:
+    parts = []
+    for style, alike in groupby(cells, style_of):
+        text = html.escape("".join(cell.data for cell in alike))
+        parts.append(f'<span style="{style}">{text}</span>' if style else text)
+    return "".join(parts)
 
 
 class Terminal:
@@ -183,16 +186,8 @@ class Terminal:
         """What is on the screen, as a page."""
         screen = self._screen
         last = max((n for n, line in enumerate(self.lines) if line), default=0)
-        rows = [
-            "".join(
-                cell_as_html(style, "".join(screen.buffer[row][at].data for at in columns))
-                for style, columns in groupby(
-                    range(screen.columns), lambda at, row=row: style_of(screen.buffer[row][at])
-                )
-            )
-            for row in range(last + 1)
-        ]
-        return PAGE.format("\n".join(rows))
+        rows = [[screen.buffer[row][at] for at in range(screen.columns)] for row in range(last + 1)]
+        return PAGE.format("\n".join(map(row_as_html, rows)))
 
     def wait_for(self, is_so: Callable[["Terminal"], bool], what: str = "") -> None:
         """Read until something is so."""
