@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
+from prefect_dask.engine.errors import PrefectDaskError
 from prefect_dask.engine.folded import noteworthy
+from prefect_dask.engine.graph import FlowGraph
 from prefect_dask.engine.state import Mapped, State
 from prefect_dask.engine.stream import known_kind
 from prefect_dask.ledger.facts import RecordedState
@@ -24,6 +26,30 @@ def counts_of_states(states: Mapping[int, State]) -> StateCounts:
         {0: {'Success': 1}, 1: {'Success': 2, 'Failed': 1}}
     """
     return {task: _counted(state) for task, state in states.items()}
+
+
+def counts_of_flow_state(graph: FlowGraph, state: State) -> StateCounts:
+    """Of the state that a run of a flow came to; {} where that tells of no tasks.
+
+    Raises:
+        NotAFlowState: It is something else; it is a TypeError.
+        StateOfAnotherFlow: It tells of other tasks alone; it is a ValueError.
+    """
+    if not isinstance(state, State):
+        raise NotAFlowState(graph.name, f"{type(state).__name__} {state!r:.100}")
+    states = state.result
+    if not isinstance(states, Mapping) or not states:
+        return {}
+    # A run that is followed without its flow at hand tells of its tasks by slug.
+    its = {
+        node.label.index: states[key]
+        for node in graph.nodes
+        for key in (node.task, node.label.slug)
+        if key in states
+    }
+    if not its:
+        raise StateOfAnotherFlow(graph.name)
+    return counts_of_states(its)
 
 
 def _counted(state: State) -> dict[str, int]:
@@ -78,3 +104,28 @@ def summed(counts: StateCounts, tasks: Sequence[int]) -> dict[str, int]:
     for task in tasks:
         total.update(counts.get(task, {}))
     return dict(total)
+
+
+# ---- what goes wrong
+
+
+class NotAFlowState(PrefectDaskError, TypeError):
+    """A flow is to be coloured by something that is not the state of a run of it."""
+
+    def __init__(self, flow: str, thing: str) -> None:
+        super().__init__(
+            f"flow {flow!r} cannot be coloured by the {thing}; give state= what flow.run() returned, or the handle "
+            f"of a run: attach(run_id)"
+        )
+        self.flow, self.thing = flow, thing
+
+
+class StateOfAnotherFlow(PrefectDaskError, ValueError):
+    """A flow is to be coloured by the state of a run in which none of its tasks is."""
+
+    def __init__(self, flow: str) -> None:
+        super().__init__(
+            f"flow {flow!r} has none of the tasks that the state tells of; it is of a run of another flow, or of "
+            f"this one before it was built anew: attach(run_id).visualize() shows the flow as it ran"
+        )
+        self.flow = flow

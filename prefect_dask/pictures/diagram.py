@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from typing import Final, Literal, TypeAlias
 
 from prefect_dask.engine.graph import ShownAs
@@ -16,6 +17,10 @@ ArrowKind: TypeAlias = Literal["data", "mapped", "state"]
 
 #: Whether tasks share boxes: as soon as there are too many to be read, wherever they can, never.
 Grouping: TypeAlias = Literal["auto"] | bool
+
+MOST_ARROWS: Final = 150
+"""With more arrows nothing is seen: where tasks share boxes, those are left out that only say once more that one
+box waits for another."""
 
 FEW_NAMES: Final = 3
 """So many names are told of what shares a box or an arrow."""
@@ -32,7 +37,7 @@ class Box:
         slugs: The slugs of its tasks.
         shown_as: What its tasks are shown as; "task" where they differ.
         is_mapped: Whether its tasks have children.
-        is_row: Whether its tasks run one after the other.
+        layers: How many of its tasks run one after the other at most: 1 where none waits for another.
         states: How many of their runs are at which state; {} where nothing is known.
     """
 
@@ -42,7 +47,7 @@ class Box:
     slugs: tuple[str, ...]
     shown_as: ShownAs
     is_mapped: bool
-    is_row: bool
+    layers: int
     states: Mapping[str, int]
 
 
@@ -112,12 +117,15 @@ def diagram_of(
         for task in tasks:
             box_of[task] = number
     own = _own_names(outline)
-    rows = _rows(outline, members, box_of)
+    layers = _layers(outline, box_of)
     boxes = tuple(
-        _box(outline, number, tasks, own, counts or {}, is_row=number in rows)
+        _box(outline, number, tasks, own, counts or {}, layers[number])
         for number, tasks in enumerate(members)
     )
-    return Diagram(outline.name, boxes, _arrows(outline.edges, box_of, boxes), tuple(box_of))
+    arrows = _arrows(outline.edges, box_of, boxes)
+    if len(boxes) < count and len(arrows) > MOST_ARROWS:
+        arrows = _telling(arrows, len(boxes))
+    return Diagram(outline.name, boxes, arrows, tuple(box_of))
 
 
 def _own_names(outline: Outline) -> list[str]:
@@ -137,8 +145,7 @@ def _box(
     tasks: Sequence[int],
     own_names: Sequence[str],
     counts: StateCounts,
-    *,
-    is_row: bool,
+    layers: int,
 ) -> Box:
     its = [outline.tasks[task] for task in tasks]
     names = [own_names[tasks[0]]] if len(tasks) == 1 else [task.name for task in its]
@@ -150,7 +157,7 @@ def _box(
         tuple(task.slug for task in its),
         kinds.pop() if len(kinds) == 1 else "task",
         any(task.is_mapped for task in its),
-        is_row,
+        layers,
         summed(counts, tasks),
     )
 
@@ -167,17 +174,18 @@ def few(names: Sequence[str]) -> str:
     return f"{distinct[0]}, …, {distinct[-1]}"
 
 
-def _rows(outline: Outline, members: Sequence[Sequence[int]], box_of: Sequence[int]) -> set[int]:
-    """The boxes of several tasks, of which each but the first waits for the one before."""
-    inside: dict[int, set[tuple[int, int]]] = {}
+def _layers(outline: Outline, box_of: Sequence[int]) -> list[int]:
+    """How many tasks of each box run one after the other at most."""
+    layers = [0] * (max(box_of, default=-1) + 1)
+    depths = [1] * len(box_of)
+    above: dict[int, list[int]] = {}
     for edge in outline.edges:
         if box_of[edge.above] == box_of[edge.below]:
-            inside.setdefault(box_of[edge.above], set()).add((edge.above, edge.below))
-    return {
-        number
-        for number, links in inside.items()
-        if links == set(zip(members[number], members[number][1:], strict=False))
-    }
+            above.setdefault(edge.below, []).append(edge.above)
+    for task, box in enumerate(box_of):
+        depths[task] += max([depths[each] for each in above.get(task, ())], default=0)
+        layers[box] = max(layers[box], depths[task])
+    return layers
 
 
 def _arrows(
@@ -192,6 +200,24 @@ def _arrows(
         Arrow(above, below, kind, _keys(its, boxes[below]), any(e.flattened for e in its), len(its))
         for (above, below, kind), its in together.items()
     )
+
+
+def _telling(arrows: Sequence[Arrow], box_count: int) -> tuple[Arrow, ...]:
+    """The arrows between boxes between which there is no longer way."""
+    above: list[set[int]] = [set() for _ in range(box_count)]
+    for arrow in arrows:
+        above[arrow.below].add(arrow.above)
+    #: From where each box is reached, as bits.
+    reached = [0] * box_count
+    telling: set[tuple[int, int]] = set()
+    order = list(TopologicalSorter(dict(enumerate(above))).static_order())
+    place = {box: each for each, box in enumerate(order)}
+    for box in order:
+        for other in sorted(above[box], key=lambda each: -place[each]):
+            if not reached[box] >> other & 1:
+                telling.add((other, box))
+            reached[box] |= reached[other] | 1 << other
+    return tuple(arrow for arrow in arrows if (arrow.above, arrow.below) in telling)
 
 
 def _kind_of(edge: OutlineEdge) -> ArrowKind:

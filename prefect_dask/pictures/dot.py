@@ -1,7 +1,7 @@
 """A diagram as text for GraphViz.
 
-All that users name stands in HTML-like labels, where nothing but `&`, `<`, `>` and quotes has a meaning: in the
-quoted strings of DOT, `\\N` and `\\l` have, too. Boxes are called b0, b1, … whatever their tasks are called.
+All that users name stands in HTML-like labels, through `labels.markup`; boxes are called b0, b1, … whatever their
+tasks are called.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from graphlib import TopologicalSorter
 from typing import Final, TypeAlias
 
 from prefect_dask.pictures.outline import Outline, OutlineTask
@@ -34,8 +35,8 @@ _NAMED_BY_VALUE = frozenset({"constant", "case"})
 def grouped(outline: Outline, most: int = MOST_BOXES) -> list[list[int]]:
     """The tasks of a flow in at most about `most` boxes; tasks that do the same thing at the same place share one.
 
-    Tried are, one after the other, until the boxes are few enough: alike tasks with like neighbours, and what is
-    alike in a row; any row; alike tasks at the same depth; and any tasks at about the same depth.
+    Tried are, one after the other, until the boxes are few enough: alike tasks with like neighbours; alike tasks at
+    the same depth; with either, boxes that stand in a row as one; and any tasks at about the same depth.
 
     Args:
         outline: The flow.
@@ -53,22 +54,29 @@ def grouped(outline: Outline, most: int = MOST_BOXES) -> list[list[int]]:
     """
     links = _Links(outline)
     likeness = [_likeness(task) for task in outline.tasks]
-    ways: tuple[Callable[[], Parts | None], ...] = (
-        lambda: _alike_neighbours(links, likeness, rows=_same),
-        lambda: _alike_neighbours(links, likeness, rows=_any),
-        lambda: _alike_at_depth(links, likeness, rows=_same),
-        lambda: _alike_at_depth(links, likeness, rows=_any),
-    )
-    tried: list[list[list[int]]] = []
-    for way in ways:
-        parts = way()
-        if parts is not None:
-            boxes = _members(parts)
-            if len(boxes) <= most:
-                return boxes
-            tried.append(boxes)
-    bearable = [boxes for boxes in tried if len(boxes) <= BEARABLE_BOXES]
+    bearable: list[list[list[int]]] = []
+    for parts in _ways(links, likeness):
+        boxes = _members(parts)
+        if len(boxes) <= most:
+            return boxes
+        if len(boxes) <= BEARABLE_BOXES:
+            bearable.append(boxes)
     return bearable[0] if bearable else _members(_bands(links, most))
+
+
+def _ways(links: _Links, likeness: Sequence[Hashable]) -> Iterator[Parts]:
+    """Ways to put tasks into boxes that keep different things apart, those that tell most first."""
+    neighbours = _alike_neighbours(links, likeness, rows=_same)
+    if neighbours is not None:
+        yield neighbours
+        yield _rows_of_boxes(links, neighbours, likeness, rows=_same)
+    neighbours = _alike_neighbours(links, likeness, rows=_any)
+    if neighbours is not None:
+        yield _rows_of_boxes(links, neighbours, likeness, rows=_any)
+    depths = _without_few(_numbered(list(zip(links.depths(), likeness, strict=True))))
+    yield depths
+    yield _rows_of_boxes(links, depths, likeness, rows=_same)
+    yield _rows_of_boxes(links, depths, likeness, rows=_any)
 
 
 def _likeness(task: OutlineTask) -> Hashable:
@@ -102,10 +110,10 @@ class _Links:
         return whole
 
     def depths(self) -> list[int]:
-        """How long the longest way from the top is to each task; they are in running order."""
+        """How long the longest way from the top is to each."""
         depths = [0] * len(self.above)
-        for task, above in enumerate(self.above):
-            depths[task] = 1 + max([depths[each] for each in above], default=-1)
+        for each in TopologicalSorter(dict(enumerate(self.above))).static_order():
+            depths[each] = 1 + max([depths[above] for above in self.above[each]], default=-1)
         return depths
 
 
@@ -132,9 +140,10 @@ def _alike_neighbours(links: _Links, likeness: Sequence[Hashable], *, rows: _Row
     ]
     classes = _numbered(seen_as)
     count = max(classes, default=-1) + 1
-    while True:
-        if count > BEARABLE_BOXES:
-            return None
+    # Of tasks one below the other no two come into one class.
+    if 1 + max(between.depths(), default=0) > BEARABLE_BOXES:
+        return None
+    while count <= BEARABLE_BOXES:
         refined = _numbered(
             [
                 (
@@ -148,15 +157,9 @@ def _alike_neighbours(links: _Links, likeness: Sequence[Hashable], *, rows: _Row
         before, count = count, max(refined, default=-1) + 1
         classes = refined
         if count == before:
-            break
-    classes = _without_few(classes)
-    return _rows_of_boxes(links, [classes[part] for part in parts], likeness, rows)
-
-
-def _alike_at_depth(links: _Links, likeness: Sequence[Hashable], *, rows: _Rows) -> Parts:
-    """Alike tasks that are equally far from the top."""
-    parts = _without_few(_numbered(list(zip(links.depths(), likeness, strict=True))))
-    return _rows_of_boxes(links, parts, likeness, rows)
+            classes = _without_few(classes)
+            return [classes[part] for part in parts]
+    return None
 
 
 def _rows_of_boxes(links: _Links, parts: Parts, likeness: Sequence[Hashable], rows: _Rows) -> Parts:

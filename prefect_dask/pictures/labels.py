@@ -28,10 +28,12 @@ def sub_title(box: Box) -> str:
     tasks, runs = len(box.tasks), sum(box.states.values())
     many = f"{tasks:,} {'maps' if box.is_mapped else 'tasks'}"
     if tasks > 1:
-        return f"{many} in a row" if box.is_row else many
-    if box.is_mapped:
-        return f"map of {runs:,}" if has_histogram(box) else "map"
-    return ""
+        if box.layers == tasks:
+            return f"{many} in a row"
+        return many if box.layers == 1 else f"{many}, {box.layers:,} deep"
+    if runs > 1:
+        return f"map of {runs:,}"
+    return "map" if box.is_mapped else ""
 
 
 def label_of(box: Box) -> str:
@@ -141,7 +143,9 @@ def clean(text: str, longest: int = LONGEST_NAME) -> str:
 def markup(text: str, longest: int = LONGEST_NAME) -> str:
     """A text as it may stand in a label, whatever is in it.
 
-    >>> markup("<b> & \\\\N")
-    '&lt;b&gt; &amp; \\\\N'
+    GraphViz puts a box's name in the place of `\\N`, also where the label is HTML; twice the backslash is one.
+
+    >>> print(markup("<b> & \\\\N"))
+    &lt;b&gt; &amp; \\\\N
     """
-    return html.escape(clean(text, longest))
+    return html.escape(clean(text, longest).replace("\\", "\\\\"))
