@@ -166,12 +166,12 @@ def few(names: Sequence[str]) -> str:
     """Names, each once; of many the first, the last, and how many there are.
 
     >>> few(["load", "load"]), few(["a", "b", "c"]), few([f"load {i}" for i in range(9)])
-    ('load', 'a, b, c', 'load 0, …, load 8')
+    ('load', 'a, b, c', 'load 0 … load 8')
     """
     distinct = list(dict.fromkeys(names))
     if len(distinct) <= FEW_NAMES:
         return ", ".join(distinct)
-    return f"{distinct[0]}, …, {distinct[-1]}"
+    return f"{distinct[0]} … {distinct[-1]}"
 
 
 def _layers(outline: Outline, box_of: Sequence[int]) -> list[int]:

@@ -49,11 +49,11 @@ def label_of(box: Box) -> str:
             ]
         )
     if not box.states:
-        return title if not sub else f"{title}<BR/>{small(sub, FAINT)}"
+        return title if not sub else table([_row(title), _row(small(sub, FAINT))])
     [state] = box.states
     ink = text_color(color_of(state))
     said = f"{sub}, {state}" if sub else state
-    return f'<FONT COLOR="{ink}">{title}<BR/>{small(markup(said), ink)}</FONT>'
+    return table([_row(f'<FONT COLOR="{ink}">{title}</FONT>'), _row(small(markup(said), ink))])
 
 
 def small(text: str, color: str) -> str:
@@ -81,10 +81,15 @@ def _bar(states: Mapping[str, int]) -> str:
     return table([f"<TR>{cells}</TR>"], padding=0)
 
 
+def swatch(state: str) -> str:
+    """A small square in the colour of a state, which its row cannot stretch."""
+    cell = f'<TD WIDTH="9" HEIGHT="9" FIXEDSIZE="TRUE" BGCOLOR="{color_of(state)}"></TD>'
+    return table([f"<TR>{cell}</TR>"], padding=0)
+
+
 def _figures(states: Mapping[str, int]) -> str:
     rows = (
-        f'<TR><TD WIDTH="9" HEIGHT="9" FIXEDSIZE="TRUE" BGCOLOR="{color_of(name)}"></TD>'
-        f'<TD ALIGN="LEFT">{small(markup(name), INK)}</TD>'
+        f'<TR><TD>{swatch(name)}</TD><TD ALIGN="LEFT">{small(markup(name), INK)}</TD>'
         f'<TD ALIGN="RIGHT">{small(f"{count:,}", INK)}</TD></TR>'
         for name, count in in_order(states)
         if count
@@ -96,7 +101,7 @@ def arrow_text(arrow: Arrow, most: int = 3) -> str:
     """What an arrow says: the arguments that its results are given as."""
     keys = list(arrow.keys)
     if len(keys) > most:
-        keys = [keys[0], "…", keys[-1]]
+        keys = [f"{keys[0]} … {keys[-1]}"]
     text = ", ".join(keys)
     return f"flatten({text})" if arrow.flattened else text
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from prefect_dask.pictures.diagram import Diagram
-from prefect_dask.pictures.labels import markup, small, table
+from prefect_dask.pictures.labels import markup, small, swatch, table
 from prefect_dask.pictures.style import (
     GROUNDS,
     INK,
@@ -14,7 +14,6 @@ from prefect_dask.pictures.style import (
     LINES_SAY,
     PAPER,
     SHAPES,
-    color_of,
     in_order,
 )
 
@@ -58,8 +57,7 @@ def legend_of(diagram: Diagram) -> Iterator[str]:
 def _swatches(states: Iterable[str]) -> str:
     return table(
         (
-            f'<TR><TD WIDTH="12" HEIGHT="9" FIXEDSIZE="TRUE" BGCOLOR="{color_of(name)}"></TD>'
-            f'<TD ALIGN="LEFT">{small(markup(name), INK)}</TD></TR>'
+            f'<TR><TD>{swatch(name)}</TD><TD ALIGN="LEFT">{small(markup(name), INK)}</TD></TR>'
             for name, _ in in_order(dict.fromkeys(states, 1))
         ),
         spacing=2,

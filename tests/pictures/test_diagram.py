@@ -162,7 +162,7 @@ def test_tasks_whose_names_differ_by_a_number_are_alike():
             step(rows, task_args={"name": "save"})
 
     assert told(of_flow(flow)) == [
-        "fetch 0, …, fetch 39: 40 tasks",
+        "fetch 0 … fetch 39: 40 tasks",
         "clean: 40 tasks",
         "save: 40 tasks",
     ]

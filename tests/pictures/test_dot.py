@@ -19,8 +19,7 @@ from prefect_dask.pictures.labels import clean, tooltips
 from prefect_dask.pictures.outline import Outline, OutlineEdge, OutlineTask
 from prefect_dask.pictures.picture import with_tooltips
 from prefect_dask.pictures.style import BAR_POINTS, LEAST_POINTS, bar_widths
-
-SVG = "{http://www.w3.org/2000/svg}"
+from tests.pictures.reading import SVG, groups, texts
 
 
 @pytest.mark.parametrize("state", sorted(STATES))
@@ -104,14 +103,6 @@ def drawn(diagram: Diagram, **options) -> ElementTree.Element:
     graph = pygraphviz.AGraph(string=dot_of(diagram, **options))
     svg = graph.draw(format="svg", prog="dot").decode()
     return ElementTree.fromstring(with_tooltips(svg, tooltips(diagram)))
-
-
-def groups(svg: ElementTree.Element, kind: str) -> list[ElementTree.Element]:
-    return [each for each in svg.iter(f"{SVG}g") if each.get("class") == kind]
-
-
-def texts(element: ElementTree.Element) -> list[str]:
-    return [(each.text or "").replace("\xa0", " ").strip() for each in element.iter(f"{SVG}text")]
 
 
 @settings(max_examples=60)

@@ -25,8 +25,8 @@ from prefect_dask.pictures.picture import (
 from prefect_dask.pictures.rendering import GraphVizFailed, NoGraphViz
 from tests.house.source import ROOT
 from tests.pictures.flows import nightly
+from tests.pictures.reading import SVG
 
-SVG = "{http://www.w3.org/2000/svg}"
 MAGIC = {"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF", "dot": b"digraph"}
 
 
