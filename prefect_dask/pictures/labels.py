@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from prefect_dask.engine.secrets import masked
 from prefect_dask.pictures.colors import text_color
 from prefect_dask.pictures.diagram import Arrow, Box, Diagram
 from prefect_dask.pictures.style import (
@@ -131,11 +132,12 @@ _SPACES = re.compile(r"\s+")
 
 
 def clean(text: str, longest: int = LONGEST_NAME) -> str:
-    """A text in one line, without what XML does not know; of a long one the middle is left out.
+    """A text in one line, without secrets and what XML does not know; of a long one the middle is left out.
 
     >>> clean("a\\nb\\0"), clean("x" * 50, 9), clean(" ")
     ('a b�', 'xxxx…xxxx', '␣')
     """
+    text = masked(text)
     if len(text) > 10 * longest:
         text = text[: 5 * longest] + text[-5 * longest :]
     text = _SPACES.sub(" ", _NOT_IN_XML.sub("\ufffd", text)).strip() or "␣"

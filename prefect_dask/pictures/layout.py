@@ -51,7 +51,7 @@ def layout_of(diagram: Diagram, rankdir: Direction = "TB") -> Layout:
 
 def read_layout(said: Any, diagram: Diagram) -> Layout:
     """What GraphViz says in its format json0 about the DOT of a diagram."""
-    _, _, width, height = _numbers(said["bb"])
+    _, _, width, height = _numbers(said.get("bb", "0,0,0,0"))
     places: dict[str, Place] = {}
     name_of: dict[int, str] = {}
     for each in said.get("objects", ()):

@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from prefect_dask.engine.graph import ShownAs
+from prefect_dask.engine.secrets import forget_all, remember
 from prefect_dask.engine.state import STATES
 from prefect_dask.pictures.colors import contrast, text_color
 from prefect_dask.pictures.diagram import Diagram, diagram_of
@@ -127,6 +128,18 @@ def test_every_task_stands_in_the_picture_once_whatever_it_is_called(outline, st
     tips = {each.find(f"{SVG}title").text for each in boxes}
     assert all(tip in tips for name, tip in tooltips(diagram).items() if "->" not in name)
     assert len(groups(svg, "edge")) == len(diagram.arrows)
+
+
+def test_a_secret_in_a_name_is_not_drawn():
+    remember("hunter2-and-more")
+    task = OutlineTask("open hunter2-and-more", "open hunter2-and-more-1")
+    try:
+        svg = drawn(diagram_of(Outline("f", (task,), ())))
+    finally:
+        forget_all()
+
+    assert "hunter2" not in ElementTree.tostring(svg, encoding="unicode")
+    assert texts(svg)[0].startswith("open ***")
 
 
 def test_a_legend_tells_of_what_is_in_the_picture_and_of_nothing_else():
