@@ -36,7 +36,7 @@ class Box:
         title: What it is called: a name, or a few of them.
         slugs: The slugs of its tasks.
         shown_as: What its tasks are shown as; "task" where they differ.
-        is_mapped: Whether its tasks have children.
+        is_mapped: Whether its tasks, all of them, have children.
         layers: How many of its tasks run one after the other at most: 1 where none waits for another.
         states: How many of their runs are at which state; {} where nothing is known.
     """
@@ -156,7 +156,7 @@ def _box(
         few(names),
         tuple(task.slug for task in its),
         kinds.pop() if len(kinds) == 1 else "task",
-        any(task.is_mapped for task in its),
+        all(task.is_mapped for task in its),
         layers,
         summed(counts, tasks),
     )
