@@ -19,7 +19,7 @@ BIN := $(VENV)/bin
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check chaos bench bench-million bench-growth bench-peers profile cost record-cost clean
+.PHONY: help run test check chaos bench bench-million bench-growth bench-peers profile cost record-cost pictures clean
 
 help:
 	@echo "make run    install into $(VENV) and take a census of the Python source on this machine"
@@ -28,6 +28,7 @@ help:
 	@echo "make chaos  flow runs whose processes die, by seeds, for HOURS=0.1; a failure prints its SEED"
 	@echo "make bench  what a task costs beside raw Dask, as a table; ONLY=wide SCALE=0.1 ROUNDS=3 for less"
 	@echo "make bench-million, bench-growth, cost, record-cost, profile: see docs/benchmarks.md"
+	@echo "make pictures  draw the pictures on the pages anew"
 	@echo "make bench-peers  the same work in other workflow systems; installs them into .venv-peers"
 	@echo "make clean  remove what the others made"
 	@echo "PYTHON=python3.12 chooses an interpreter (3.10 or newer) for a new $(VENV)"
@@ -65,6 +66,9 @@ cost: $(VENV)/installed-dev
 
 record-cost: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.cost --record
+
+pictures: $(VENV)/installed-dev
+	PREFECT_DASK_WRITE_PICTURES=1 $(BIN)/python -m pytest -q -n 0 tests/pictures/test_pages.py
 
 bench-peers: $(VENV)/installed
 	$(BIN)/python -m benchmarks.peers $(BENCH_ARGS)

@@ -16,6 +16,11 @@ from enum import Enum
 from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol
 
+#: What a task is shown as: a plain task, or one that a flow makes of what else is written in it.
+ShownAs = Literal[
+    "task", "parameter", "constant", "collection", "case", "merge", "flow", "set-up", "clean-up"
+]
+
 
 class TaskLike(Protocol):
     """What the engine asks of a task."""
@@ -148,6 +153,7 @@ class Node:
     parameter: str | None = None
     #: A finished state that the run is given does not count: what the task made outlives no run.
     runs_anew: bool = False
+    shown_as: ShownAs = "task"
 
 
 class FlowGraph:

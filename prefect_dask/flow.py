@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from prefect_dask.cache_answers import CacheAnswer
+    from prefect_dask.pictures.picture import Picture
     from prefect_dask.progress import Watch
     from prefect_dask.steering import RunHandle
 
@@ -503,6 +504,55 @@ class Flow(TaskGraph, DaskCollection):
         from prefect_dask.documents import flow_document
 
         return flow_document(self)
+
+    def visualize(
+        self,
+        state: State | RunHandle | None = None,
+        filename: str | PathLike[str] | None = None,
+        format: str | None = None,
+        *,
+        rankdir: str = "TB",
+        group: Literal["auto"] | bool = "auto",
+        legend: bool = False,
+    ) -> Picture:
+        """A picture of the flow, drawn by GraphViz; a notebook shows it.
+
+        A map is one box with its children's states as a bar, and so are tasks that share a box.
+
+        Args:
+            state: Colours the tasks: what `run` returned, or the handle of a run.
+            filename: Where it is written, too; without a suffix it gets the format's.
+            format: "svg", "png", "pdf", or "dot", which needs no GraphViz; as the suffix of `filename` says when
+                not given, and "svg" without one.
+            rankdir: Which way the arrows lead: "TB" down, "LR" to the right, "BT", "RL".
+            group: Whether tasks that do the same at the same place share a box: "auto" where the flow has more
+                tasks than can be read, True wherever they can, False never.
+            legend: Whether a legend tells what the shapes, lines and colours in it mean.
+
+        Raises:
+            NoGraphViz: Neither the program `dot` nor the package pygraphviz, which brings its own, is there.
+            GraphVizFailed: It cannot draw this.
+            UnknownPictureFormat, UnknownDirection, UnknownGrouping: They are ValueErrors.
+            NoFolderForPicture: The folder of `filename` is not there; it is a FileNotFoundError.
+            NotAFlowState, StateOfAnotherFlow: `state` is not of a run of this flow; a TypeError, a ValueError.
+        """
+        from prefect_dask.pictures.counts import counts_of_flow_state
+        from prefect_dask.pictures.outline import Outline
+        from prefect_dask.pictures.picture import draw
+        from prefect_dask.steering import RunHandle
+
+        graph = self.describe()
+        if isinstance(state, RunHandle):
+            state = state.state
+        return draw(
+            Outline.of_graph(graph),
+            None if state is None else counts_of_flow_state(graph, state),
+            filename=filename,
+            format=format,
+            rankdir=rankdir,
+            group=group,
+            legend=legend,
+        )
 
     def save(self, path: str | PathLike[str]) -> str:
         """Write the flow to a file, which `Flow.load` reads.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 from prefect_dask.engine.executors.base import Executor
 from prefect_dask.engine.executors.local import LocalExecutor
+from prefect_dask.engine.graph import ShownAs
 from prefect_dask.engine.signals import FAIL, PAUSE
 from prefect_dask.task import Task
 
@@ -27,6 +28,8 @@ class FlowTask(Task):
         When it runs: the result of `returns`; without that the inner flow's state, whose result is a dict with
         the state of each of its tasks by slug.
     """
+
+    shown_as: ClassVar[ShownAs] = "flow"
 
     def __init__(
         self, flow: Any, returns: str | None = None, name: str | None = None, **settings: Any

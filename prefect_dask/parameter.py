@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from prefect_dask.engine.context import context
+from prefect_dask.engine.graph import ShownAs
 from prefect_dask.engine.signals import FAIL
 from prefect_dask.task import FlowLike, Task
 
@@ -39,6 +40,8 @@ class Parameter(Task):
         >>> Parameter("path"), Parameter("limit", default=None).required
         (<Parameter: path>, False)
     """
+
+    shown_as: ClassVar[ShownAs] = "parameter"
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 from prefect_dask.block import Block
 from prefect_dask.engine.context import context
+from prefect_dask.engine.graph import ShownAs
 from prefect_dask.engine.signals import SKIP
 from prefect_dask.engine.triggers import UpstreamStates, what_became_of
 from prefect_dask.errors import OutsideFlow, WrongSetting
@@ -24,6 +25,7 @@ class ResourceTask(Task):
 
     decides_outcome: ClassVar[bool] = False
     runs_anew: ClassVar[bool] = True
+    shown_as: ClassVar[ShownAs] = "set-up"
 
     def __init__(self, **settings: Any) -> None:
         settings.setdefault("checkpoint", False)
@@ -56,6 +58,7 @@ class ResourceCleanupTask(ResourceTask):
     """Cleans up after a block of tasks, where the resource was set up."""
 
     cleans_up: ClassVar[bool] = True
+    shown_as: ClassVar[ShownAs] = "clean-up"
 
     def __init__(self, **settings: Any) -> None:
         settings.setdefault("trigger", was_set_up)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from os import PathLike
+from typing import Any, Final, Literal
 
 from prefect_dask.engine import clock
 from prefect_dask.engine.errors import PrefectDaskError
@@ -17,6 +18,9 @@ from prefect_dask.ledger.facts import RecordedFlowRun, RecordedLine, RecordedSta
 from prefect_dask.ledger.leases import end_unheld, is_unheld
 from prefect_dask.ledger.ledger import Ledger
 from prefect_dask.ledger.requests import ask, who_asks
+from prefect_dask.pictures.counts import counts_of_record
+from prefect_dask.pictures.outline import Outline
+from prefect_dask.pictures.picture import Picture, draw
 from prefect_dask.recorded_states import Tree, flow_state, task_states
 from prefect_dask.running import result_rules
 from prefect_dask.task_graph import TaskGraph
@@ -145,6 +149,30 @@ class RunHandle:
                 raise RunNotOver(self.run_id, timeout_seconds or 0.0)
             looks.wait(until=until)
         return self.state
+
+    def visualize(
+        self,
+        filename: str | PathLike[str] | None = None,
+        format: str | None = None,
+        *,
+        rankdir: str = "TB",
+        group: Literal["auto"] | bool = "auto",
+        legend: bool = False,
+    ) -> Picture:
+        """A picture of the flow as it ran, coloured by the states of now; from the record alone.
+
+        The arguments and errors are those of `Flow.visualize`.
+        """
+        outline = Outline.of_record(self._ledger.flow(self.run_id))
+        return draw(
+            outline,
+            counts_of_record(self.states(), len(outline.tasks)),
+            filename=filename,
+            format=format,
+            rankdir=rankdir,
+            group=group,
+            legend=legend,
+        )
 
     # ---- steering
 

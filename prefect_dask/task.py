@@ -22,6 +22,7 @@ from typing import (
 )
 
 from prefect_dask.engine.context import context
+from prefect_dask.engine.graph import ShownAs
 from prefect_dask.engine.logs import get_logger
 from prefect_dask.engine.state import State
 from prefect_dask.engine.triggers import Trigger, all_successful
@@ -176,6 +177,8 @@ class Task(Operators["Task"]):
     cleans_up: ClassVar[bool] = False
     #: Whether what the task returns is for no eyes but those of the tasks that take it.
     is_secret: ClassVar[bool] = False
+    #: What pictures show the task as.
+    shown_as: ClassVar[ShownAs] = "task"
     #: Whether what the task returns is made of its inputs and of nothing else: it is secret where one
     #: of them is.
     echoes_inputs: bool = False

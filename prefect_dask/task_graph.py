@@ -410,6 +410,7 @@ class TaskGraph:
                     task.value if isinstance(task, Constant) else UNKNOWN,
                     task.name if isinstance(task, Parameter) else None,
                     task.runs_anew or is_secret,
+                    task.shown_as,
                 )
             )
             for edge in self._edges_to[task]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from prefect_dask.engine.graph import ShownAs
 from prefect_dask.ledger.errors import UnknownRecordedTask
 
 
@@ -86,7 +87,8 @@ class Contents:
 class RecordedTask:
     """A task of a flow; `code` is equal where its code is, and "" where nobody can tell.
 
-    What a task made that `runs_anew`, a secret or a resource, outlives no process.
+    What a task made that `runs_anew`, a secret or a resource, outlives no process. `shown_as` says what pictures
+    show it as; a flow that was recorded before that was kept has plain tasks alone.
     """
 
     index: int
@@ -96,6 +98,7 @@ class RecordedTask:
     tags: tuple[str, ...]
     is_mapped: bool
     runs_anew: bool = False
+    shown_as: ShownAs = "task"
 
 
 class TaskName(Protocol):

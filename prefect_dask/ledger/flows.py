@@ -118,6 +118,9 @@ def _facts(graph: FlowGraph, codes: list[str]) -> FlowFacts:
     anew = [node.label.index for node in graph.nodes if node.runs_anew]
     if anew:
         document["anew"] = anew
+    shown_as = {node.label.index: node.shown_as for node in graph.nodes if node.shown_as != "task"}
+    if shown_as:
+        document["shown_as"] = shown_as
     text = masked(json.dumps(document, separators=(",", ":")))
     code = hashlib.sha256("\n".join(codes).encode()).hexdigest()[:40]
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:40]

@@ -366,7 +366,7 @@ class _Tasks(dict[int, RecordedTask]):
 def tasks_in(document: Mapping[str, Any]) -> list[RecordedTask]:
     """The tasks of a flow, as `flows.flow_facts` wrote them."""
     mapped, anew = set(document.get("mapped", ())), set(document.get("anew", ()))
-    tags = document.get("tags", {})
+    tags, shown_as = document.get("tags", {}), document.get("shown_as", {})
     columns = (document.get(column, ()) for column in ("names", "slugs", "code_of"))
     return [
         RecordedTask(
@@ -377,6 +377,7 @@ def tasks_in(document: Mapping[str, Any]) -> list[RecordedTask]:
             tuple(tags.get(str(index), ())),
             index in mapped,
             index in anew,
+            shown_as.get(str(index), "task"),
         )
         for index, (name, slug, code) in enumerate(zip(*columns, strict=True))
     ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from prefect_dask.engine.graph import ShownAs
 from prefect_dask.task import Task
 
 
@@ -16,6 +17,7 @@ class Collection(Task):
     """A task that builds a collection. Its inputs are named "0", "1", … in their order."""
 
     gathers: ClassVar[bool] = True
+    shown_as: ClassVar[ShownAs] = "collection"
     echoes_inputs = True
 
     def __init__(self, **settings: Any) -> None:

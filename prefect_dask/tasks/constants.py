@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
+from prefect_dask.engine.graph import ShownAs
 from prefect_dask.naming import name_of_value
 from prefect_dask.task import Task
 
@@ -23,6 +24,8 @@ class Constant(Task):
         >>> Constant([1, 2, 3])
         <Task: [1, 2, 3]>
     """
+
+    shown_as: ClassVar[ShownAs] = "constant"
 
     def __init__(self, value: Any, name: str | None = None, **settings: Any) -> None:
         self.value = value

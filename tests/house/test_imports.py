@@ -26,6 +26,7 @@ LAYERS = (
     "limits recovering artifacts",
     "recorded_states kept_results",
     "resumption",
+    "pictures",
     "ledger",
     "progress",
     "executors triggers settings logs errors version",

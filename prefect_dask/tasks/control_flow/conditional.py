@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from prefect_dask.engine import triggers
 from prefect_dask.engine.context import context
+from prefect_dask.engine.graph import ShownAs
 from prefect_dask.engine.signals import SKIP
 from prefect_dask.errors import OutsideFlow
 from prefect_dask.inputs import holds_task
@@ -22,6 +23,8 @@ class CompareValue(Task):
         value: The value.
         settings: As for `Task`.
     """
+
+    shown_as: ClassVar[ShownAs] = "case"
 
     def __init__(self, value: Any, **settings: Any) -> None:
         self.value = value
@@ -58,6 +61,7 @@ class AsBool(Task):
 class Merge(Task):
     """Returns the first of its inputs, in their order, that is not None."""
 
+    shown_as: ClassVar[ShownAs] = "merge"
     echoes_inputs = True
 
     def __init__(self, **settings: Any) -> None:
