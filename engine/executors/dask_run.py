@@ -11,6 +11,7 @@ from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
 
+import dask
 import distributed
 from distributed.scheduler import KilledWorker
 
@@ -46,6 +47,7 @@ from .dask_deaths import Deaths
 from .dask_ending import Ending
 from .dask_places import Holding, Places
 from .dask_results import bring_home, is_unmade, remote_state
+from .dask_spans import span_of
 
 #: How often the futures are looked at while no records come, seconds.
 LOOK_SECONDS = 0.25
@@ -99,6 +101,7 @@ class DaskRun:
         self._client, self._package, self._owns_client = client, package, owns_client
         self._keys = Keys(package.token, package.graph)
         self._address = _address_of(client)
+        self._span = span_of(package.info)
         self._told: deque[Told | Loss | AtWork | ClusterChanged] = deque()
         self._arrived = threading.Condition()
         self._last_look = clock.monotonic()
@@ -236,7 +239,8 @@ class DaskRun:
         package = self._package
         expression = as_expression(compiled, package.token, package.graph, workers, package.limited)
         try:
-            futures = self._client.get(expression, keys, sync=False)
+            with dask.annotate(span=self._span):
+                futures = self._client.get(expression, keys, sync=False)
         except Exception:
             self._check_cluster()
             raise
