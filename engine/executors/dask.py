@@ -55,6 +55,8 @@ class DaskExecutor(Executor):
             that there is not.
     """
 
+    is_on_cluster = True
+
     def __init__(
         self,
         address: str | None = None,
