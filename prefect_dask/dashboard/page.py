@@ -29,7 +29,8 @@ STYLE = """
 @media (prefers-color-scheme: dark) {
     :host { --ink: #e4e7eb; --faint: #9aa5b1; --line: #323a42; --track: #2a3138; --wrong: #ff8a8a; }
 }
-main { max-width: 1100px; margin: 0 auto; padding: 16px 20px 32px; }
+.bk-clearfix { display: block !important; width: 100%; }
+main { box-sizing: border-box; max-width: 1100px; margin: 0 auto; padding: 16px 20px 32px; }
 h1 { font-size: 18px; font-weight: 600; margin: 0 0 4px; }
 p { margin: 0; }
 .faint { color: var(--faint); }
@@ -48,10 +49,10 @@ code { font: 12px/1.4 ui-monospace, Menlo, Consolas, monospace; overflow-wrap: a
     display: flex; height: 10px; margin: 8px 0 6px; border-radius: 3px; overflow: hidden;
     background: var(--track);
 }
-.bar i { display: block; height: 100%; background: var(--color); }
+.bar i { display: block; height: 100%; min-width: 3px; background: var(--color); }
 .counts { display: flex; flex-wrap: wrap; column-gap: 18px; font-variant-numeric: tabular-nums; }
-.failures { margin: 6px 0 0; display: grid; grid-template-columns: max-content 1fr; gap: 2px 14px; }
-.failures dt { max-width: 320px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.failures { margin: 6px 0 0; display: grid; grid-template-columns: fit-content(40%) 1fr; gap: 2px 14px; }
+.failures dt { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .failures dd { margin: 0; overflow-wrap: anywhere; white-space: pre-wrap; color: var(--wrong); }
 """
 
@@ -120,7 +121,8 @@ def counts(run: ShownRun) -> str:
     ]
     to_come = report.known - sum(report.states.values())
     if to_come > 0:
-        told.append(f'<span style="--color:var(--track)">to come {to_come:,}</span>')
+        what = "to come" if run.over_seconds is None else "not run"
+        told.append(f'<span style="--color:var(--track)">{what} {to_come:,}</span>')
     return f'<div class="counts">{"".join(told)}</div>'
 
 
@@ -140,7 +142,8 @@ def remark(run: ShownRun) -> str:
 def failures(run: ShownRun) -> str:
     """What failed last, the latest first."""
     told = "".join(
-        f"<dt>{escape(task_run)}</dt><dd>{escape(f'{state}: {message}')}</dd>"
+        f'<dt title="{escape(task_run)}">{escape(task_run)}</dt>'
+        f"<dd>{escape(f'{state}: {message}')}</dd>"
         for task_run, state, message in reversed(run.report.failures)
     )
     return f'<dl class="failures">{told}</dl>' if told else ""

@@ -1,11 +1,9 @@
 """The page of flow runs in a Dask dashboard, as people see it."""
 
 import json
-import os
 import subprocess
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 from urllib.request import urlopen
 
 import distributed
@@ -13,15 +11,13 @@ import pytest
 
 from prefect_dask import Flow, task
 from prefect_dask.executors import DaskExecutor
+from tests.browser import take_picture
 from tests.dashboard.flows_to_show import IMAGE, SCRIPT
 from tests.faults.cluster import REPOSITORY, Cluster
 
 pytest.importorskip("bokeh")
 
 PATH = "/individual-flow-runs"
-
-#: Where pictures for the documentation go; none are made where it is not set.
-PICTURES = os.environ.get("PREFECT_DASK_TESTS_PICTURES")
 
 
 @pytest.fixture
@@ -87,7 +83,7 @@ def test_a_run_is_seen_from_its_beginning_to_its_end(cluster, tmp_path, page):
         run.get_by_text("Running 3").wait_for()
         run.get_by_text("Failed 1").wait_for()
         assert "check[1]\nFailed: month 1 has <b>no</b> rows" in run.inner_text()
-        picture(page, "dashboard")
+        take_picture(page.locator("main"), "dashboard")
         let_go(tmp_path / "first", 6)
         run.get_by_text("reference tasks failed").wait_for()
         assert run.locator(".state").inner_text() == "Failed"
@@ -105,16 +101,6 @@ def test_a_run_is_seen_from_its_beginning_to_its_end(cluster, tmp_path, page):
         page.get_by_text("0 live, 2 that ended").wait_for()
         assert page.locator("section.run .state").all_inner_texts() == ["Disconnected", "Failed"]
         assert "coordinating process left the cluster" in page.locator("main").inner_text()
-
-
-def picture(page, name):
-    """Keep what the page shows for the documentation, in light and dark."""
-    if PICTURES:
-        main = page.locator("main")
-        main.screenshot(path=Path(PICTURES) / f"{name}.png")
-        page.emulate_media(color_scheme="dark")
-        main.screenshot(path=Path(PICTURES) / f"{name}-dark.png")
-        page.emulate_media(color_scheme="light")
 
 
 def get(cluster, path):
