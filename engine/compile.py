@@ -16,6 +16,7 @@ import cloudpickle
 from dask._expr import Expr
 from dask._task_spec import DataNode, Task, TaskRef
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
+from dask.utils import key_split
 
 from .graph import FlowGraph
 from .group_run import Look, Member, packed, run_group, run_once
@@ -25,8 +26,11 @@ from .node import RunPackage, run_alone
 from .stream import NodeId
 from .worker_resources import worker_resources
 
-#: A key of ours: (task name-token, task, map index, generation, number of the node among those that share it).
+#: A key of ours: (names of tasks-token, task, map index, generation, number of the node among those that share it).
 DaskKey: TypeAlias = tuple[str | int, ...]
+
+#: So many tasks of a chain are named in its key.
+NAMED_AT_MOST = 3
 
 
 class Keys:
@@ -39,11 +43,24 @@ class Keys:
 
     def __init__(self, token: str, graph: FlowGraph) -> None:
         self.token = token
-        self._prefixes = [f"{node.label.name}-{token}" for node in graph.nodes]
+        self._names = [node.label.name for node in graph.nodes]
+        #: How keys begin, by the names in them and how many tasks there are.
+        self._beginnings: dict[tuple[str | int, ...], str] = {}
 
-    def of(self, node: NodeId, number: int = 0) -> DaskKey:
-        """The key of a Dask node by the first task run in it; `number` tells it from others that begin so."""
-        return (self._prefixes[node[0]], *node, number)
+    def of(self, node: NodeId, number: int = 0, after: Iterable[int] = ()) -> DaskKey:
+        """The key of a Dask node.
+
+        Args:
+            node: The first task run in it.
+            number: Tells it from others that begin so.
+            after: The tasks that come after it in the node.
+        """
+        names = list(dict.fromkeys([self._names[task] for task in (node[0], *after)]))
+        known: tuple[str | int, ...] = (*names[:NAMED_AT_MOST], len(names))
+        beginning = self._beginnings.get(known)
+        if beginning is None:
+            beginning = self._beginnings[known] = f"{prefix_of(names)}-{self.token}"
+        return (beginning, *node, number)
 
     def is_ours(self, key: object) -> bool:
         """Whether a key belongs to this run."""
@@ -53,6 +70,26 @@ class Keys:
             and isinstance(key[0], str)
             and key[0].endswith(self.token)
         )
+
+
+def prefix_of(names: Sequence[str]) -> str:
+    """What Dask shows of a node in its plots: the names of its tasks.
+
+    Of a key Dask shows what stands before the first part between hyphens that is no word. So that a name with such
+    parts is shown whole, its hyphens become those that Dask does not look for. To people they look the same.
+
+    Args:
+        names: Of its tasks, each once, in their order.
+
+    >>> prefix_of(["load"]), prefix_of(["clean", "count"]), prefix_of(["a", "b", "c", "d", "e"])
+    ('load', 'clean+count', 'a+b+c+2 more')
+    >>> prefix_of(["load-2024"])
+    'load‐2024'
+    """
+    prefix = "+".join(names[:NAMED_AT_MOST])
+    if len(names) > NAMED_AT_MOST:
+        prefix += f"+{len(names) - NAMED_AT_MOST} more"
+    return prefix if key_split(f"{prefix}-0") == prefix else prefix.replace("-", "\N{HYPHEN}")
 
 
 class Place(NamedTuple):
@@ -117,7 +154,8 @@ def compile_groups(
         items = [item for chain in group for item in chain.items]
         # Numbered: what a node handed back goes to Dask again as the same task run.
         number = next(numbers)
-        key = keys.of(items[0].node, number)
+        # Chains that share a node are of one kind.
+        key = keys.of(items[0].node, number, [item.node[0] for item in group[0].items[1:]])
         node = _NodeCompiler(keys, compiled, places, {item.node: i for i, item in enumerate(items)})
         members = [
             Member(

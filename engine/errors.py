@@ -238,6 +238,19 @@ class ReportNotPossible(PrefectDaskError, RuntimeError):
         self.path, self.cause = path, cause
 
 
+class NoPlaceForReport(PrefectDaskError, RuntimeError):
+    """A performance report was to be written to the home folder of a user who has none."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "DaskExecutor: performance_report_path=True means the home folder, and this user has none; set "
+            "PREFECT_HOME, or give a path"
+        )
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return type(self), ()
+
+
 class ClusterUnreachable(PrefectDaskError, ConnectionError):
     """Nobody answers at a scheduler's address."""
 

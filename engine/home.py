@@ -20,3 +20,8 @@ def home_folder(environ: Mapping[str, str] | None = None) -> Path:
     if told := environ.get(HOME_VARIABLE):
         return Path(told).expanduser().absolute()
     return Path.home() / ".prefect_dask"
+
+
+def report_file(home: str | Path, run_id: str) -> Path:
+    """Where Dask's performance report of a flow run lies that nobody named a place for."""
+    return Path(home) / "reports" / f"{run_id}.html"

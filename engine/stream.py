@@ -79,7 +79,7 @@ class LineLogged(NamedTuple):
 
 
 class ArtifactMade(NamedTuple):
-    """A task made something for people to look at."""
+    """A task made something for people to look at; with -1 for the task, it was made of the run as a whole."""
 
     task: int
     map_index: int

@@ -12,6 +12,7 @@ import contextvars
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -166,6 +167,20 @@ def _calls_here() -> list[Stoppable[Any]]:
     return calls
 
 
+#: Asked in a thread that has its body called in another one: gives a block for that one.
+_known: list[Callable[[], AbstractContextManager[None]]] = []
+
+
+def make_threads_known(to: Callable[[], AbstractContextManager[None]]) -> None:
+    """Have whoever looks at what the threads of this process do know of those that bodies with a time limit have.
+
+    Args:
+        to: Asked in the thread that will wait for the body; gives the block within which another thread runs that.
+            No stop comes into its beginning and end.
+    """
+    _known[:] = [to]
+
+
 def call_with_timeout(
     fn: Callable[[], T],
     seconds: float,
@@ -220,6 +235,7 @@ class _Body(Generic[T]):
         self._outcomes: queue.SimpleQueue[Outcome[T]] = queue.SimpleQueue()
         self._guard = threading.Lock()
         self._is_given_up = False
+        self._known = _known[0]() if _known else nullcontext()
 
     def start(self) -> None:
         name = f"prefect-dask-body-{threading.current_thread().name}"
@@ -246,7 +262,8 @@ class _Body(Generic[T]):
 
     def _run(self) -> None:
         # An error's traceback holds the frames of `_run` and `_outcome`; neither may hold the error.
-        self._hand_over(self._outcome())
+        with self._known:
+            self._hand_over(self._outcome())
 
     def _outcome(self) -> Outcome[T]:
         began = clock.monotonic()

@@ -180,12 +180,17 @@ class FlowRun:
         handlers = state_handlers_of(flow)
         if self.on_begun is not None:
             handlers.insert(0, partial(_call_when_begun, self.on_begun))
-        observer: Observer | None = recording
+        executor = self.executor or flow.executor or default_executor()
+        observers: list[Observer] = [] if recording is None else [recording]
         ask: Callable[[str, State], bool] = ask_on_terminal
         if watch is not None:
             watch.start_from(task_states)
-            observer = watch if recording is None else Observers((recording, watch))
+            observers.append(watch)
             ask = watch.asking(ask_on_terminal)
+        if getattr(executor, "is_on_cluster", False):
+            from prefect_dask.dashboard.reporting import Reporting
+
+            observers.append(Reporting(executor, task_states))
         rules = result_rules(flow, durable=None if recording is None else self.durable)
         recovery = None
         if recording is not None:
@@ -195,7 +200,7 @@ class FlowRun:
         return partial(
             self.runner_cls or FlowRunner,
             graph,
-            executor=self.executor or flow.executor or default_executor(),
+            executor=executor,
             parameters=parameters,
             context=facts,
             task_states=task_states,
@@ -206,7 +211,7 @@ class FlowRun:
             log_level=getattr(logging, config.logging.level),
             ask_to_resume=ask,
             results=rules,
-            observer=observer,
+            observer=Observers(observers) if len(observers) > 1 else next(iter(observers), None),
             slots=None if recording is None else recording.slots,
             stall_seconds=config.flows.stall_seconds,
             steering=steering,

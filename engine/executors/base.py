@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from ..context import context
 from ..hand_over import HandOver
@@ -143,6 +143,9 @@ class Executor(ABC):
     @abstractmethod
     def open(self, package: RunPackage) -> GraphRun:
         """Begin a flow run there. Only within `start()`."""
+
+    #: Whether it is on a Dask cluster, of which `client` is the client within `start()`.
+    is_on_cluster: ClassVar[bool] = False
 
     # ---- for executors
 

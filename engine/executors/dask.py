@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import distributed
 from dask.utils import parse_timedelta
@@ -24,7 +25,7 @@ from ..node import RunPackage
 from .base import Executor, GraphRun, call_in_context, starting
 from .dask_checks import check_answer, check_fitness
 from .dask_cluster import close_scheduler, make_cluster
-from .dask_report import performance_report
+from .dask_report import PerformanceReport
 from .dask_run import DaskRun
 
 #: How often it is looked for a cluster where one was lost, seconds.
@@ -44,7 +45,8 @@ class DaskExecutor(Executor):
         adapt_kwargs: Arguments for the cluster's `adapt`, such as `{"minimum": 1, "maximum": 10}`.
         client_kwargs: Arguments for `distributed.Client`, such as `timeout` (seconds) or `security`.
         debug: Whether a temporary cluster's own log lines are shown.
-        performance_report_path: Where Dask's performance report of each run is written.
+        performance_report_path: Where Dask's performance report of each run is written, with "{flow_run_id}" for
+            the run's id; True: into `reports` of the home folder. The run's record has a link to it.
         grouping: When task runs share a Dask task: "auto" where one can only run after the other, and where many
             short ones are of one kind; "never" (but for `batch=`); or "always".
 
@@ -52,6 +54,8 @@ class DaskExecutor(Executor):
         ValueError: `address` together with `cluster_class`, `cluster_kwargs` or `adapt_kwargs`, or a `grouping`
             that there is not.
     """
+
+    is_on_cluster = True
 
     def __init__(
         self,
@@ -61,7 +65,7 @@ class DaskExecutor(Executor):
         adapt_kwargs: Mapping[str, Any] | None = None,
         client_kwargs: Mapping[str, Any] | None = None,
         debug: bool = False,
-        performance_report_path: str | None = None,
+        performance_report_path: str | os.PathLike[str] | Literal[True] | None = None,
         grouping: Grouping = "auto",
     ) -> None:
         if grouping not in get_args(Grouping):
@@ -79,7 +83,9 @@ class DaskExecutor(Executor):
         self.adapt_kwargs = dict(adapt_kwargs or {})
         self.client_kwargs = dict(client_kwargs or {})
         self.debug = debug
-        self.performance_report_path = performance_report_path
+        if isinstance(performance_report_path, os.PathLike):
+            performance_report_path = os.fspath(performance_report_path)
+        self.performance_report_path = performance_report_path or None
         self.grouping = grouping
         self._reset()
 
@@ -120,14 +126,17 @@ class DaskExecutor(Executor):
         Raises:
             WorkersUnfit: The scheduler or a worker lacks this package, or has another Python.
             TaskNotPicklable: A task cannot be sent to workers.
+            ReportNotPossible, NoPlaceForReport: A performance report was asked for that cannot be.
         """
         threads = check_fitness(self.client)
+        path = self.performance_report_path
         return DaskRun(
             self.client,
             package,
             owns_client=self._owns_client,
             grouping=self.grouping,
             threads=threads,
+            report=None if path is None else PerformanceReport(self.client, path, package.info),
         )
 
     def reopen(self, package: RunPackage, within_seconds: float) -> GraphRun | None:
@@ -163,9 +172,6 @@ class DaskExecutor(Executor):
     def _set_up(self) -> None:
         try:
             self._client = self._find_client()
-            if self.performance_report_path is not None:
-                report = performance_report(self._client, self.performance_report_path)
-                self._resources.enter_context(report)
         except BaseException:
             self._clear_away()
             raise

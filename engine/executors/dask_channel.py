@@ -12,8 +12,8 @@ import threading
 import uuid
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -33,7 +33,7 @@ from ..node import PROCESS_ID, Cutting, HostedRun, forward_log_lines, host, host
 from ..parcels import Parcels
 from ..state import State
 from ..stream import Batcher, ClusterChanged, NodeId, StateChange, StillAtWork, encode_batch
-from ..timeouts import BodyStopped
+from ..timeouts import BodyStopped, make_threads_known
 
 #: Topics of ours begin so.
 TOPIC = "prefect-dask-"
@@ -348,6 +348,7 @@ class RunPlugin(WorkerPlugin):
             with suppress(Exception):  # what is not announced is not blamed either
                 asyncio.run_coroutine_threadsafe(told, loop.asyncio_loop).result(ANNOUNCE_SECONDS)
 
+        make_threads_known(thread_of_task_here)
         if self.coordinator != PROCESS_ID:
             # Where the worker is a thread of the coordinating process, lines are there already.
             forward_log_lines(self.log_level)
@@ -368,6 +369,28 @@ class RunPlugin(WorkerPlugin):
         self.run.stop()
         self.batcher.flush()
         unhost(self.token)
+
+
+def thread_of_task_here() -> AbstractContextManager[None]:
+    """A block whose thread runs the task of this one, as far as Dask's profiler and call stacks are concerned."""
+    try:
+        worker = distributed.get_worker()
+    except ValueError:
+        return nullcontext()  # a flow run in this process that is on no cluster
+    key = worker.active_threads.get(threading.get_ident())
+    return nullcontext() if key is None else _thread_of_task(worker, key)
+
+
+@contextmanager
+def _thread_of_task(worker: distributed.Worker, key: Any) -> Iterator[None]:
+    ident = threading.get_ident()
+    with worker.active_threads_lock:
+        worker.active_threads[ident] = key
+    try:
+        yield
+    finally:
+        with worker.active_threads_lock:
+            del worker.active_threads[ident]
 
 
 def check_known(worker: distributed.Worker) -> None:

@@ -11,6 +11,7 @@ from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
 
+import dask
 import distributed
 from distributed.scheduler import KilledWorker
 
@@ -45,7 +46,9 @@ from .dask_checks import resources_of_workers, shortage_text, threads_of
 from .dask_deaths import Deaths
 from .dask_ending import Ending
 from .dask_places import Holding, Places
+from .dask_report import PerformanceReport
 from .dask_results import bring_home, is_unmade, remote_state
+from .dask_spans import span_of
 
 #: How often the futures are looked at while no records come, seconds.
 LOOK_SECONDS = 0.25
@@ -95,10 +98,13 @@ class DaskRun:
         owns_client: bool,
         grouping: Grouping,
         threads: int,
+        report: PerformanceReport | None = None,
     ) -> None:
         self._client, self._package, self._owns_client = client, package, owns_client
+        self._report = report
         self._keys = Keys(package.token, package.graph)
         self._address = _address_of(client)
+        self._span = span_of(package.info)
         self._told: deque[Told | Loss | AtWork | ClusterChanged] = deque()
         self._arrived = threading.Condition()
         self._last_look = clock.monotonic()
@@ -236,7 +242,8 @@ class DaskRun:
         package = self._package
         expression = as_expression(compiled, package.token, package.graph, workers, package.limited)
         try:
-            futures = self._client.get(expression, keys, sync=False)
+            with dask.annotate(span=self._span):
+                futures = self._client.get(expression, keys, sync=False)
         except Exception:
             self._check_cluster()
             raise
@@ -322,6 +329,8 @@ class DaskRun:
         try:
             if self._client.status == "running":
                 events += self._end_on_cluster(is_cancelled=is_cancelled)
+                if self._report is not None:
+                    events += self._report.write()
         except Exception as error:
             # The cluster may go at any moment; the states are known all the same.
             get_logger("DaskExecutor").warning("clearing away the run failed: %s", text_of(error))

@@ -117,6 +117,7 @@ def show(run_id: str, task_name: str, as_json: bool) -> None:
     run = ledger.flow_run(run_id)
     tasks = ledger.flow(run.run_id).tasks
     task_runs = ledger.task_runs(run.run_id)
+    artifacts = ledger.artifacts(run.run_id)
     if task_name:
         task_runs = [each for each in task_runs if task_name in (each.task_name, each.task_slug)]
         if not task_runs:
@@ -125,9 +126,13 @@ def show(run_id: str, task_name: str, as_json: bool) -> None:
                 f"run {run.run_id} has no task run of {task_name!r}; {nearest(task_name, names)}"
             )
     if as_json:
-        print_json({**run_data(run), "task_runs": [asdict(each) for each in task_runs]})
+        told = {
+            "task_runs": [asdict(each) for each in task_runs],
+            "artifacts": [asdict(each) for each in artifacts],
+        }
+        print_json({**run_data(run), **told})
         return
-    show_run(run)
+    show_run(run, [each.text for each in artifacts if each.task < 0])
     click.echo()
     if task_name:
         show_task_runs(task_runs)
@@ -136,8 +141,8 @@ def show(run_id: str, task_name: str, as_json: bool) -> None:
         show_failures(task_runs)
 
 
-def show_run(run: RecordedFlowRun) -> None:
-    """Print what is known of a flow run as a whole."""
+def show_run(run: RecordedFlowRun, links: Sequence[str] = ()) -> None:
+    """Print what is known of a flow run as a whole, with links to reports of it."""
     click.echo(f"{run.name}: {state_text(run.state)}" + (f": {run.message}" if run.message else ""))
     facts = {
         "Run": run.run_id,
@@ -149,6 +154,7 @@ def show_run(run: RecordedFlowRun) -> None:
         else "",
         "Ran at": run.coordinator,
         "Version": run.version,
+        "Report": " ".join(links),
     }
     for name, value in facts.items():
         if value:

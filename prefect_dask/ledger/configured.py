@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from prefect_dask.engine.home import report_file
 from prefect_dask.ledger.places import Place, place_of
 from prefect_dask.settings import NoHomeFolder, config, home_folder
 
@@ -28,6 +29,11 @@ def journal_folder() -> Path:
 def log_of_detached(run_id: str) -> Path:
     """Where the process of a detached flow run writes what it has to say beside its record."""
     return home_of_ledgers() / "detached" / f"{run_id}.log"
+
+
+def report_of(run_id: str) -> Path:
+    """Where Dask's performance report of a flow run is, where that was written to the home folder."""
+    return report_file(home_of_ledgers(), run_id)
 
 
 def home_of_ledgers() -> Path:

@@ -248,12 +248,12 @@ class RecordedLine:
 
 @dataclass(frozen=True, slots=True)
 class RecordedArtifact:
-    """What a task run made for people to look at.
+    """What a task run made for people to look at, or what was made of the run as a whole.
 
     Attributes:
         number: Its place in what happened in the run.
-        task: The task's place in the flow.
-        task_name: The task's name.
+        task: The task's place in the flow; -1 for the run as a whole.
+        task_name: The task's name; "" for the run as a whole.
         map_index: Which child of a mapped task; -1 otherwise.
         kind: "markdown" or "link".
         name: What it is called; "" where it has no name.

@@ -17,6 +17,7 @@ from prefect_dask.ledger.configured import (
     home_of_ledgers,
     journal_folder,
     log_of_detached,
+    report_of,
 )
 from prefect_dask.ledger.errors import LedgerRefused, UnknownRun
 from prefect_dask.ledger.facts import (
@@ -228,7 +229,7 @@ class Ledger:
         ]
 
     def artifacts(self, run_id: str) -> list[RecordedArtifact]:
-        """What tasks of a run made for people to look at, in order."""
+        """What a run and its tasks made for people to look at, in order."""
         tasks = self._tasks(run_id)
         return [
             RecordedArtifact(
@@ -252,7 +253,7 @@ class Ledger:
     # ---- housekeeping
 
     def remove(self, run_id: str) -> None:
-        """Forget a flow run: all that is recorded of it, its results and its log in the home folder.
+        """Forget a flow run: all that is recorded of it, its results, report and log in the home folder.
 
         What its tasks wrote where they were told to (`result=`, `target=`, the cache) stays.
 
@@ -268,6 +269,7 @@ class Ledger:
         run = self.flow_run(run_id)
         with self.opened() as store:
             remove_run(store, run, self._results)
+        report_of(run.run_id).unlink(missing_ok=True)
         log_of_detached(run.run_id).unlink(missing_ok=True)
 
     # ---- inside

@@ -77,6 +77,27 @@ class Failure:
     message: str | None
 
 
+class Rate:
+    """How many task runs are over in a second, of late.
+
+    Args:
+        begun: Since when any could be, seconds on the caller's clock.
+    """
+
+    def __init__(self, begun: float) -> None:
+        self._samples = [(begun, 0)]
+
+    def at(self, now: float, done: int) -> float | None:
+        """The rate now that so many are over; None where nobody can say."""
+        samples = self._samples
+        if samples[-1][0] < now:
+            samples.append((now, done))
+        while len(samples) > 2 and samples[1][0] < now - RATE_SECONDS:
+            samples.pop(0)
+        since, before = samples[0]
+        return (done - before) / (now - since) if now > since and done > before else None
+
+
 class Counts:
     """How many task runs of each task are at which state.
 
@@ -99,7 +120,7 @@ class Counts:
         self._recent: deque[int] = deque(maxlen=RECENT)
         self._begun: dict[int, float] = {}
         self._ended: dict[int, float] = {}
-        self._samples: dict[int, list[tuple[float, int]]] = {}
+        self._rates: dict[int, Rate] = {}
 
     @property
     def task_count(self) -> int:
@@ -236,13 +257,10 @@ class Counts:
         if index in self._ended:
             seconds = self._ended[index] - begun
             return done / seconds if seconds > 0 else None
-        samples = self._samples.setdefault(index, [(begun, 0)])
-        if samples[-1][0] < at:
-            samples.append((at, done))
-        while len(samples) > 2 and samples[1][0] < at - RATE_SECONDS:
-            samples.pop(0)
-        since, before = samples[0]
-        return (done - before) / (at - since) if at > since and done > before else None
+        rate = self._rates.get(index)
+        if rate is None:
+            rate = self._rates[index] = Rate(begun)
+        return rate.at(at, done)
 
 
 def _is_over(kind: type[State]) -> bool:

@@ -12,7 +12,7 @@ from prefect_dask.executors import DaskExecutor
 from prefect_dask.ledger import Ledger
 from prefect_dask.settings import set_temporary_config
 from tests.durability.flows_of_deaths import double, hold, total
-from tests.faults.cluster import cluster_of
+from tests.faults.cluster import Cluster, cluster_of
 from tests.outside_ledger import check_executions, counts_in
 from tests.waiting import wait_until
 
@@ -50,6 +50,18 @@ def check_went_on(state, notes: Path, place: Path) -> None:
     assert str(lost.message).startswith("attempt lost: the Dask scheduler at")
 
 
+def shown_on_dashboard(cluster: Cluster) -> list[str]:
+    """The states of the flow runs that the scheduler knows."""
+
+    def look(dask_scheduler) -> list[str]:
+        plugin = dask_scheduler.plugins["prefect_dask-flow-runs"]
+        return [run.report.state for run in plugin.look()]
+
+    with cluster.client() as client:
+        states: list[str] = client.run_on_scheduler(look)
+    return states
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "closed"])
 def test_a_run_goes_on_when_the_scheduler_comes_back_at_its_address(place, tmp_path, how):
     notes = tmp_path / "notes"
@@ -67,6 +79,7 @@ def test_a_run_goes_on_when_the_scheduler_comes_back_at_its_address(place, tmp_p
 
         state = flow.run(executor=executor, ledger=place, on_state=WhenHolding(die_and_come_back))
         check_went_on(state, notes, place)
+        assert shown_on_dashboard(cluster) == ["Success"]
 
 
 def test_a_run_goes_on_on_a_new_cluster_where_it_had_made_the_lost_one(place, tmp_path):

@@ -36,20 +36,28 @@ class Cluster:
     Args:
         folder: Where its files and logs go.
         allowed_failures: How many workers may die on a task before Dask gives it up.
+        scheduler_options: More options of `dask scheduler`.
     """
 
-    def __init__(self, folder: Path, *, allowed_failures: int = 3) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        allowed_failures: int = 3,
+        scheduler_options: str = "--no-dashboard",
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.scheduler_file = folder / "scheduler.json"
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
         self._all: list[subprocess.Popen[bytes]] = []
         self._allowed_failures = allowed_failures
+        self._scheduler_options = scheduler_options
         self._address = ""
         self.scheduler = self._start_scheduler(port=0)
 
     def _start_scheduler(self, port: int) -> subprocess.Popen[bytes]:
-        options = f"--port {port} --host 127.0.0.1 --no-dashboard --scheduler-file"
+        options = f"--port {port} --host 127.0.0.1 {self._scheduler_options} --scheduler-file"
         return self._start(
             "scheduler",
             ["-m", "distributed.cli.dask_scheduler", *options.split(), str(self.scheduler_file)],

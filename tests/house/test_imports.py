@@ -28,6 +28,7 @@ LAYERS = (
     "resumption",
     "pictures",
     "ledger",
+    "dashboard",
     "progress",
     "executors triggers settings logs errors version",
     "engine.flow_runner",
@@ -61,6 +62,7 @@ HOME_OF = {
         (
             *("engine.compile", "engine.stream", "engine.executors.dask", "dask_collection"),
             "settings.dask_section",
+            *("dashboard.plugin", "dashboard.reporting", "dashboard.server"),
         ),
     ),
     **dict.fromkeys(
@@ -68,7 +70,7 @@ HOME_OF = {
         ("ledger", "engine.cache_store", "server", "tasks.database", "tasks.postgres"),
     ),
     **dict.fromkeys(WEB, ("server", "client", "tasks.http")),
-    "bokeh": ("viz", "server"),
+    "bokeh": ("viz", "server", "dashboard.server"),
     "click": ("cli",),
     "rich": ("progress.terminal",),
 }

@@ -1,0 +1,93 @@
+"""Dask's own plots show a flow in its user's words: names of tasks, and a span for each run."""
+
+import distributed
+import pytest
+
+from prefect_dask import Flow, task
+from prefect_dask.executors import DaskExecutor
+
+
+@pytest.fixture
+def cluster(request):
+    """A cluster of two threads in this process, whose client is the current one."""
+    # Any free port: with no address, Dask would take 8787, and complain where that is in use.
+    kwargs = {
+        "dashboard_address": "127.0.0.1:0",
+        "scheduler_kwargs": getattr(request, "param", {}),
+    }
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=2, processes=False, **kwargs
+        ) as cluster,
+        distributed.Client(cluster),
+    ):
+        yield cluster
+
+
+def same(name):
+    @task(name=name)
+    def body(x):
+        return x
+
+    return body
+
+
+def names_flow():
+    """load-2024 -> clean-up -> count;  each one (mapped) -> next-step (mapped);  <b>, alone"""
+    with Flow("names") as flow:
+        same("count")(same("clean-up")(same("load-2024")(1)))
+        same("next-step").map(same("each one").map([1, 2, 3]))
+        same("a <b> task")(1)
+    return flow
+
+
+def shown_by(cluster):
+    return set(cluster.scheduler.task_prefixes)
+
+
+def test_dask_shows_the_names_of_tasks_and_of_all_in_a_chain(cluster):
+    alone = {"load\N{HYPHEN}2024", "clean-up", "count", "each one", "next-step", "a <b> task"}
+
+    assert names_flow().run(executor=DaskExecutor(grouping="never")).is_successful()
+    assert alone <= shown_by(cluster)
+
+    assert names_flow().run(executor=DaskExecutor()).is_successful()
+    assert shown_by(cluster) >= {
+        "load\N{HYPHEN}2024+clean\N{HYPHEN}up+count",
+        "each one+next-step",
+    }
+
+
+def test_the_children_of_a_map_that_share_a_node_have_the_name_of_its_task(cluster):
+    with Flow("batches") as flow:
+        xs = task(lambda: list(range(100)), name="list")()
+        task(lambda x: x, name="double", batch=10).map(xs)
+
+    assert flow.run(executor=DaskExecutor()).is_successful()
+
+    assert {"list", "double"} <= shown_by(cluster) <= {"list", "double", "list+double"}
+    assert cluster.scheduler.task_prefixes["double"].state_counts["memory"] < 20
+
+
+def test_the_tasks_of_a_run_are_in_a_span_of_its_flow_and_id(cluster):
+    flow, ids = names_flow(), []
+
+    with distributed.span("nightly"):
+        flow.run(executor=DaskExecutor(), on_state=lambda records: ids.append(records[0][0]))
+    flow.run(executor=DaskExecutor())
+
+    spans = cluster.scheduler.extensions["spans"]
+    span = spans.spans[ids[0]]
+    assert span.name == ("nightly", "names", ids[0])
+    assert span.done
+    assert {group.prefix.name for group in span.groups} >= {"a <b> task"}
+    assert sum(span.states.values()) > 0
+    assert spans.merge_by_tags("names").all_durations["compute"] > 0
+    assert len(list(spans.find_by_tags("names"))) == 2
+
+
+@pytest.mark.parametrize("cluster", [{"extensions": {}}], ids=["no-extensions"], indirect=True)
+def test_a_scheduler_without_spans_runs_flows_all_the_same(cluster):
+    assert "spans" not in cluster.scheduler.extensions
+
+    assert names_flow().run(executor=DaskExecutor()).is_successful()
