@@ -198,10 +198,15 @@ class Ledger:
         """The executions of a task run, in order, and what killed those that died."""
         return attempts_in(self.states(run_id, task, map_index))
 
-    def results(self, run_id: str) -> list[RecordedResult]:
-        """The results that were kept, or where they lie; of one task run the latest is last."""
+    def results(self, run_id: str, *, after: int = -1) -> list[RecordedResult]:
+        """The results that were kept, or where they lie; of one task run the latest is last.
+
+        Args:
+            run_id: The flow run.
+            after: Only those of states with a greater number: what came since.
+        """
         key = self._key(run_id)
-        return [RecordedResult(*row) for row in self._ask("results", (key,), unpack=key)]
+        return [RecordedResult(*row) for row in self._ask("results", (key, after), unpack=key)]
 
     # ---- what else happened
 
