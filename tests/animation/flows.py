@@ -5,6 +5,7 @@ python -m tests.animation.flows LEDGER FOLDER   runs `waiting`, whose children g
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from prefect_dask import Flow, Parameter, task, triggers
 from prefect_dask.executors import LocalDaskExecutor
@@ -46,6 +47,20 @@ def mixed(n: int = 12) -> Flow:
     with Flow("mixed & <i>more</i>") as flow:
         count = total(halve.map(numbers(Parameter("n", default=n))))
         report(count, marked(Parameter("text", default="</script><b>bold</b>")))
+    return flow
+
+
+@task
+def step(x):
+    return x + 1
+
+
+def chain(length: int = 30) -> Flow:
+    """So many tasks in a row: too many to be read at once."""
+    with Flow("chain") as flow:
+        value: Any = 0
+        for _ in range(length):
+            value = step(value)
     return flow
 
 
