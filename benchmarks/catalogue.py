@@ -10,7 +10,7 @@ from benchmarks.core.options import Question
 USUAL = (
     *("wide", "chain", "layered", "tree", "runtime_map", "real_work", "big_array", "mixed_map"),
     *("scheduler_memory", "coordinator_memory", "long_lived", "hello"),
-    *("durability", "progress", "pictures"),
+    *("durability", "progress", "pictures", "animation"),
     *("nested", "loop"),
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from os import PathLike
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from prefect_dask.engine import clock
 from prefect_dask.engine.errors import PrefectDaskError
@@ -24,6 +24,9 @@ from prefect_dask.pictures.picture import Picture, draw
 from prefect_dask.recorded_states import Tree, flow_state, task_states
 from prefect_dask.running import result_rules
 from prefect_dask.task_graph import TaskGraph
+
+if TYPE_CHECKING:
+    from prefect_dask.animation.animation import Animation
 
 FIRST_LOOK_SECONDS: Final = 0.05
 LONGEST_LOOK_SECONDS: Final = 0.5
@@ -119,6 +122,14 @@ class RunHandle:
     def logs(self, after: int = -1) -> list[RecordedLine]:
         """The log lines until now, in order; `after` is as for `states`."""
         return self._ledger.logs(self.run_id, after=after)
+
+    def animate(self) -> Animation:
+        """The run to be played: in a notebook, as a file, or in the browser while it goes on.
+
+        Raises:
+            BokehMissing: Bokeh is not installed.
+        """
+        return self._ledger.animate(self.run_id)
 
     def __iter__(self) -> Iterator[RecordedState]:
         after = -1

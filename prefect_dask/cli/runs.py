@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -92,9 +92,8 @@ def ls(flow_name: str, state: str, limit: int, as_json: bool) -> None:
 
 def run_data(run: RecordedFlowRun) -> dict[str, Any]:
     """A flow run for programs."""
-    data = asdict(run)
-    del data["key"]
-    return data
+    names = [field.name for field in fields(run) if field.name not in ("key", "ledger")]
+    return {name: getattr(run, name) for name in names}
 
 
 def took(run: RecordedFlowRun) -> str:
@@ -287,6 +286,44 @@ def print_line(line: RecordedLine, *, as_json: bool) -> None:
     click.echo(f"{time_text(line.time)} | {level:<8} | {line.logger}{whose} | {line.message}")
     if line.exception:
         click.echo(line.exception)
+
+
+# ---- playing
+
+
+@runs.command("animate", epilog="Example: prefect-dask runs animate 3f2a --export run.html")
+@run_argument
+@click.option(
+    "--export",
+    "file",
+    type=click.Path(dir_okay=False, writable=True),
+    metavar="FILE.html",
+    help="Write it as one file instead, which needs no server and no network.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65_535),
+    metavar="N",
+    help="Where it is served; when not given, 5006 or the next free one.",
+)
+@click.option(
+    "--browser/--no-browser", "opens", default=True, help="Open it in the browser, or print only."
+)
+def animate(run_id: str, file: str | None, port: int | None, opens: bool) -> None:
+    """Play a run in the browser: its graph and its workers through time.
+
+    A run that goes on is followed. Ctrl-C ends the server, not the run.
+    """
+    from prefect_dask.ledger import Ledger
+
+    animation = Ledger().animate(run_id)
+    if file is None:
+        animation.serve(port, open_browser=opens, tell=click.echo)
+        return
+    try:
+        click.echo(animation.save(file))
+    except OSError as error:
+        raise Refused(f"{file} cannot be written: {error.strerror or error}") from error
 
 
 # ---- taking up again

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 from prefect_dask.engine.graph import ShownAs
 from prefect_dask.ledger.errors import UnknownRecordedTask
+
+
+class Animator(Protocol):
+    """A ledger, for what it told: these facts stand below it."""
+
+    def animate(self, run_id: str) -> Any:
+        """A flow run to be played."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,7 @@ class RecordedFlowRun:
         coordinator: Host, process and thread that ran it.
         version: Of prefect_dask.
         key: What the tables know it by.
+        ledger: Where it is recorded.
     """
 
     run_id: str
@@ -42,6 +50,15 @@ class RecordedFlowRun:
     coordinator: str
     version: str
     key: int
+    ledger: Animator = field(repr=False, compare=False)
+
+    def animate(self) -> Any:
+        """The run to be played: in a notebook, as a file, or in the browser while it goes on.
+
+        Returns:
+            An `Animation`; see `Ledger.animate`.
+        """
+        return self.ledger.animate(self.run_id)
 
     @property
     def is_alive(self) -> bool:

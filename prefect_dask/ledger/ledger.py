@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect_dask.engine import clock
 from prefect_dask.engine.durable import RESULTS
@@ -39,6 +39,9 @@ from prefect_dask.ledger.places import Place, place_of
 from prefect_dask.ledger.removing import remove_run
 from prefect_dask.ledger.store import Store
 from prefect_dask.ledger.writer import adopt_journals, known_writer, open_store, writer_for
+
+if TYPE_CHECKING:
+    from prefect_dask.animation.animation import Animation
 
 #: What comes behind every hexadecimal digit.
 _AFTER_ALL = "g"
@@ -104,7 +107,7 @@ class Ledger:
         """
         self._declare_dead()
         values = (flow_name, flow_name, state, state, limit)
-        return [_flow_run(row) for row in self._ask("flow_runs", values)]
+        return [self._run(row) for row in self._ask("flow_runs", values)]
 
     def flow_run(self, run_id: str) -> RecordedFlowRun:
         """One flow run; Crashed from here on, where its process died.
@@ -116,7 +119,7 @@ class Ledger:
             UnknownRun: There is none, or several begin like this.
         """
         self._declare_dead()
-        return _flow_run(self._run_row(run_id))
+        return self._run(self._run_row(run_id))
 
     def flow(self, run_id: str) -> RecordedFlow:
         """The flow of a run, as it was then."""
@@ -198,10 +201,15 @@ class Ledger:
         """The executions of a task run, in order, and what killed those that died."""
         return attempts_in(self.states(run_id, task, map_index))
 
-    def results(self, run_id: str) -> list[RecordedResult]:
-        """The results that were kept, or where they lie; of one task run the latest is last."""
+    def results(self, run_id: str, *, after: int = -1) -> list[RecordedResult]:
+        """The results that were kept, or where they lie; of one task run the latest is last.
+
+        Args:
+            run_id: The flow run.
+            after: Only those of states with a greater number: what came since.
+        """
         key = self._key(run_id)
-        return [RecordedResult(*row) for row in self._ask("results", (key,), unpack=key)]
+        return [RecordedResult(*row) for row in self._ask("results", (key, after), unpack=key)]
 
     # ---- what else happened
 
@@ -249,6 +257,20 @@ class Ledger:
                 "cluster_events", (self._key(run_id),)
             )
         ]
+
+    def animate(self, run_id: str) -> Animation:
+        """A flow run to be played: in a notebook, as a file, or in the browser while it goes on.
+
+        Args:
+            run_id: Its id, or as much of the beginning as tells it from others.
+
+        Raises:
+            UnknownRun: There is none, or several begin like this.
+            BokehMissing: Bokeh is not installed.
+        """
+        from prefect_dask.animation.animation import Animation
+
+        return Animation(self, run_id)
 
     # ---- housekeeping
 
@@ -333,6 +355,25 @@ class Ledger:
             raise UnknownRun(run_id, str(self.place), nearest_ids(run_id, ids))
         return rows[0]
 
+    def _run(self, row: tuple[Any, ...]) -> RecordedFlowRun:
+        run_id, flow_name, name, state, message, scheduled, begun, ended, parameters, *rest = row
+        coordinator, version, key = rest
+        return RecordedFlowRun(
+            run_id,
+            flow_name,
+            name,
+            state,
+            message,
+            _time(scheduled),
+            _time(begun),
+            None if ended is None else _time(ended),
+            json.loads(parameters),
+            coordinator,
+            version,
+            key,
+            self,
+        )
+
     def _key(self, run_id: str) -> int:
         return int(self._run_row(run_id)[-1])
 
@@ -383,22 +424,6 @@ def tasks_in(document: Mapping[str, Any]) -> list[RecordedTask]:
         )
         for index, (name, slug, code) in enumerate(zip(*columns, strict=True))
     ]
-
-
-def _flow_run(row: tuple[Any, ...]) -> RecordedFlowRun:
-    run_id, flow_name, name, state, message, scheduled, begun, ended, parameters, *rest = row
-    return RecordedFlowRun(
-        run_id,
-        flow_name,
-        name,
-        state,
-        message,
-        _time(scheduled),
-        _time(begun),
-        None if ended is None else _time(ended),
-        json.loads(parameters),
-        *rest,
-    )
 
 
 def _states_in(row: tuple[Any, ...], tasks: _Tasks) -> Iterator[RecordedState]:

@@ -59,7 +59,7 @@ ORDER BY s.task, s.map_index;
 
 -- results: the results that were kept, or where they lie; of one task run the latest is last
 SELECT number, task, map_index, location, value, size_bytes
-FROM results WHERE run = ? ORDER BY number;
+FROM results WHERE run = ? AND number > ? ORDER BY number;
 
 -- log_lines: what was logged, in order
 SELECT number, task, map_index, level, logger, message, exception, at, worker

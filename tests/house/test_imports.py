@@ -26,8 +26,7 @@ LAYERS = (
     "limits recovering artifacts",
     "recorded_states kept_results",
     "resumption",
-    "pictures",
-    "ledger",
+    "ledger pictures animation",
     "dashboard",
     "progress",
     "executors triggers settings logs errors version",
@@ -70,7 +69,7 @@ HOME_OF = {
         ("ledger", "engine.cache_store", "server", "tasks.database", "tasks.postgres"),
     ),
     **dict.fromkeys(WEB, ("server", "client", "tasks.http")),
-    "bokeh": ("viz", "server", "dashboard.server"),
+    "bokeh": ("animation", "server", "dashboard.server"),
     "click": ("cli",),
     "rich": ("progress.terminal",),
 }

@@ -64,6 +64,6 @@ def test_every_picture_stands_on_a_page():
     shown = Counter(
         Path(target).name
         for page in pages
-        for target in re.findall(r"!\[[^\]]+\]\(([^)]+\.svg)\)", page.read_text("utf-8"))
+        for target in re.findall(r"!\[[^\]]+\]\(([^)]+\.(?:svg|png))\)", page.read_text("utf-8"))
     )
     assert set(shown) == {path.name for path in FOLDER.iterdir()}
