@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from prefect_dask.cli.exits import Refused
+from prefect_dask.cli.exits import Refused, confirm
 from prefect_dask.cli.output import json_option, print_json
 from prefect_dask.ledger.sqlite_version import sqlite_version_told
 
@@ -97,7 +97,7 @@ def reset(yes: bool) -> None:
     )
     if there.limits:
         lost += f", and {there.limits:,} limits"
-    if not yes and not click.confirm(f"{ledger.place}: {lost} will be lost. Go on?", err=True):
-        raise Refused("nothing was removed")
+    if not yes:
+        confirm(f"{ledger.place}: {lost} will be lost.", otherwise="nothing was removed")
     reset(ledger)
     click.echo(f"{ledger.place}: removed {lost}")

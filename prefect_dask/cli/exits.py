@@ -36,6 +36,27 @@ class Refused(click.ClickException):
     exit_code = USAGE
 
 
+def confirm(question: str, *, otherwise: str) -> None:
+    """Ask on standard error whether to go on.
+
+    Args:
+        question: What will happen; "Go on?" follows.
+        otherwise: What is told where the answer is no, or nobody answers.
+
+    Raises:
+        Refused: It is not to go on.
+        KeyboardInterrupt: Ctrl-C.
+    """
+    try:
+        if click.confirm(f"{question} Go on?", err=True):
+            return
+    except click.Abort as abort:
+        click.echo(err=True)
+        if isinstance(abort.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+    raise Refused(otherwise)
+
+
 @contextmanager
 def exit_on_interrupt(ctx: click.Context) -> Iterator[None]:
     """A block that Ctrl-C ends without a traceback."""

@@ -6,15 +6,34 @@ import os
 import sys
 import sysconfig
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from prefect_dask.cli.exits import Refused
 from prefect_dask.tasks.prefect import NoSuchFlow, find_flow
 
+_Command = TypeVar("_Command", bound=Callable[..., object])
+
 _OURS = str(Path(__file__).resolve().parents[1]) + os.sep
+
+
+def flow_options(command: _Command) -> _Command:
+    """Adds the options that say where the flow of a recorded run is, and what it is called there."""
+    for option in (
+        click.option("-n", "--name", default="", metavar="FLOW", help="Which flow of the file."),
+        click.option(
+            "--flow",
+            "place",
+            default="",
+            metavar="FILE|MODULE",
+            help="Where the flow is; when not given, the file in which it was made.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 class FlowFileBroken(click.ClickException):

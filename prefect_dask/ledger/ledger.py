@@ -82,6 +82,7 @@ class Ledger:
             raise LedgerRefused("there is no ledger: 'none' is configured; name one")
         self.place = found
         self._journals = journal_folder()
+        self._latest_tasks = "", _Tasks()
         # One in memory is its writer's.
         self._store = (
             writer_for(found, self._journals).store if found.kind == "memory" else open_store(found)
@@ -337,7 +338,12 @@ class Ledger:
         return int(self._run_row(run_id)[-1])
 
     def _tasks(self, run_id: str) -> _Tasks:
-        return _Tasks((task.index, task) for task in self.flow(run_id).tasks)
+        whole_id = self._run_row(run_id)[0]
+        if self._latest_tasks[0] != whole_id:
+            # A run's flow does not change, and who follows a run asks for it again and again.
+            tasks = _Tasks((task.index, task) for task in self.flow(whole_id).tasks)
+            self._latest_tasks = whole_id, tasks
+        return self._latest_tasks[1]
 
 
 def nearest_ids(run_id: str, ids: Sequence[str], most: int = 3) -> list[str]:

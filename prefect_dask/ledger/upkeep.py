@@ -9,7 +9,7 @@ from pathlib import Path
 from prefect_dask.engine import clock
 from prefect_dask.ledger.configured import home_of_ledgers
 from prefect_dask.ledger.errors import RunAlive
-from prefect_dask.ledger.facts import Contents
+from prefect_dask.ledger.facts import Contents, RunContents
 from prefect_dask.ledger.leases import AT_WORK, Held, cause_of_death
 from prefect_dask.ledger.ledger import Ledger
 from prefect_dask.ledger.migrations import latest_version
@@ -54,6 +54,23 @@ def contents(ledger: Ledger) -> Contents:
     with ledger.opened() as store:
         [row] = store.ask("contents")
         return Contents(*map(int, row))
+
+
+def contents_of_run(ledger: Ledger, run_id: str) -> RunContents:
+    """How much a ledger holds of a flow run.
+
+    Args:
+        ledger: The ledger.
+        run_id: The run's id, or as much of the beginning as tells it from others.
+
+    Raises:
+        UnknownRun: There is none, or several begin like this.
+    """
+    key = ledger.flow_run(run_id).key
+    with ledger.opened() as store:
+        store.unpack(key)
+        [row] = store.ask("contents_of_run", (key, key, key))
+        return RunContents(*map(int, row))
 
 
 def reset(ledger: Ledger) -> None:

@@ -135,6 +135,8 @@ class _Written:
     def write(self, text: str) -> int:
         if not self._above.is_taking:
             return self._stream.write(text)
+        if not isinstance(text, str):  # click, for one, tries whether a stream takes bytes
+            raise TypeError(f"write() takes str, not {type(text).__name__}")
         self._above.write(text)
         return len(text)
 
