@@ -9,12 +9,13 @@ from typing import Any
 import click
 
 from prefect_dask.cli.exits import Refused, confirm
+from prefect_dask.cli.groups import CommandGroup
 from prefect_dask.cli.output import json_option, print_json
 from prefect_dask.ledger.errors import LedgerTooNew
 from prefect_dask.ledger.sqlite_version import sqlite_version_told
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def database() -> None:
     """Look after the ledger, in which runs are recorded."""
 
@@ -98,6 +99,10 @@ def downgrade(version: int | None, yes: bool) -> None:
     found, latest = tables_version(place)
     if found > latest:
         raise LedgerTooNew(str(place), found, latest)
+    if version is not None and version > latest:
+        raise click.BadParameter(
+            f"there is no version {version}; the latest is {latest}", param_hint="VERSION"
+        )
     version = max(1, found - 1) if version is None else version
     if version >= max(1, found):
         click.echo(f"{place} is at version {found}")

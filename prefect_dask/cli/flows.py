@@ -8,18 +8,19 @@ import click
 
 from prefect_dask.cli.completion import complete_flow_names
 from prefect_dask.cli.exits import Refused
-from prefect_dask.cli.output import json_option, print_json, print_table, time_text
+from prefect_dask.cli.groups import CommandGroup
+from prefect_dask.cli.output import json_option, limit_option, print_json, print_table, time_text
 from prefect_dask.cli.tables import Column
 from prefect_dask.engine.errors import nearest
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def flows() -> None:
     """List and show the flows that ran."""
 
 
 @flows.command("ls", epilog="Example: prefect-dask flows ls --json")
-@click.option("-l", "--limit", default=20, show_default=True, help="How many at most.")
+@limit_option
 @json_option
 def ls(limit: int, as_json: bool) -> None:
     """List the flows that ran, the one with the latest run first."""

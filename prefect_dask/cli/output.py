@@ -19,6 +19,15 @@ from prefect_dask.engine.state import STATES, State
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
+limit_option = click.option(
+    "-l",
+    "--limit",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="How many at most.",
+)
+
 
 def print_json(value: Any) -> None:
     """Print a value as JSON."""

@@ -9,13 +9,14 @@ import click
 from prefect_dask.cli.completion import complete_profiles
 from prefect_dask.cli.config import flattened, shown, text_of
 from prefect_dask.cli.exits import Refused, confirm
+from prefect_dask.cli.groups import CommandGroup
 from prefect_dask.cli.output import json_option, print_json, print_table
 from prefect_dask.cli.tables import Column
 
 name_argument = click.argument("name", shell_complete=complete_profiles)
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def profile() -> None:
     """List, choose and change profiles: settings under a name."""
 

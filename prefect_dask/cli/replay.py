@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from prefect_dask.cli.exits import code_of
-from prefect_dask.cli.flow_loading import flow_options, load_flow
+from prefect_dask.cli.flow_loading import flow_of_run, flow_options, load_flow
 from prefect_dask.cli.output import short_repr, state_text
 from prefect_dask.cli.parameter_values import parameter_values
 from prefect_dask.cli.runs import run_argument, task_run_name
@@ -51,17 +51,18 @@ def replay(
     Exit codes are those of `run`.
     """
     from prefect_dask.ledger import Ledger
+    from prefect_dask.ledger.taking_up import find_run
     from prefect_dask.replaying import replay
 
     ledger = Ledger()
-    run = ledger.flow_run(run_id)
-    task, map_index = task_run_in(ledger.flow(run.run_id), task_run)
+    found = find_run(ledger, run_id)
+    task, map_index = task_run_in(found.flow, task_run)
     state = replay(
-        run.run_id,
+        found.run.run_id,
         task.index,
         map_index,
         attempt=attempt,
-        flow=load_flow(place, name) if place else None,
+        flow=load_flow(place, name) if place else flow_of_run(found),
         ledger=ledger,
         inputs=parameter_values(input_texts, None, option="--input"),
         parameters=parameter_values(texts, None),

@@ -12,11 +12,12 @@ import click
 from prefect_dask.cli.completion import complete_run_ids
 from prefect_dask.cli.executor_choice import EXECUTOR
 from prefect_dask.cli.exits import Refused
-from prefect_dask.cli.flow_loading import flow_options, load_flow
+from prefect_dask.cli.flow_loading import flow_of_run, flow_options, load_flow
 from prefect_dask.cli.following import follow, progress_option
-from prefect_dask.cli.lazy import LazyGroup
+from prefect_dask.cli.groups import CommandGroup
 from prefect_dask.cli.output import (
     json_option,
+    limit_option,
     print_json,
     print_table,
     state_text,
@@ -44,7 +45,7 @@ MOST_FAILURES = 20
 
 
 @click.group(
-    cls=LazyGroup,
+    cls=CommandGroup,
     lazy={
         "ls": "prefect_dask.cli.runs:ls",
         "show": "prefect_dask.cli.runs:show",
@@ -73,7 +74,7 @@ def runs() -> None:
 @click.option(
     "--state", default="", metavar="STATE", help="Only runs at this state, such as Failed."
 )
-@click.option("-l", "--limit", default=20, show_default=True, help="How many at most.")
+@limit_option
 @json_option
 def ls(flow_name: str, state: str, limit: int, as_json: bool) -> None:
     """List the latest flow runs, newest first."""
@@ -376,11 +377,22 @@ def _take_up(
     as_json: bool,
 ) -> None:
     from prefect_dask.cli.parameter_values import parameter_values
+    from prefect_dask.ledger import Ledger
+    from prefect_dask.ledger.taking_up import find_resumable
 
-    flow = load_flow(place, name) if place else None
+    ledger = Ledger()
+    found = find_resumable(ledger, run_id)
+    flow = load_flow(place, name) if place else flow_of_run(found)
     values = parameter_values(texts, None)
     follow(
-        lambda watch: take_up(run_id, flow, executor=executor, parameters=values, progress=watch),
+        lambda watch: take_up(
+            found.run.run_id,
+            flow,
+            executor=executor,
+            parameters=values,
+            progress=watch,
+            ledger=ledger,
+        ),
         is_drawn=progress,
         as_json=as_json,
     )

@@ -353,6 +353,8 @@ def nearest_ids(run_id: str, ids: Sequence[str], most: int = 3) -> list[str]:
     ['3fb1', '3fc2']
     >>> nearest_ids("3f", ["3fb1", "3fc2", "9d00"])
     ['3fb1', '3fc2']
+    >>> nearest_ids("9fb1", ["3fb1c0de", "3fc2c0de", "9d00c0de"])
+    ['3fb1c0de']
     """
     from difflib import get_close_matches
 
@@ -361,7 +363,8 @@ def nearest_ids(run_id: str, ids: Sequence[str], most: int = 3) -> list[str]:
         alike = [each for each in ids if each.startswith(wanted[:length])]
         if alike:
             return alike[:most]
-    return get_close_matches(wanted, [*ids], n=most)
+    beginnings = {each[: len(wanted)]: each for each in reversed(ids)}
+    return [beginnings[each] for each in get_close_matches(wanted, beginnings, n=most)]
 
 
 class _Tasks(dict[int, RecordedTask]):

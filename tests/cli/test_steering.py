@@ -144,6 +144,9 @@ def test_a_child_is_set_to_success_replayed_and_its_run_removed(program):
     assert program("run", "halves.py", "--no-progress").returncode == 1
     run_id = only_run(program)["run_id"]
 
+    words = {"COMP_WORDS": f"prefect-dask runs replay {run_id[:8]} ha", "COMP_CWORD": "4"}
+    assert "halve-1" in program(_PREFECT_DASK_COMPLETE="bash_complete", **words).stdout
+
     # Replayed: the same failure, with the user's part of the traceback, and what would have come of another input.
     failed = program("runs", "replay", run_id[:8], "halve[3]")
     assert failed.returncode == 1
@@ -169,6 +172,10 @@ def test_a_child_is_set_to_success_replayed_and_its_run_removed(program):
 
     program.write("sums.py", flow_files.ADD)
     assert program("run", "sums.py", "--param", "x=1").returncode == 0
+    with program.on_terminal("runs", "rm", run_id) as terminal:
+        terminal.wait_for(lambda t: any("Go on?" in line for line in t.lines))
+        terminal.interrupt()
+        assert terminal.exit_code() == 130 and "interrupted" in terminal.lines
     unanswered = program("runs", "rm", run_id)
     assert unanswered.returncode == 2 and "nothing was removed" in unanswered.stderr
     assert "1 run, with 8 task runs, their results and" in unanswered.stderr
