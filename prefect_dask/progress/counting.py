@@ -154,10 +154,10 @@ class Counts:
         succeeded, elsewhere = self._succeeded, self._elsewhere
         failures: list[Failure] = []
         latest, count = 0, 0
-        for change in changes:
-            (index, map_index, _), _, state, is_over, _, began, _ = change
+        success = Success
+        for (index, map_index, _), _, state, is_over, _, began, _ in changes:
             # Nearly all: Running is told together with it, and nothing was told of this task run before.
-            if state.__class__ is Success and began is not None and is_over and not elsewhere:
+            if state.__class__ is success and is_over and began is not None and not elsewhere:
                 if index == latest:
                     count += 1
                     continue
