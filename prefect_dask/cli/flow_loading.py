@@ -39,6 +39,10 @@ def flow_options(command: _Command) -> _Command:
     return command
 
 
+class NothingThere(Refused):
+    """What was given is neither a file nor a module."""
+
+
 class FlowFileBroken(click.ClickException):
     """The user's code raised while it was imported; shown is where, and then Python's traceback of that code."""
 
@@ -59,6 +63,7 @@ def load_flow(place: str, name: str = "") -> Any:
         name: The flow's name, or that of the variable that holds it.
 
     Raises:
+        NothingThere: It is neither.
         Refused: There is no such flow, or there are several.
         FlowFileBroken: The code there raises.
     """
@@ -74,7 +79,9 @@ def load_flow(place: str, name: str = "") -> Any:
             raise Refused(
                 f"{error.place} has the flows {', '.join(map(repr, error.flows))}; say which: -n NAME"
             ) from None
-        hint = "" if name or missing else "; make one at its top level: with Flow(NAME) as flow: …"
+        if missing is not None:
+            raise NothingThere(str(error)) from None
+        hint = "" if name else "; make one at its top level: with Flow(NAME) as flow: …"
         raise Refused(str(error) + hint) from None
     except (Exception, SystemExit) as error:
         raise FlowFileBroken(error) from None

@@ -55,7 +55,9 @@ ON_THE_LEDGER = {
     "database reset": "--yes",
 }
 MAKE_A_LEDGER = {"limits set": "tag:web 3", "database upgrade": ""}
+TAKE_A_FILE_TOO = {"flows visualize": "etl"}
 OTHERS = {"run", "version", "database info"}
+ALL_ON_THE_LEDGER = {**ON_THE_LEDGER, **MAKE_A_LEDGER, **TAKE_A_FILE_TOO}
 SETTINGS = {name for name in COMMANDS if name.startswith(("config ", "profile "))}
 
 LISTINGS = {"ls", "show", "logs", "view", "inspect", "info", "version", "run", "attach"}
@@ -74,7 +76,7 @@ def refused(home: Path, command: str, arguments: str) -> str:
 
 
 def test_every_command_is_known_here():
-    assert set(COMMANDS) == {*ON_THE_LEDGER, *MAKE_A_LEDGER, *OTHERS, *SETTINGS}
+    assert set(COMMANDS) == {*ALL_ON_THE_LEDGER, *OTHERS, *SETTINGS}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -119,7 +121,7 @@ def test_a_later_ledger_is_left_alone_by_every_command(tmp_path):
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA user_version = 99")
     before = file.read_bytes()
-    for command, arguments in {**ON_THE_LEDGER, **MAKE_A_LEDGER}.items():
+    for command, arguments in ALL_ON_THE_LEDGER.items():
         told = refused(tmp_path, command, arguments)
         assert "has version 99 of the tables" in told and "upgrade prefect_dask" in told, command
     assert file.read_bytes() == before
@@ -129,7 +131,7 @@ def test_what_is_no_ledger_is_left_alone_by_every_command(tmp_path):
     file = tmp_path / "ledger.sqlite"
     file.write_text("my shopping list, which is longer than one hundred characters" * 40)
     before = file.read_bytes()
-    for command, arguments in {**ON_THE_LEDGER, **MAKE_A_LEDGER}.items():
+    for command, arguments in ALL_ON_THE_LEDGER.items():
         told = refused(tmp_path, command, arguments)
         assert "is no ledger" in told and "move it away" in told, command
     assert file.read_bytes() == before

@@ -136,6 +136,21 @@ def test_flows_are_listed_and_shown(program, failed):
     ]
 
 
+def test_flows_are_drawn_from_the_ledger_with_a_run_and_from_a_file(program, failed):
+    def drawn(*arguments: str) -> str:
+        done = program("flows", "visualize", *arguments)
+        assert done.returncode == 0, done.stderr
+        return (program.folder / done.stdout.strip()).read_text("utf-8")
+
+    assert "Failed" in drawn("halves", "-o", "run.dot")
+    assert "Failed" not in drawn("halves.py", "-o", "plain.dot")
+    assert "Failed" in drawn("halves.py", "--run", failed, "-o", "both.dot")
+    assert drawn("sums").startswith("<?xml") and (program.folder / "sums.svg").is_file()
+    wrong = program("flows", "visualize", "halvs")
+    assert wrong.returncode == 2
+    assert "and no flow of that name ran; did you mean 'halves'?" in wrong.stderr
+
+
 def test_an_unknown_flow_is_told_the_nearest(program, failed):
     done = program("flows", "show", "halvs")
     assert done.returncode == 2
