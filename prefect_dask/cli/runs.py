@@ -25,7 +25,7 @@ from prefect_dask.cli.output import (
 )
 from prefect_dask.cli.tables import Column
 from prefect_dask.engine.errors import nearest
-from prefect_dask.progress.lines import duration, in_words
+from prefect_dask.progress.lines import cut, duration, in_words
 
 if TYPE_CHECKING:
     from prefect_dask.ledger.facts import (
@@ -39,6 +39,9 @@ run_argument = click.argument("run_id", metavar="RUN", shell_complete=complete_r
 
 #: So many characters of an id are shown: as many as tell runs apart for a lifetime.
 SHORT_ID = 12
+
+#: So much is shown of a run's parameters; `--json` has all.
+MOST_CHARACTERS = 1_000
 
 #: So many failures of a run are shown.
 MOST_FAILURES = 20
@@ -175,7 +178,7 @@ def show_run(run: RecordedFlowRun, links: Sequence[str] = ()) -> None:
         "Flow": run.flow_name,
         "Begun": time_text(run.begun),
         "Ended": time_text(run.ended) + (f" ({took(run)})" if run.ended else ""),
-        "Parameters": json.dumps(dict(run.parameters), ensure_ascii=False)
+        "Parameters": cut(json.dumps(dict(run.parameters), ensure_ascii=False), MOST_CHARACTERS)
         if run.parameters
         else "",
         "Ran at": run.coordinator,

@@ -1,5 +1,6 @@
 """What holds for every command: its help, its place on the page, and that it refuses what cannot be used."""
 
+import json
 import re
 import shlex
 import sqlite3
@@ -11,6 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from prefect_dask import Flow, Parameter, task
 from prefect_dask.cli.main import main
 from prefect_dask.ledger.places import place_of
 from prefect_dask.ledger.upkeep import upgrade
@@ -153,8 +155,6 @@ def test_where_no_ledger_is_configured_every_command_says_so(tmp_path):
 
 
 def test_a_run_that_is_not_there_is_told_the_nearest_ids_by_every_command(tmp_path):
-    from prefect_dask import Flow, task
-
     @task
     def load():
         return 1
@@ -171,6 +171,18 @@ def test_a_run_that_is_not_there_is_told_the_nearest_ids_by_every_command(tmp_pa
         for wrong in (run_id[:5] + "x" + run_id[6:], first + run_id[1:6]):
             told = refused(tmp_path, name, ON_THE_LEDGER[name].replace("abc", wrong))
             assert f"holds no flow run {wrong!r}; the nearest are {run_id}" in told, name
+
+
+def test_of_large_parameters_a_person_is_shown_the_beginning_and_a_program_all(tmp_path):
+    flow = Flow("large", tasks=[Parameter("numbers")])
+    flow.run(numbers=list(range(10_000)), ledger=tmp_path / "ledger.sqlite")
+    [run] = json.loads(invoke(tmp_path, "runs", "ls", "--json").stdout)
+
+    shown = invoke(tmp_path, "runs", "show", run["run_id"]).stdout
+
+    [line] = [line for line in shown.splitlines() if line.startswith("Parameters:")]
+    assert '{"numbers": [0, 1, 2,' in line and line.endswith("…") and len(line) < 1_100
+    assert run["parameters"]["numbers"][-1] == 9_999
 
 
 @pytest.mark.parametrize(
