@@ -19,7 +19,7 @@ from prefect_dask.engine.context import RunInfo
 from prefect_dask.engine.context import context as the_context
 from prefect_dask.engine.flow_runner import FlowRunner
 from prefect_dask.engine.graph import FlowGraph
-from prefect_dask.engine.logs import ensure_handler
+from prefect_dask.engine.logs import ensure_handler, get_logger
 from prefect_dask.engine.result import ResultRules
 from prefect_dask.engine.results import result_at
 from prefect_dask.engine.state import State
@@ -265,6 +265,10 @@ def run_at_events(run: FlowRun, schedule: Schedule, state: State | None = None) 
     while events := events_of_next_moment(schedule, after):
         for event in events:
             run.check(event)
+        if events[0].start_time > clock.utc_now():
+            ensure_handler(config.logging.level, config.logging.format, config.logging.datefmt)
+            when = events[0].start_time.astimezone().isoformat(" ", "seconds")
+            get_logger("schedule").info("Flow %r: its next run begins at %s", run.flow.name, when)
         for event in events:
             clock.wait_until(clock.to_seconds(event.start_time))
             final = run.once(state, event)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -27,6 +28,7 @@ from prefect_dask.task_graph import TaskGraph
 
 if TYPE_CHECKING:
     from prefect_dask.animation.animation import Animation
+    from prefect_dask.progress import Watch
 
 FIRST_LOOK_SECONDS: Final = 0.05
 LONGEST_LOOK_SECONDS: Final = 0.5
@@ -144,22 +146,35 @@ class RunHandle:
             after = max([after, *(state.number for state in states)])
             looks.wait(has_news=bool(states))
 
-    def wait(self, timeout_seconds: float | None = None) -> State:
+    def wait(
+        self,
+        timeout_seconds: float | None = None,
+        *,
+        progress: bool | Watch = False,
+        on_line: Callable[[RecordedLine], object] | None = None,
+    ) -> State:
         """Wait until the run is over, or waits for somebody's word itself; its state then.
 
         Args:
             timeout_seconds: How long to wait at most; as long as it takes when not given.
+            progress: Whether it is shown meanwhile how far the run is, as for `Flow.run`.
+            on_line: Called with each line that the run logs from now on.
 
         Raises:
             RunNotOver: It goes on; it is a TimeoutError.
         """
         until = None if timeout_seconds is None else clock.monotonic() + timeout_seconds
         looks = _Looks()
-        while not self._is_over():
-            if until is not None and clock.monotonic() >= until:
-                raise RunNotOver(self.run_id, timeout_seconds or 0.0)
-            looks.wait(until=until)
-        return self.state
+        with self._showing(progress, on_line) as show:
+            while True:
+                # First: what it told before it was over is there then.
+                is_over = self._is_over()
+                has_news = show()
+                if is_over:
+                    return self.state
+                if until is not None and clock.monotonic() >= until:
+                    raise RunNotOver(self.run_id, timeout_seconds or 0.0)
+                looks.wait(has_news=has_news, until=until)
 
     def visualize(
         self,
@@ -207,6 +222,30 @@ class RunHandle:
         self._ledger.look_soon()
 
     # ---- inside
+
+    @contextmanager
+    def _showing(
+        self, progress: bool | Watch, on_line: Callable[[RecordedLine], object] | None
+    ) -> Iterator[Callable[[], bool]]:
+        """What shows what came since it was called last, and says whether there was anything."""
+        if progress is False and on_line is None:
+            yield lambda: False
+            return
+        from prefect_dask.progress import Watch, watching
+        from prefect_dask.recorded_progress import RecordedProgress
+
+        with watching(progress) as watch:
+            run = self._ledger.flow_run(self.run_id)
+            recorded = RecordedProgress(self._ledger, run, watch or Watch())
+
+            def show() -> bool:
+                has_news = recorded.look()
+                if on_line is not None:
+                    for line in recorded.lines():
+                        on_line(line)
+                return has_news
+
+            yield show
 
     def _is_over(self) -> bool:
         run = self._ledger.flow_run(self.run_id)

@@ -10,13 +10,14 @@ from typing import Any
 import click
 
 from prefect_dask.cli.completion import complete_settings
+from prefect_dask.cli.groups import CommandGroup
 from prefect_dask.cli.output import json_option, print_json, print_table
 from prefect_dask.cli.tables import Column
 
 HIDDEN = "********"
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def config() -> None:
     """Show and change settings."""
 

@@ -8,12 +8,14 @@ from typing import Any
 
 import click
 
-from prefect_dask.cli.exits import Refused
+from prefect_dask.cli.exits import Refused, confirm
+from prefect_dask.cli.groups import CommandGroup
 from prefect_dask.cli.output import json_option, print_json
+from prefect_dask.ledger.errors import LedgerTooNew
 from prefect_dask.ledger.sqlite_version import sqlite_version_told
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def database() -> None:
     """Look after the ledger, in which runs are recorded."""
 
@@ -32,7 +34,6 @@ def _place() -> Any:
 def info(as_json: bool) -> None:
     """Show where the ledger is, of what version, and how much it holds; changes nothing."""
     from prefect_dask.ledger import Ledger
-    from prefect_dask.ledger.errors import LedgerTooNew
     from prefect_dask.ledger.upkeep import contents, tables_version
 
     place = _place()
@@ -82,6 +83,41 @@ def upgrade() -> None:
     )
 
 
+@database.command("downgrade", epilog="Example: prefect-dask database downgrade 3")
+@click.argument("version", type=click.IntRange(min=1), required=False)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def downgrade(version: int | None, yes: bool) -> None:
+    """Bring the ledger's tables down to an earlier VERSION.
+
+    That is for an older prefect_dask. When not given, it is the version before. The first run of this prefect_dask
+    brings them up again.
+    """
+    from prefect_dask.ledger import Ledger
+    from prefect_dask.ledger.upkeep import downgrade, losses, tables_version
+
+    place = _place()
+    found, latest = tables_version(place)
+    if found > latest:
+        raise LedgerTooNew(str(place), found, latest)
+    if version is not None and version > latest:
+        raise click.BadParameter(
+            f"there is no version {version}; the latest is {latest}", param_hint="VERSION"
+        )
+    version = max(1, found - 1) if version is None else version
+    if version >= max(1, found):
+        click.echo(f"{place} is at version {found}")
+        return
+    ledger = Ledger()
+    lost = losses(ledger, version)
+    if not yes:
+        click.echo(f"{place}: on the way from version {found} down to {version} is lost", err=True)
+        for loss in lost:
+            click.echo(f"  {loss.what} ({loss.rows:,} rows)", err=True)
+        confirm("All else stays.", otherwise="nothing was changed")
+    downgrade(ledger, version)
+    click.echo(f"{place} is at version {version}; it was at {found}")
+
+
 @database.command("reset", epilog="Example: prefect-dask database reset --yes")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def reset(yes: bool) -> None:
@@ -97,7 +133,7 @@ def reset(yes: bool) -> None:
     )
     if there.limits:
         lost += f", and {there.limits:,} limits"
-    if not yes and not click.confirm(f"{ledger.place}: {lost} will be lost. Go on?", err=True):
-        raise Refused("nothing was removed")
+    if not yes:
+        confirm(f"{ledger.place}: {lost} will be lost.", otherwise="nothing was removed")
     reset(ledger)
     click.echo(f"{ledger.place}: removed {lost}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import click
 
@@ -11,8 +13,8 @@ from prefect_dask.engine.state import Cancelled, State, Success
 
 SUCCESS, FAILED, USAGE, CANCELLED, PAUSED = 0, 1, 2, 3, 4
 
-#: As shells say it of a program that Ctrl-C ended: 128 + SIGINT.
-INTERRUPTED = 130
+#: As shells say it of a program that Ctrl-C ended: 128 + SIGINT; and whose reader went away: 128 + SIGPIPE.
+INTERRUPTED, READER_GONE = 130, 141
 
 
 def code_of(state: State) -> int:
@@ -36,11 +38,43 @@ class Refused(click.ClickException):
     exit_code = USAGE
 
 
+def confirm(question: str, *, otherwise: str) -> None:
+    """Ask on standard error whether to go on.
+
+    Args:
+        question: What will happen; "Go on?" follows.
+        otherwise: What is told where the answer is no, or nobody answers.
+
+    Raises:
+        Refused: It is not to go on.
+        KeyboardInterrupt: Ctrl-C.
+    """
+    try:
+        if click.confirm(f"{question} Go on?", err=True):
+            return
+    except click.Abort as abort:
+        click.echo(err=True)
+        if isinstance(abort.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+    raise Refused(otherwise)
+
+
 @contextmanager
-def exit_on_interrupt(ctx: click.Context) -> Iterator[None]:
-    """A block that Ctrl-C ends without a traceback."""
+def exit_quietly(ctx: click.Context) -> Iterator[None]:
+    """A block that ends without a traceback where Ctrl-C, or a reader that goes away, ends it."""
     try:
         yield
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         ctx.exit(INTERRUPTED)
+    except BrokenPipeError:
+        print_nothing_more()
+        ctx.exit(READER_GONE)
+
+
+def print_nothing_more() -> None:
+    """Have what is still to be printed go nowhere: who read standard output has gone, as `head` does."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

@@ -6,15 +6,41 @@ import os
 import sys
 import sysconfig
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from prefect_dask.cli.exits import Refused
 from prefect_dask.tasks.prefect import NoSuchFlow, find_flow
 
+if TYPE_CHECKING:
+    from prefect_dask.ledger.taking_up import FoundRun
+
+_Command = TypeVar("_Command", bound=Callable[..., object])
+
 _OURS = str(Path(__file__).resolve().parents[1]) + os.sep
+
+
+def flow_options(command: _Command) -> _Command:
+    """Adds the options that say where the flow of a recorded run is, and what it is called there."""
+    for option in (
+        click.option("-n", "--name", default="", metavar="FLOW", help="Which flow of the file."),
+        click.option(
+            "--flow",
+            "place",
+            default="",
+            metavar="FILE|MODULE",
+            help="Where the flow is; when not given, the file in which it was made.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+class NothingThere(Refused):
+    """What was given is neither a file nor a module."""
 
 
 class FlowFileBroken(click.ClickException):
@@ -37,12 +63,12 @@ def load_flow(place: str, name: str = "") -> Any:
         name: The flow's name, or that of the variable that holds it.
 
     Raises:
+        NothingThere: It is neither.
         Refused: There is no such flow, or there are several.
         FlowFileBroken: The code there raises.
     """
-    # As `python FILE` and `python -m MODULE` do it.
     path = Path(place if Path(place).is_file() else place.rpartition(":")[0] or place)
-    sys.path.insert(0, str(path.resolve().parent) if path.is_file() else os.getcwd())
+    _find_modules_beside(path)
     try:
         return find_flow(f"{place}:{name}" if name else place)
     except NoSuchFlow as error:
@@ -53,9 +79,36 @@ def load_flow(place: str, name: str = "") -> Any:
             raise Refused(
                 f"{error.place} has the flows {', '.join(map(repr, error.flows))}; say which: -n NAME"
             ) from None
-        raise Refused(str(error)) from None
+        if missing is not None:
+            raise NothingThere(str(error)) from None
+        hint = "" if name else "; make one at its top level: with Flow(NAME) as flow: …"
+        raise Refused(str(error) + hint) from None
     except (Exception, SystemExit) as error:
         raise FlowFileBroken(error) from None
+
+
+def flow_of_run(found: FoundRun) -> Any:
+    """The flow of a recorded run, from the file where it was made; runs the code there.
+
+    Raises:
+        NoFlowToResume: It is not there.
+        FlowFileBroken: The code there raises.
+    """
+    from prefect_dask.recorded import NoFlowToResume, flow_of
+
+    if found.origin is not None:
+        _find_modules_beside(Path(found.origin))
+    try:
+        return flow_of(found)
+    except NoFlowToResume:
+        raise
+    except (Exception, SystemExit) as error:
+        raise FlowFileBroken(error) from None
+
+
+def _find_modules_beside(path: Path) -> None:
+    """Look for modules where `python FILE` and `python -m MODULE` do."""
+    sys.path.insert(0, str(path.resolve().parent) if path.is_file() else os.getcwd())
 
 
 def _is_missing_itself(error: BaseException, module: str) -> bool:

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from prefect_dask.cli.completion import complete_flow_names
+from prefect_dask.cli.completion import complete_flow_names, complete_run_ids
 from prefect_dask.cli.exits import Refused
-from prefect_dask.cli.output import json_option, print_json, print_table, time_text
+from prefect_dask.cli.groups import CommandGroup
+from prefect_dask.cli.output import json_option, limit_option, print_json, print_table, time_text
 from prefect_dask.cli.tables import Column
 from prefect_dask.engine.errors import nearest
 
+if TYPE_CHECKING:
+    from prefect_dask.steering import RunHandle
 
-@click.group()
+
+@click.group(cls=CommandGroup)
 def flows() -> None:
-    """List and show the flows that ran."""
+    """List, show and draw the flows that ran."""
 
 
 @flows.command("ls", epilog="Example: prefect-dask flows ls --json")
-@click.option("-l", "--limit", default=20, show_default=True, help="How many at most.")
+@limit_option
 @json_option
 def ls(limit: int, as_json: bool) -> None:
     """List the flows that ran, the one with the latest run first."""
@@ -94,3 +103,95 @@ def show(name: str, as_json: bool) -> None:
             for task in flow.tasks
         ],
     )
+
+
+@flows.command(
+    "visualize",
+    epilog="""\b
+Examples:
+  prefect-dask flows visualize etl.py -o etl.svg
+  prefect-dask flows visualize census --rankdir LR --legend""",
+)
+@click.argument("place", metavar="FLOW|FILE", shell_complete=complete_flow_names)
+@click.option("-n", "--name", default="", metavar="FLOW", help="Which flow of the file.")
+@click.option(
+    "--run",
+    "run_id",
+    default="",
+    metavar="RUN",
+    shell_complete=complete_run_ids,
+    help="The run whose states are its colours; of a FLOW the latest.",
+)
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Where it is written: .svg, .png, .pdf or .dot; the flow's name with .svg.",
+)
+@click.option(
+    "--rankdir",
+    type=click.Choice(["TB", "LR", "BT", "RL"]),
+    default="TB",
+    show_default=True,
+    help="Which way the arrows lead.",
+)
+@click.option("--legend", is_flag=True, help="Tell what shapes, lines and colours mean.")
+def visualize(place: str, name: str, run_id: str, output: str | None, **drawn: Any) -> None:
+    """Draw a flow that ran, as it ran, or the one in a FILE."""
+    from prefect_dask.steering import attach
+
+    flow_name, draw = drawer(place, name, attach(run_id) if run_id else None)
+    output = output or file_name(flow_name)
+    draw(output, **drawn)
+    click.echo(output)
+
+
+def drawer(place: str, name: str, handle: RunHandle | None) -> tuple[str, Callable[..., object]]:
+    """A flow's name, and what draws it.
+
+    Args:
+        place: A file, the name of a flow that ran, or a module; which it is, is seen in this order.
+        name: Which flow of the file or module.
+        handle: The run whose states are its colours.
+
+    Raises:
+        Refused: There is no such flow.
+    """
+    from prefect_dask.cli.flow_loading import NothingThere, load_flow
+    from prefect_dask.steering import attach
+
+    ran = {} if Path(place).is_file() or name else latest_runs()
+    if place in ran and handle is None:
+        handle = attach(ran[place])
+    if place in ran and handle is not None and handle.flow_name == place:
+        return place, handle.visualize
+    try:
+        flow = load_flow(place, name)
+    except NothingThere as error:
+        near = f"; {nearest(place, list(ran))}" if ran else ""
+        raise Refused(f"{error.message}, and no flow of that name ran{near}") from None
+    return flow.name, partial(flow.visualize, handle)
+
+
+def latest_runs() -> Mapping[str, str]:
+    """The flows that ran, and the id of the latest run of each; {} where nothing is recorded."""
+    from prefect_dask.ledger import Ledger
+    from prefect_dask.ledger.configured import configured_place
+    from prefect_dask.ledger.errors import NothingRecorded
+
+    if configured_place() is None:
+        return {}
+    try:
+        return {each.name: each.latest_run_id for each in Ledger().flows(limit=1000)}
+    except NothingRecorded:
+        return {}
+
+
+def file_name(flow_name: str) -> str:
+    """What a picture of a flow is called.
+
+    >>> file_name("nightly"), file_name("../etl: all"), file_name("")
+    ('nightly.svg', 'etl-all.svg', 'flow.svg')
+    """
+    words = re.findall(r"[\w.-]+", flow_name)
+    return ("-".join(words).strip("./-") or "flow") + ".svg"

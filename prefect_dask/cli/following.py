@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from prefect_dask.cli.exits import code_of
+from prefect_dask.cli.exits import code_of, print_nothing_more
 from prefect_dask.cli.output import print_json, state_text
 from prefect_dask.engine.errors import RunInterrupted
 from prefect_dask.engine.state import Cancelled, State
@@ -39,10 +39,13 @@ def follow(run: Callable[[Watch], State], *, is_drawn: bool, as_json: bool) -> N
         except KeyboardInterrupt:  # between two runs of a schedule
             state = Cancelled("interrupted from the keyboard")
     came_to = watch.look()
-    if as_json:
-        print_json(as_data(came_to, state))
-    else:
-        tell(came_to, state)
+    try:
+        if as_json:
+            print_json(as_data(came_to, state))
+        else:
+            tell(came_to, state)
+    except BrokenPipeError:  # what the run came to is worth more than who read of it
+        print_nothing_more()
     click.get_current_context().exit(code_of(state))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from prefect_dask.cli.groups import CommandGroup
 from prefect_dask.cli.output import json_option, print_json, print_table, time_text
 from prefect_dask.cli.tables import Column
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from prefect_dask.limits import Limit
 
 
-@click.group(epilog="NAME is tag:TAG, or task:TASK.")
+@click.group(cls=CommandGroup, epilog="NAME is tag:TAG, or task:TASK.")
 def limits() -> None:
     """Let only so many task runs be at work at a time, over all runs of a ledger."""
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from prefect_dask.cli.lazy import LazyGroup
+from prefect_dask.cli.groups import CommandGroup
 from prefect_dask.version import __version__
 
 COMMANDS = {
@@ -28,7 +28,7 @@ COMMANDS = {
 
 @click.group(
     "flow",  # what Dask calls it: `dask flow …`
-    cls=LazyGroup,
+    cls=CommandGroup,
     lazy=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Example: prefect-dask run etl.py --param day=2026-01-31",

@@ -8,14 +8,25 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from reprlib import Repr
+from typing import Any, TextIO
 
 import click
 
 from prefect_dask.cli.tables import Column, table
+from prefect_dask.engine import secrets
 from prefect_dask.engine.state import STATES, State
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+limit_option = click.option(
+    "-l",
+    "--limit",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="How many at most.",
+)
 
 
 def print_json(value: Any) -> None:
@@ -31,30 +42,37 @@ def _plain(value: object) -> object:
     return repr(value)
 
 
-def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table that fits the terminal; where there is none, each row is as long as it is."""
-    colour = _colour if has_colours() else None
-    for line in table(columns, rows, width(), colour=colour):
-        click.echo(line)
+def print_table(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], *, err: bool = False
+) -> None:
+    """Print a table that fits the terminal; where there is none, each row is as long as it is.
+
+    Args:
+        columns: Its columns.
+        rows: As many texts each.
+        err: Whether on standard error.
+    """
+    stream = sys.stderr if err else sys.stdout
+    colour = _colour if has_colours(stream) else None
+    for line in table(columns, rows, width(stream), colour=colour):
+        click.echo(line, err=err)
 
 
-def width() -> int | None:
+def width(stream: TextIO) -> int | None:
     """How many columns the terminal has, or COLUMNS says; None where nothing does."""
-    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal():
+    if os.environ.get("COLUMNS", "").isdecimal():
         return shutil.get_terminal_size().columns
-    return None
+    return os.get_terminal_size(stream.fileno()).columns if stream.isatty() else None
 
 
-def has_colours() -> bool:
+def has_colours(stream: TextIO) -> bool:
     """Whether what is printed may have colours: on a terminal whose user does not mind."""
-    return (
-        sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    )
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def state_text(state: str) -> str:
     """A state in its colour, where there may be colours."""
-    return _colour(state, state) if has_colours() else state
+    return _colour(state, state) if has_colours(sys.stdout) else state
 
 
 def _colour(text: str, state: str) -> str:
@@ -62,6 +80,21 @@ def _colour(text: str, state: str) -> str:
     if kind is None or kind is State:
         return text
     return click.style(text, fg=nearest_of_256(kind.color))
+
+
+_SHORT = Repr()
+_SHORT.maxlevel = 4
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxset = _SHORT.maxfrozenset = _SHORT.maxdict = 20
+_SHORT.maxstring, _SHORT.maxother = 500, 2_000
+
+
+def short_repr(value: Any) -> str:
+    """The repr of a user's value, cut short, and without the secrets that are known here.
+
+    >>> short_repr(list(range(100)))
+    '[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, ...]'
+    """
+    return secrets.masked(_SHORT.repr(value))
 
 
 def nearest_of_256(color: str) -> int:

@@ -11,12 +11,15 @@ from prefect_dask.cli.exits import Refused
 from prefect_dask.settings.toml_text import read_toml
 
 
-def parameter_values(texts: Sequence[str], file: str | None) -> dict[str, Any]:
+def parameter_values(
+    texts: Sequence[str], file: str | None, *, option: str = "--param"
+) -> dict[str, Any]:
     """The values of parameters; those on the command line win over those in the file.
 
     Args:
         texts: NAME=VALUE each; the value is JSON, or else a text.
         file: A TOML or JSON file.
+        option: With which the texts were given.
 
     Raises:
         Refused: One says nothing of a parameter.
@@ -29,12 +32,13 @@ def parameter_values(texts: Sequence[str], file: str | None) -> dict[str, Any]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise Refused(f"--param {text!r} is not NAME=VALUE")
-        values[name] = _value(value)
+            raise Refused(f"{option} {text!r} is not NAME=VALUE")
+        values[name] = value_in(value)
     return values
 
 
-def _value(text: str) -> Any:
+def value_in(text: str) -> Any:
+    """What a text on the command line says: JSON, or else itself."""
     try:
         return json.loads(text)
     except ValueError:

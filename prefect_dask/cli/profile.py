@@ -8,14 +8,15 @@ import click
 
 from prefect_dask.cli.completion import complete_profiles
 from prefect_dask.cli.config import flattened, shown, text_of
-from prefect_dask.cli.exits import Refused
+from prefect_dask.cli.exits import Refused, confirm
+from prefect_dask.cli.groups import CommandGroup
 from prefect_dask.cli.output import json_option, print_json, print_table
 from prefect_dask.cli.tables import Column
 
 name_argument = click.argument("name", shell_complete=complete_profiles)
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def profile() -> None:
     """List, choose and change profiles: settings under a name."""
 
@@ -114,10 +115,11 @@ def delete(name: str, yes: bool) -> None:
     from prefect_dask.settings.files import profiles_file, profiles_here, unset_key
 
     count = len(list(flattened(_known(name))))
-    if not yes and not click.confirm(
-        f"the profile {name!r} and its {count} settings will be lost. Go on?", err=True
-    ):
-        raise Refused("nothing was deleted")
+    if not yes:
+        confirm(
+            f"the profile {name!r} and its {count} settings will be lost.",
+            otherwise="nothing was deleted",
+        )
     if profiles_here().active == name:
         unset_key(profiles_file(), ("active",))
     unset_key(profiles_file(), ("profiles", name))

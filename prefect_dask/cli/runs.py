@@ -12,9 +12,12 @@ import click
 from prefect_dask.cli.completion import complete_run_ids
 from prefect_dask.cli.executor_choice import EXECUTOR
 from prefect_dask.cli.exits import Refused
+from prefect_dask.cli.flow_loading import flow_of_run, flow_options, load_flow
 from prefect_dask.cli.following import follow, progress_option
+from prefect_dask.cli.groups import CommandGroup
 from prefect_dask.cli.output import (
     json_option,
+    limit_option,
     print_json,
     print_table,
     state_text,
@@ -22,7 +25,7 @@ from prefect_dask.cli.output import (
 )
 from prefect_dask.cli.tables import Column
 from prefect_dask.engine.errors import nearest
-from prefect_dask.progress.lines import duration, in_words
+from prefect_dask.progress.lines import cut, duration, in_words
 
 if TYPE_CHECKING:
     from prefect_dask.ledger.facts import (
@@ -37,24 +40,44 @@ run_argument = click.argument("run_id", metavar="RUN", shell_complete=complete_r
 #: So many characters of an id are shown: as many as tell runs apart for a lifetime.
 SHORT_ID = 12
 
+#: So much is shown of a run's parameters; `--json` has all.
+MOST_CHARACTERS = 1_000
+
 #: So many failures of a run are shown.
 MOST_FAILURES = 20
 
 
-@click.group(epilog="RUN is a run's id, or as much of its beginning as tells it from others.")
+@click.group(
+    cls=CommandGroup,
+    lazy={
+        "ls": "prefect_dask.cli.runs:ls",
+        "show": "prefect_dask.cli.runs:show",
+        "logs": "prefect_dask.cli.runs:logs",
+        "attach": "prefect_dask.cli.steering:attach",
+        "cancel": "prefect_dask.cli.steering:cancel",
+        "approve": "prefect_dask.cli.by_hand:approve",
+        "set-success": "prefect_dask.cli.by_hand:set_success",
+        "resume": "prefect_dask.cli.runs:resume",
+        "restart": "prefect_dask.cli.runs:restart",
+        "replay": "prefect_dask.cli.replay:replay",
+        "rm": "prefect_dask.cli.removing:rm",
+    },
+    epilog="RUN is a run's id, or as much of its beginning as tells it from others. "
+    "TASK[i] is a task's name or slug, and of a mapped task which child.",
+)
 def runs() -> None:
-    """List, show and take up recorded flow runs."""
+    """List, show, follow, steer and take up recorded flow runs."""
 
 
 # ---- listing
 
 
-@runs.command("ls", epilog="Example: prefect-dask runs ls --state Failed --limit 5")
+@click.command("ls", epilog="Example: prefect-dask runs ls --state Failed --limit 5")
 @click.option("--flow", "flow_name", default="", metavar="NAME", help="Only runs of this flow.")
 @click.option(
     "--state", default="", metavar="STATE", help="Only runs at this state, such as Failed."
 )
-@click.option("-l", "--limit", default=20, show_default=True, help="How many at most.")
+@limit_option
 @json_option
 def ls(flow_name: str, state: str, limit: int, as_json: bool) -> None:
     """List the latest flow runs, newest first."""
@@ -67,6 +90,11 @@ def ls(flow_name: str, state: str, limit: int, as_json: bool) -> None:
     if as_json:
         print_json([run_data(run) for run in found])
         return
+    show_runs(found)
+
+
+def show_runs(found: Sequence[RecordedFlowRun], *, err: bool = False) -> None:
+    """Print a line for each run; `err`: on standard error."""
     print_table(
         [
             Column("RUN"),
@@ -87,6 +115,7 @@ def ls(flow_name: str, state: str, limit: int, as_json: bool) -> None:
             ]
             for run in found
         ],
+        err=err,
     )
 
 
@@ -104,12 +133,12 @@ def took(run: RecordedFlowRun) -> str:
 # ---- one run
 
 
-@runs.command("show", epilog="Example: prefect-dask runs show 3f2a --task load")
+@click.command("show", epilog="Example: prefect-dask runs show 3f2a --task load")
 @run_argument
 @click.option("--task", "task_name", default="", metavar="NAME", help="Show each run of this task.")
 @json_option
 def show(run_id: str, task_name: str, as_json: bool) -> None:
-    """Show a flow run, and what its tasks came to; a mapped task is one line."""
+    """Show a flow run and what its tasks came to. A mapped task is one line."""
     from prefect_dask.ledger import Ledger
 
     ledger = Ledger()
@@ -148,7 +177,7 @@ def show_run(run: RecordedFlowRun, links: Sequence[str] = ()) -> None:
         "Flow": run.flow_name,
         "Begun": time_text(run.begun),
         "Ended": time_text(run.ended) + (f" ({took(run)})" if run.ended else ""),
-        "Parameters": json.dumps(dict(run.parameters), ensure_ascii=False)
+        "Parameters": cut(json.dumps(dict(run.parameters), ensure_ascii=False), MOST_CHARACTERS)
         if run.parameters
         else "",
         "Ran at": run.coordinator,
@@ -235,7 +264,7 @@ def task_run_name(name: str, map_index: int) -> str:
 # ---- log lines
 
 
-@runs.command("logs", epilog="Example: prefect-dask runs logs 3f2a --task load --follow")
+@click.command("logs", epilog="Example: prefect-dask runs logs 3f2a --task load --follow")
 @run_argument
 @click.option("--task", "task_name", default="", metavar="NAME", help="Only lines of this task.")
 @click.option(
@@ -247,7 +276,7 @@ def task_run_name(name: str, map_index: int) -> str:
 @click.option("-f", "--follow", "follows", is_flag=True, help="Go on until the run is over.")
 @json_option
 def logs(run_id: str, task_name: str, level: str, follows: bool, as_json: bool) -> None:
-    """Print what a flow run and its tasks logged; with --json an object a line."""
+    """Print what a flow run and its tasks logged. With --json it is an object a line."""
     import logging
     import threading
 
@@ -273,8 +302,8 @@ def logs(run_id: str, task_name: str, level: str, follows: bool, as_json: bool) 
 FOLLOW_SECONDS = 0.5
 
 
-def print_line(line: RecordedLine, *, as_json: bool) -> None:
-    """Print a line of the log, as flow runs do."""
+def print_line(line: RecordedLine, *, as_json: bool = False, err: bool = False) -> None:
+    """Print a line of the log, as flow runs do; `err`: on standard error."""
     import logging
 
     if as_json:
@@ -283,9 +312,10 @@ def print_line(line: RecordedLine, *, as_json: bool) -> None:
         return
     level = logging.getLevelName(line.level)
     whose = f" {task_run_name(line.task_name, line.map_index)}" if line.task_name else ""
-    click.echo(f"{time_text(line.time)} | {level:<8} | {line.logger}{whose} | {line.message}")
+    told = f"{time_text(line.time)} | {level:<8} | {line.logger}{whose} | {line.message}"
+    click.echo(told, err=err)
     if line.exception:
-        click.echo(line.exception)
+        click.echo(line.exception, err=err)
 
 
 # ---- playing
@@ -334,16 +364,7 @@ def _taking_up(command: Any) -> Any:
     for option in reversed(
         (
             run_argument,
-            click.option(
-                "--flow",
-                "place",
-                default="",
-                metavar="FILE|MODULE",
-                help="Where the flow is; when not given, the file in which it was made.",
-            ),
-            click.option(
-                "-n", "--name", default="", metavar="FLOW", help="Which flow of the file."
-            ),
+            flow_options,
             click.option("--executor", type=EXECUTOR, help="Where the tasks run."),
             click.option(
                 "--param",
@@ -360,24 +381,24 @@ def _taking_up(command: Any) -> Any:
     return command
 
 
-@runs.command("resume", epilog="Example: prefect-dask runs resume 3f2a --executor dask")
+@click.command("resume", epilog="Example: prefect-dask runs resume 3f2a --executor dask")
 @_taking_up
 def resume(run_id: str, **options: Any) -> None:
-    """Go on with a run whose process died, or that is Paused, from where it was.
+    """Go on with a run that died or is Paused.
 
-    Exit codes are those of `run`.
+    What it did is not done again. Exit codes are those of `run`.
     """
     from prefect_dask.resuming import resume
 
     _take_up(resume, run_id, **options)
 
 
-@runs.command("restart", epilog="Example: prefect-dask runs restart 3f2a")
+@click.command("restart", epilog="Example: prefect-dask runs restart 3f2a")
 @_taking_up
 def restart(run_id: str, **options: Any) -> None:
-    """Go on with a run, and run again what failed and what did not run because of it.
+    """Go on with a run, from what failed on.
 
-    Exit codes are those of `run`.
+    What failed runs again, and what did not run because of it. Exit codes are those of `run`.
     """
     from prefect_dask.resuming import restart
 
@@ -395,13 +416,23 @@ def _take_up(
     progress: bool,
     as_json: bool,
 ) -> None:
-    from prefect_dask.cli.flow_loading import load_flow
     from prefect_dask.cli.parameter_values import parameter_values
+    from prefect_dask.ledger import Ledger
+    from prefect_dask.ledger.taking_up import find_resumable
 
-    flow = load_flow(place, name) if place else None
+    ledger = Ledger()
+    found = find_resumable(ledger, run_id)
+    flow = load_flow(place, name) if place else flow_of_run(found)
     values = parameter_values(texts, None)
     follow(
-        lambda watch: take_up(run_id, flow, executor=executor, parameters=values, progress=watch),
+        lambda watch: take_up(
+            found.run.run_id,
+            flow,
+            executor=executor,
+            parameters=values,
+            progress=watch,
+            ledger=ledger,
+        ),
         is_drawn=progress,
         as_json=as_json,
     )

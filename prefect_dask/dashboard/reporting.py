@@ -58,7 +58,7 @@ class Reporting(Observer):
 
     def begin(self, info: RunInfo, graph: FlowGraph) -> None:
         with self._counting:
-            self._info, self._counts = info, Counts(graph)
+            self._info, self._counts = info, Counts.of(graph)
             self._counts.take_states(self._first_states)
             self._begun = clock.monotonic()
             self._rate = Rate(self._begun)

@@ -42,9 +42,21 @@ class LedgerTooNew(LedgerRefused):
     def __init__(self, place: str, found: int, known: int) -> None:
         super().__init__(
             f"the ledger {place} has version {found} of the tables, and this prefect_dask knows up to {known}; "
-            f"upgrade prefect_dask, or set PREFECT_LEDGER_URL to another ledger"
+            f"upgrade prefect_dask, or set PREFECT_LEDGER_URL to another ledger; that later prefect_dask can bring "
+            f"this one down with `prefect-dask database downgrade {known}`"
         )
         self.place, self.found, self.known = place, found, known
+
+
+class CannotGoDown(LedgerRefused):
+    """The tables cannot be brought to an earlier version; nothing was changed."""
+
+    def __init__(self, place: str, version: int, why: str) -> None:
+        super().__init__(
+            f"the ledger {place} cannot be brought down to version {version} of the tables: {why}; nothing was "
+            f"changed"
+        )
+        self.place, self.version, self.why = place, version, why
 
 
 class NotALedger(LedgerRefused):

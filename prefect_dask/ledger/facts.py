@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from prefect_dask.engine.graph import ShownAs
 from prefect_dask.ledger.errors import UnknownRecordedTask
@@ -98,6 +98,14 @@ class Contents:
     log_lines: int
     artifacts: int
     limits: int
+
+
+class RunContents(NamedTuple):
+    """How much a ledger holds of one flow run."""
+
+    task_runs: int
+    log_lines: int
+    artifacts: int
 
 
 @dataclass(frozen=True, slots=True)

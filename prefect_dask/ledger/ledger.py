@@ -85,6 +85,7 @@ class Ledger:
             raise LedgerRefused("there is no ledger: 'none' is configured; name one")
         self.place = found
         self._journals = journal_folder()
+        self._latest_tasks = "", _Tasks()
         # One in memory is its writer's.
         self._store = (
             writer_for(found, self._journals).store if found.kind == "memory" else open_store(found)
@@ -378,7 +379,12 @@ class Ledger:
         return int(self._run_row(run_id)[-1])
 
     def _tasks(self, run_id: str) -> _Tasks:
-        return _Tasks((task.index, task) for task in self.flow(run_id).tasks)
+        whole_id = self._run_row(run_id)[0]
+        if self._latest_tasks[0] != whole_id:
+            # A run's flow does not change, and who follows a run asks for it again and again.
+            tasks = _Tasks((task.index, task) for task in self.flow(whole_id).tasks)
+            self._latest_tasks = whole_id, tasks
+        return self._latest_tasks[1]
 
 
 def nearest_ids(run_id: str, ids: Sequence[str], most: int = 3) -> list[str]:
@@ -388,6 +394,8 @@ def nearest_ids(run_id: str, ids: Sequence[str], most: int = 3) -> list[str]:
     ['3fb1', '3fc2']
     >>> nearest_ids("3f", ["3fb1", "3fc2", "9d00"])
     ['3fb1', '3fc2']
+    >>> nearest_ids("9fb1", ["3fb1c0de", "3fc2c0de", "9d00c0de"])
+    ['3fb1c0de']
     """
     from difflib import get_close_matches
 
@@ -396,7 +404,8 @@ def nearest_ids(run_id: str, ids: Sequence[str], most: int = 3) -> list[str]:
         alike = [each for each in ids if each.startswith(wanted[:length])]
         if alike:
             return alike[:most]
-    return get_close_matches(wanted, [*ids], n=most)
+    beginnings = {each[: len(wanted)]: each for each in reversed(ids)}
+    return [beginnings[each] for each in get_close_matches(wanted, beginnings, n=most)]
 
 
 class _Tasks(dict[int, RecordedTask]):

@@ -114,14 +114,20 @@ class PostgresStore(Store):
         if is_to_read and not version:
             raise NothingRecorded(str(self.place))
         with self.transaction():
-            self.execute("SELECT pg_advisory_xact_lock(%s)", (UPGRADE_LOCK,))
+            self.lock_tables()
             version = self._version()  # another process may have made them meanwhile
             if not version:
                 self.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
                 self.execute(f"CREATE TABLE {SCHEMA}.ledger_version (version BIGINT NOT NULL)")
                 self.execute("INSERT INTO ledger_version VALUES (0)")
             self.migrate(version)
-            self.execute("UPDATE ledger_version SET version = %s", (latest_version(),))
+            self.note_version(latest_version())
+
+    def lock_tables(self) -> None:
+        self.execute("SELECT pg_advisory_xact_lock(%s)", (UPGRADE_LOCK,))
+
+    def note_version(self, version: int) -> None:
+        self.execute("UPDATE ledger_version SET version = %s", (version,))
 
     def _version(self) -> int:
         version = self._version_there()
@@ -178,3 +184,8 @@ class PostgresStore(Store):
         import psycopg
 
         return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+
+    def is_outdated(self, error: Exception) -> bool:
+        import psycopg
+
+        return isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn)

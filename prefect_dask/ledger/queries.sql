@@ -29,6 +29,11 @@ SELECT (SELECT count(DISTINCT name) FROM flows), (SELECT count(*) FROM flow_runs
        (SELECT count(*) FROM log_lines), (SELECT count(*) FROM artifacts),
        (SELECT count(*) FROM limits);
 
+-- contents_of_run: how much there is of a run
+SELECT (SELECT count(*) FROM (SELECT DISTINCT task, map_index FROM states WHERE run = ? AND task >= 0) AS task_runs),
+       (SELECT count(*) FROM log_lines WHERE run = ?),
+       (SELECT count(*) FROM artifacts WHERE run = ?);
+
 -- held_runs: the runs that are not over, and who writes them
 SELECT id, state, fence, lease_until, process, coordinator FROM flow_runs WHERE ended IS NULL;
 

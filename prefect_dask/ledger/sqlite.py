@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from prefect_dask.engine import clock
 from prefect_dask.ledger.entries import Rows
 from prefect_dask.ledger.errors import (
+    CannotGoDown,
     DatabaseTooOld,
     LedgerAway,
     LedgerDamaged,
@@ -25,7 +26,7 @@ from prefect_dask.ledger.errors import (
 from prefect_dask.ledger.migrations import latest_version
 from prefect_dask.ledger.places import Place
 from prefect_dask.ledger.schema import TABLES
-from prefect_dask.ledger.sqlite_version import OLDEST, oldest_told
+from prefect_dask.ledger.sqlite_version import OLDEST, OLDEST_TO_GO_DOWN, oldest_told
 from prefect_dask.ledger.store import Store
 
 #: Stands in the file's header, so that no other database is taken for a ledger.
@@ -157,7 +158,20 @@ class SqliteStore(Store):
         with self.transaction():
             self.migrate(self._version(connection))  # another process may have done so meanwhile
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {latest_version()}")
+            self.note_version(latest_version())
+
+    def migrate_down(self, version: int) -> None:
+        if sqlite3.sqlite_version_info < OLDEST_TO_GO_DOWN:
+            needed = oldest_told(OLDEST_TO_GO_DOWN)
+            raise CannotGoDown(
+                str(self.place),
+                version,
+                f"that takes SQLite {needed} or newer, and this is {sqlite3.sqlite_version}",
+            )
+        super().migrate_down(version)
+
+    def note_version(self, version: int) -> None:
+        self.execute(f"PRAGMA user_version = {version}")
 
     def _version(self, connection: sqlite3.Connection) -> int:
         version = self._version_in(connection)
@@ -239,6 +253,12 @@ class SqliteStore(Store):
     def is_away(self, error: Exception) -> bool:
         # Of DatabaseError itself: the file is damaged.
         return isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
+
+    def is_outdated(self, error: Exception) -> bool:
+        return isinstance(error, sqlite3.OperationalError) and any(
+            told in str(error)
+            for told in ("no such table", "no such column", "has no column named")
+        )
 
     def is_damage(self, error: Exception) -> bool:
         return type(error) is sqlite3.DatabaseError

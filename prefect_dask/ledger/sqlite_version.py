@@ -7,6 +7,9 @@ from typing import Final
 #: `ON CONFLICT … DO NOTHING` came with it.
 OLDEST: Final = (3, 24, 0)
 
+#: `ALTER TABLE … DROP COLUMN`, which only the way down needs, came with it.
+OLDEST_TO_GO_DOWN: Final = (3, 35, 0)
+
 
 def sqlite_version_told() -> str:
     """The version of SQLite, with a word where it is too old; "" where this Python has none."""
@@ -28,6 +31,6 @@ def told(version: tuple[int, ...], text: str) -> str:
     )
 
 
-def oldest_told() -> str:
+def oldest_told(oldest: tuple[int, ...] = OLDEST) -> str:
     """The oldest version that will do."""
-    return ".".join(map(str, OLDEST))
+    return ".".join(map(str, oldest))

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from prefect_dask.ledger.entries import Begun, Entry, Leased, Moved, Rows, cleaned
 from prefect_dask.ledger.errors import LedgerAway, LedgerDamaged
-from prefect_dask.ledger.migrations import all_steps, statements
+from prefect_dask.ledger.migrations import all_steps, statements, ways_down
 from prefect_dask.ledger.packed import unpack_changes
 from prefect_dask.ledger.places import Place
 
@@ -88,6 +88,10 @@ class Store(ABC):
         """Whether an error says that what is there cannot be read, now or later."""
         return False
 
+    def is_outdated(self, error: Exception) -> bool:
+        """Whether an error says that tables are not there: somebody brought them down since this was opened."""
+        return False
+
     # ---- writing
 
     def write(self, entries: Sequence[Entry]) -> set[str]:
@@ -106,11 +110,14 @@ class Store(ABC):
         except LedgerAway:
             raise
         except Exception as error:
-            if self.is_away(error):
+            if self.is_away(error) and not self.is_outdated(error):
                 self.close()
                 raise LedgerAway(str(self.place), f"{type(error).__name__}: {error}") from error
-        # Rows that were there before, or text that the database does not take.
+            if self.is_outdated(error):
+                self.close()
+        # Rows that were there before, text that the database does not take, or tables of an earlier version.
         try:
+            self.open()
             return self._write(cleaned(entries), again=True)
         except Exception as error:
             self.close()
@@ -277,9 +284,17 @@ class Store(ABC):
             NothingRecorded: There is no ledger.
             LedgerAway: It cannot be asked now.
         """
+        statement = queries()[query].replace("?", self.mark)
         try:
             self.open(is_to_read=True)
-            return self.execute(queries()[query].replace("?", self.mark), values)
+            try:
+                return self.execute(statement, values)
+            except Exception as error:
+                if not self.is_outdated(error):
+                    raise
+            self.close()
+            self.open(is_to_read=True)
+            return self.execute(statement, values)
         except Exception as error:
             self.raise_away(error)
             raise
@@ -297,8 +312,28 @@ class Store(ABC):
     def migrate(self, version: int) -> None:
         """Take the steps from a version of the tables to the latest, within a transaction."""
         for step in all_steps()[version:]:
-            for statement in statements(step, self.words):
-                self.execute(statement)
+            self._take(step)
+
+    def migrate_down(self, version: int) -> None:
+        """Take the steps from the latest version of the tables back to another one, within a transaction.
+
+        Raises:
+            CannotGoDown: The database is too old for that.
+        """
+        for way in reversed(ways_down()[version - 1 :]):
+            self._take(way.step)
+        self.note_version(version)
+
+    def _take(self, step: str) -> None:
+        for statement in statements(step, self.words):
+            self.execute(statement)
+
+    @abstractmethod
+    def note_version(self, version: int) -> None:
+        """Write down the version of the tables, within a transaction."""
+
+    def lock_tables(self) -> None:
+        """Let nobody else change the tables until the end of the transaction."""
 
 
 def _is_last(entry: Entry) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from prefect_dask.engine.graph import FlowGraph
 from prefect_dask.engine.state import (
@@ -81,11 +81,12 @@ class Rate:
     """How many task runs are over in a second, of late.
 
     Args:
-        begun: Since when any could be, seconds on the caller's clock.
+        begun: Since when is counted, seconds on the caller's clock.
+        done: How many were over then.
     """
 
-    def __init__(self, begun: float) -> None:
-        self._samples = [(begun, 0)]
+    def __init__(self, begun: float, done: int = 0) -> None:
+        self._samples = [(begun, done)]
 
     def at(self, now: float, done: int) -> float | None:
         """The rate now that so many are over; None where nobody can say."""
@@ -98,19 +99,30 @@ class Rate:
         return (done - before) / (now - since) if now > since and done > before else None
 
 
+class TaskLabel(Protocol):
+    """What a task is called."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def slug(self) -> str: ...
+
+
 class Counts:
     """How many task runs of each task are at which state.
 
     Args:
-        graph: The flow.
+        is_mapped: Of each task of the flow, whether it has children.
+        label_of: Gives what a task is called, from its place in the flow.
     """
 
-    def __init__(self, graph: FlowGraph) -> None:
-        self._graph = graph
-        self._is_mapped = list(graph.is_mapped)
+    def __init__(self, is_mapped: Iterable[bool], label_of: Callable[[int], TaskLabel]) -> None:
+        self._label_of = label_of
+        self._is_mapped = list(is_mapped)
         self._widths: dict[int, int] = {}
         #: Per task, how many are at Success.
-        self._succeeded = [0] * len(graph)
+        self._succeeded = [0] * len(self._is_mapped)
         #: Per task, how many are at each other state.
         self._others: dict[int, dict[type[State], int]] = {}
         #: Which task runs these are. Running apart: it is left soon, and most leave it untold.
@@ -118,14 +130,20 @@ class Counts:
         self._elsewhere: dict[TaskRun, type[State]] = {}
         #: Of which tasks something was heard last.
         self._recent: deque[int] = deque(maxlen=RECENT)
-        self._begun: dict[int, float] = {}
+        #: When a task was first looked at after it began, and how many of its runs were over then.
+        self._begun: dict[int, tuple[float, int]] = {}
         self._ended: dict[int, float] = {}
         self._rates: dict[int, Rate] = {}
+
+    @classmethod
+    def of(cls, graph: FlowGraph) -> Counts:
+        """The counts of a flow of which nothing has run."""
+        return cls(graph.is_mapped, lambda index: graph.nodes[index].label)
 
     @property
     def task_count(self) -> int:
         """How many tasks the flow has."""
-        return len(self._graph)
+        return len(self._is_mapped)
 
     def take(self, changes: Sequence[StateChange]) -> list[Failure]:
         """Count changes of state, in their order.
@@ -136,10 +154,10 @@ class Counts:
         succeeded, elsewhere = self._succeeded, self._elsewhere
         failures: list[Failure] = []
         latest, count = 0, 0
-        for change in changes:
-            (index, map_index, _), _, state, is_over, _, began, _ = change
+        success = Success
+        for (index, map_index, _), _, state, is_over, _, began, _ in changes:
             # Nearly all: Running is told together with it, and nothing was told of this task run before.
-            if state.__class__ is Success and began is not None and is_over and not elsewhere:
+            if state.__class__ is success and is_over and began is not None and not elsewhere:
                 if index == latest:
                     count += 1
                     continue
@@ -171,6 +189,10 @@ class Counts:
         elif kind is not Pending:
             (self._running if kind is Running else self._elsewhere)[task_run] = kind
             others[kind] = others.get(kind, 0) + 1
+
+    def take_back(self, index: int) -> None:
+        """Of a task, one run that was at Success has to run again: what it came to is lost."""
+        self._succeeded[index] -= 1
 
     def take_states(self, states: Mapping[int, State]) -> None:
         """Count the states that a run begins with, by task index."""
@@ -205,7 +227,7 @@ class Counts:
             most: Not more tasks than these: those where something goes on, then those of which something was heard
                 last, then those that come first.
         """
-        count = len(self._graph)
+        count = len(self._is_mapped)
         shown: Iterable[int] = range(count)
         if most is not None and count > most:
             shown = sorted(self._most_telling(most))
@@ -216,7 +238,7 @@ class Counts:
         busy = (index for index, _ in self._running)
         open_maps = (index for index in self._widths if index not in self._ended)
         waiting = (index for (index, _), kind in self._elsewhere.items() if not _is_over(kind))
-        for some in (busy, open_maps, waiting, reversed(self._recent), range(len(self._graph))):
+        for some in (busy, open_maps, waiting, reversed(self._recent), range(len(self._is_mapped))):
             for index in some:
                 if len(chosen) == most:
                     return chosen
@@ -234,19 +256,20 @@ class Counts:
         if is_mapped and width is None and (index, -1) in self._elsewhere:
             is_mapped, width = False, 1  # it failed or was skipped as a whole
         if states or width == 0:
-            self._begun.setdefault(index, at)
+            self._begun.setdefault(index, (at, done))
         if width is not None and done >= width:
             self._ended.setdefault(index, at)
         else:
             self._ended.pop(index, None)
         rate = self._rate(index, at, done) if is_mapped else None
-        begun, ended = self._begun.get(index), self._ended.get(index)
+        begun = self._begun[index][0] if index in self._begun else None
+        ended = self._ended.get(index)
         return TaskProgress(
             index, self._name(index), is_mapped, width, states, done, begun, ended, rate
         )
 
     def _name(self, index: int) -> str:
-        label = self._graph.nodes[index].label
+        label = self._label_of(index)
         # The second task of a name is told by its slug.
         return label.name if label.slug.endswith("-1") else label.slug
 
@@ -255,11 +278,11 @@ class Counts:
         if begun is None:
             return None
         if index in self._ended:
-            seconds = self._ended[index] - begun
-            return done / seconds if seconds > 0 else None
+            seconds, count = self._ended[index] - begun[0], done - begun[1]
+            return count / seconds if seconds > 0 and count > 0 else None
         rate = self._rates.get(index)
         if rate is None:
-            rate = self._rates[index] = Rate(begun)
+            rate = self._rates[index] = Rate(*begun)
         return rate.at(at, done)
 
 

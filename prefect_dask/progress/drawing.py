@@ -28,8 +28,8 @@ class Screen(Protocol):
     def most_tasks(self) -> int | None:
         """How many tasks there is room for; None for all."""
 
-    def draw(self, progress: FlowProgress) -> None:
-        """Show what the run is at."""
+    def draw(self, progress: FlowProgress, *, is_last: bool = False) -> None:
+        """Show what the run is at; `is_last`: it may wait for `close`, which follows at once."""
 
     def open(self) -> None:
         """Begin to draw."""
@@ -68,7 +68,7 @@ class Drawn(Watch):
             finally:
                 self._is_over.set()
                 thread.join()
-                self._draw()
+                self._draw(is_last=True)
                 with _never_ending_the_run():
                     self._screen.close()
 
@@ -86,14 +86,14 @@ class Drawn(Watch):
         while not self._is_over.wait(pause):
             pause = min(max(DRAW_SECONDS, self._draw() / MOST_LOAD), SLOWEST_SECONDS)
 
-    def _draw(self) -> float:
-        """Draw once; returns the seconds of processor that it took beside counting."""
+    def _draw(self, *, is_last: bool = False) -> float:
+        """Draw once; returns the seconds of processor that it took."""
         with self._drawing:
-            progress = self.look(self._screen.most_tasks)
             begun = time.thread_time()
+            progress = self.look(self._screen.most_tasks)
             if progress.run_id:
                 with _never_ending_the_run():
-                    self._screen.draw(progress)
+                    self._screen.draw(progress, is_last=is_last)
             return time.thread_time() - begun
 
 
@@ -134,7 +134,7 @@ class PlainScreen:
     def close(self) -> None:
         pass
 
-    def draw(self, progress: FlowProgress) -> None:
+    def draw(self, progress: FlowProgress, *, is_last: bool = False) -> None:
         lines = self._report.lines(progress)
         if lines:
             self._stream.write("".join(f"{line}\n" for line in lines))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import Any, TextIO, cast
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
+from rich.segment import Segment
+from rich.style import Style
 from rich.text import Text
 
 from prefect_dask.engine.logs import ROOT
@@ -34,7 +37,7 @@ class Terminal:
         self._is_ascii = not self._console.encoding.lower().startswith("utf")
         self._above = Above()
         self._live: Live | None = None
-        self._last: Text = Text()
+        self._last = _Lines(())
         self._redirected = ExitStack()
 
     @property
@@ -61,15 +64,16 @@ class Terminal:
             self._live.stop()
             self._live = None
 
-    def draw(self, progress: FlowProgress) -> None:
+    def draw(self, progress: FlowProgress, *, is_last: bool = False) -> None:
         if self._live is None:
             return
         for line in failure_lines(progress.failures):
             self._above.write(line + "\n")
-        self._print_above()
+        if not is_last:
+            self._print_above()
         lines = screen(progress, self._console.width - 1, is_ascii=self._is_ascii)
-        self._last = Text("\n").join(map(_coloured, lines))
-        self._live.update(self._last, refresh=True)
+        self._last = _Lines(lines)
+        self._live.update(self._last, refresh=not is_last)
 
     def _print_above(self, *, is_last: bool = False) -> None:
         text = self._above.take(is_last=is_last)
@@ -77,11 +81,23 @@ class Terminal:
             self._console.print(Text.from_ansi(text), soft_wrap=True)
 
 
-def _coloured(line: Line) -> Text:
-    text = Text(no_wrap=True, overflow="ellipsis")
-    for piece in line:
-        text.append(piece.text, STATES.get(piece.state, State).color if piece.state else None)
-    return text
+class _Lines:
+    """Lines that fit: rich need not look where they could be wrapped, which takes as long as all the rest."""
+
+    def __init__(self, lines: Sequence[Line]) -> None:
+        self._lines = lines
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        end = Segment.line()
+        for line in self._lines:
+            for text, state in line:
+                yield Segment(text, _style(state))
+            yield end
+
+
+@cache
+def _style(state: str) -> Style | None:
+    return Style.parse(STATES.get(state, State).color) if state else None
 
 
 class Above:
@@ -135,6 +151,8 @@ class _Written:
     def write(self, text: str) -> int:
         if not self._above.is_taking:
             return self._stream.write(text)
+        if not isinstance(text, str):  # click, for one, tries whether a stream takes bytes
+            raise TypeError(f"write() takes str, not {type(text).__name__}")
         self._above.write(text)
         return len(text)
 

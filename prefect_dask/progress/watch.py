@@ -70,7 +70,8 @@ class Watch(Observer):
     def __init__(self) -> None:
         self._counting = threading.Lock()
         self._counts: Counts | None = None
-        self._info: RunInfo | None = None
+        #: The flow, the run, and what that is called.
+        self._names = ("", "", "")
         self._first_states: Mapping[int, State] = {}
         self._state = "Pending"
         self._message: str | None = None
@@ -99,15 +100,38 @@ class Watch(Observer):
     # ---- what the flow runner tells
 
     def begin(self, info: RunInfo, graph: FlowGraph) -> None:
-        with self._counting:
-            self._info, self._counts = info, Counts(graph)
-            self._counts.take_states(self._first_states)
-            self._failures, self._begun, self._ended = [], clock.monotonic(), None
+        counts = Counts.of(graph)
+        counts.take_states(self._first_states)
+        self.begin_with(
+            counts, info.flow_name, info.flow_run_id, info.flow_run_name, begun=clock.monotonic()
+        )
 
-    def take_flow_state(self, state: State) -> None:
+    def begin_with(
+        self, counts: Counts, flow_name: str, run_id: str, run_name: str, *, begun: float
+    ) -> None:
+        """A run is followed from now on.
+
+        Args:
+            counts: What its tasks are at.
+            flow_name: The flow.
+            run_id: The run.
+            run_name: What it is called.
+            begun: When it began, seconds on a clock that does not go back.
+        """
+        with self._counting:
+            self._names, self._counts = (flow_name, run_id, run_name), counts
+            self._failures, self._begun, self._ended = [], begun, None
+
+    def take_flow_state(self, state: State, at: float | None = None) -> None:
+        """The run itself came to a state.
+
+        Args:
+            state: The state.
+            at: When, seconds on a clock that does not go back; now when not given.
+        """
         self._state, self._message = type(state).__name__, state.message
-        if state.is_finished():
-            self._ended = clock.monotonic()
+        is_over = state.is_finished()
+        self._ended = (clock.monotonic() if at is None else at) if is_over else None
 
     def take_changes(self, changes: Sequence[StateChange]) -> None:
         # At once: they are in the processor's cache still, and kept for later they would hold memory up.
@@ -125,12 +149,10 @@ class Watch(Observer):
         """
         with self._counting:
             failures, self._failures = tuple(self._failures), []
-            at, info, counts = clock.monotonic(), self._info, self._counts
+            at, counts = clock.monotonic(), self._counts
             states, done, known = counts.totals() if counts else ({}, 0, 0)
             return FlowProgress(
-                info.flow_name if info else "",
-                info.flow_run_id if info else "",
-                info.flow_run_name if info else "",
+                *self._names,
                 self._state,
                 self._message,
                 states,

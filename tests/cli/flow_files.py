@@ -69,3 +69,22 @@ def wait():
 with Flow("waits") as flow:
     wait()
 """
+
+#: Two of three children say in files that they run, and wait for a file; the third is quick.
+HELD = """
+import threading
+from pathlib import Path
+from prefect_dask import Flow, task, context
+
+@task
+def hold(x):
+    Path(f"holds-{x}").write_text("now")
+    pause = threading.Event()
+    while x and not Path("go").exists() and not context.cancelled:
+        pause.wait(0.01)
+    context.logger.info("let go of %s", x)
+    return x
+
+with Flow("held") as flow:
+    hold.map([0, 1, 2])
+"""

@@ -57,18 +57,36 @@ def test_resetting_without_a_question_for_scripts(program, ledger):
     assert len(program.json("runs", "ls")) == 1
 
 
-def test_resetting_is_refused_while_a_process_is_at_a_run(program, ledger):
+def test_resetting_and_bringing_down_are_refused_while_a_process_is_at_a_run(program, ledger):
     program.write("waits.py", flow_files.WAITING)
     running = program.start("run", "waits.py")
     try:
         wait_for_file(program.folder / "runs")
-        done = program("database", "reset", "--yes")
-        assert done.returncode == 2
-        assert "which is alive" in done.stderr
+        for command in ("reset", "downgrade"):
+            done = program("database", command, "--yes")
+            assert done.returncode == 2
+            assert "which is alive" in done.stderr
         assert len(program.json("runs", "ls")) == 2
     finally:
         running.kill()
         running.communicate()
+
+
+def test_a_ledger_is_brought_down_when_one_says_so_and_up_again(program, ledger):
+    asked = program("database", "downgrade", "2")
+    assert asked.returncode == 2 and "nothing was changed" in asked.stderr
+    assert "the limits, who holds a slot under them, and who waits for one (0 rows)" in asked.stderr
+    latest = program.json("database", "info")["latest_version"]
+
+    done = program("database", "downgrade", "2", stdin="y\n")
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(f"is at version 2; it was at {latest}\n")
+    about = program("database", "info").stdout
+    assert "Tables version:  2" in about and "run `prefect-dask database upgrade`" in about
+    assert "is at version 2" in program("database", "downgrade", "3", "--yes").stdout
+    assert program("database", "upgrade").stdout.endswith(f"is at version {latest}; it was at 2\n")
+    assert len(program.json("runs", "ls")) == 1
 
 
 def test_resetting_takes_the_files_of_results_with_it(program):
@@ -98,6 +116,7 @@ def test_a_ledger_in_postgresql_is_made_described_and_emptied(program, postgres)
         assert (told["kind"], told["flow_runs"]) == ("postgresql", 1)
         assert program.json("flows", "ls")[0]["name"] == "sums"
 
+        assert program("database", "downgrade", "1", "--yes").returncode == 0
         assert program("database", "reset", "--yes").returncode == 0
         assert program.json("runs", "ls") == []
     finally:
@@ -113,16 +132,15 @@ def connected(url):
 
 # ---- a ledger that cannot be used
 
-COMMANDS = [["runs", "ls"], ["runs", "show", "abc"], ["run", "sums.py", "--param", "x=1"]]
+# What each command says of one stands in test_commands.py.
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_a_ledger_of_a_later_version_is_left_alone(program, ledger, command):
+def test_a_ledger_of_a_later_version_is_left_alone_and_nothing_runs(program, ledger):
     with closing(sqlite3.connect(ledger)) as connection:
         connection.execute("PRAGMA user_version = 99")
     before = ledger.read_bytes()
 
-    done = program(*command)
+    done = program("run", "sums.py", "--param", "x=1")
 
     assert done.returncode == 2
     assert "has version 99 of the tables" in done.stderr and "upgrade prefect_dask" in done.stderr
@@ -131,14 +149,13 @@ def test_a_ledger_of_a_later_version_is_left_alone(program, ledger, command):
     assert about.returncode == 2 and "Tables version:  99" in about.stdout
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_a_file_that_is_no_ledger_is_left_alone(program, ledger, command):
+def test_a_file_that_is_no_ledger_is_left_alone_and_nothing_runs(program, ledger):
     for file in program.home.glob("ledger.sqlite*"):
         file.unlink()
     ledger.write_text("my shopping list, which is longer than one hundred characters" * 40)
     before = ledger.read_bytes()
 
-    done = program(*command)
+    done = program("run", "sums.py", "--param", "x=1")
 
     assert done.returncode == 2
     assert "is no ledger" in done.stderr and "move it away" in done.stderr

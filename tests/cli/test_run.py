@@ -134,7 +134,8 @@ def test_a_flow_runs_at_the_events_of_its_schedule(program):
     assert program("run", "sums.py", "--param", "x=1").returncode == 0
     assert len(program.json("runs", "ls")) == 1
 
-    assert program("run", "sums.py", "--param", "x=1", "--schedule").returncode == 0
+    done = program("run", "sums.py", "--param", "x=1", "--schedule")
+    assert done.returncode == 0 and "Flow 'sums': its next run begins at 20" in done.stderr
     assert len(program.json("runs", "ls")) > 1
 
 
@@ -160,7 +161,7 @@ def test_a_file_without_a_flow_says_so(program):
     program.write("empty.py", "x = 1\n")
     done = program("run", "empty.py")
     assert done.returncode == 2
-    assert "empty.py: has no flow" in done.stderr
+    assert "empty.py: has no flow; make one at its top level" in done.stderr
 
 
 def test_what_is_neither_file_nor_module_is_named(program):

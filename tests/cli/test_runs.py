@@ -3,12 +3,10 @@
 import json
 import os
 import signal
-import subprocess
 
 import pytest
 
 from tests.cli import flow_files
-from tests.cli.program import PROGRAM
 from tests.waiting import wait_for_file
 
 
@@ -90,15 +88,6 @@ def test_the_log_of_a_run_is_followed_until_ctrl_c(program):
         running.communicate()
 
 
-@pytest.mark.parametrize("command", ["show", "logs", "resume", "restart"])
-def test_an_unknown_run_is_told_the_nearest_ids(program, failed, command):
-    wrong = failed[:5] + ("0" if failed[5] != "0" else "1") + failed[6:]
-    done = program("runs", command, wrong)
-    assert done.returncode == 2
-    assert f"holds no flow run {wrong!r}; the nearest are {failed}" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
 def test_where_nothing_was_recorded_that_is_said(program):
     done = program("runs", "ls")
     assert done.returncode == 2
@@ -121,6 +110,22 @@ def test_a_failed_run_is_restarted_and_only_what_failed_runs_again(program, fail
     assert "came to Success, and nothing of it is left" in again.stderr
 
 
+def test_a_flow_file_is_found_again_with_the_modules_beside_it_and_its_errors_are_told(program):
+    program.write("flows/helping.py", "def half(x):\n    return x / 2\n")
+    program.write("flows/halves.py", "from helping import half\n" + flow_files.MAPPED)
+    assert program("run", "flows/halves.py", "--no-progress").returncode == 1
+    [run] = program.json("runs", "ls")
+    assert program("runs", "replay", run["run_id"], "halve[2]").returncode == 0
+
+    program.write("flows/helping.py", "x = 1\nhalf = x / 0\n")
+    for command in (["restart", run["run_id"]], ["replay", run["run_id"], "halve[2]"]):
+        done = program("runs", *command)
+        assert done.returncode == 2
+        assert done.stderr.startswith("flows/helping.py:2: ZeroDivisionError: division by zero\n")
+        files = [line for line in done.stderr.splitlines() if line.lstrip().startswith("File")]
+        assert len(files) == 2 and all("flows/" in file for file in files)
+
+
 def test_flows_are_listed_and_shown(program, failed):
     lines = program("flows", "ls").stdout.splitlines()
     assert [line.split()[:3] for line in lines[1:]] == [["sums", "1", "1"], ["halves", "1", "1"]]
@@ -129,6 +134,21 @@ def test_flows_are_listed_and_shown(program, failed):
     assert [task["slug"] for task in program.json("flows", "show", "sums")["tasks"]] == [
         *("x", "y", "add-1")
     ]
+
+
+def test_flows_are_drawn_from_the_ledger_with_a_run_and_from_a_file(program, failed):
+    def drawn(*arguments: str) -> str:
+        done = program("flows", "visualize", *arguments)
+        assert done.returncode == 0, done.stderr
+        return (program.folder / done.stdout.strip()).read_text("utf-8")
+
+    assert "Failed" in drawn("halves", "-o", "run.dot")
+    assert "Failed" not in drawn("halves.py", "-o", "plain.dot")
+    assert "Failed" in drawn("halves.py", "--run", failed, "-o", "both.dot")
+    assert drawn("sums").startswith("<?xml") and (program.folder / "sums.svg").is_file()
+    wrong = program("flows", "visualize", "halvs")
+    assert wrong.returncode == 2
+    assert "and no flow of that name ran; did you mean 'halves'?" in wrong.stderr
 
 
 def test_an_unknown_flow_is_told_the_nearest(program, failed):
@@ -168,16 +188,14 @@ def test_a_narrow_terminal_gets_no_line_that_is_too_long(program, failed):
 
 
 def test_a_reader_that_goes_away_is_no_error(program, failed):
-    listing = subprocess.Popen(
-        [*PROGRAM, "runs", "show", failed, "--json"],
-        env=program.variables({}),
-        cwd=program.folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    listing.stdout.close()
-    told = listing.stderr.read()
-    listing.stderr.close()
-    listing.wait(timeout=30)
-    assert "Traceback" not in told
+    def code_when_nobody_reads(*arguments: str) -> int:
+        with program.start(*arguments) as writing:
+            writing.stdout.close()
+            told = writing.stderr.read()
+        assert "Traceback" not in told and "BrokenPipe" not in told
+        return writing.returncode
+
+    # As shells say it of a program that writes to nobody; of a run its own.
+    assert code_when_nobody_reads("runs", "show", failed, "--json") == 141
+    assert code_when_nobody_reads("runs", "logs", failed) == 141
+    assert code_when_nobody_reads("run", "sums.py", "--param", "x=1") == 0

@@ -118,26 +118,6 @@ def test_dasks_own_command_runs_ours(program):
     assert "Traceback" not in wrong.stderr
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        *("run", "version", "config view", "config set", "config unset", "flows ls", "flows show"),
-        *("runs ls", "runs show", "runs logs", "runs resume", "runs restart"),
-        *("profile ls", "profile create", "profile use", "profile inspect", "profile rename"),
-        *("limits ls", "limits set", "limits rm"),
-        *("profile delete", "database info", "database upgrade", "database reset"),
-    ],
-)
-def test_each_help_text_has_an_example(command):
-    from click.testing import CliRunner
-
-    from prefect_dask.cli.main import main
-
-    done = CliRunner().invoke(main, [*command.split(), "-h"])
-    assert done.exit_code == 0
-    assert f"prefect-dask {command}" in done.output.partition("Example")[2]
-
-
 def test_a_misspelt_command_is_told_the_nearest(program):
     done = program("verison")
     assert done.returncode == 2

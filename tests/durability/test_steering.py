@@ -9,6 +9,7 @@ import pytest
 
 import prefect_dask
 from prefect_dask import Flow, attach, cancel, resume, task
+from prefect_dask.by_hand import set_success
 from prefect_dask.engine.errors import ResultLost
 from prefect_dask.engine.signals import PAUSE
 from prefect_dask.engine.state import Cancelled, Failed, Mapped, Paused, Success
@@ -17,6 +18,8 @@ from prefect_dask.ledger import Ledger
 from prefect_dask.ledger.errors import NothingRecorded, UnknownRun
 from prefect_dask.ledger.facts import RecordedFlowRun
 from prefect_dask.limits import limits, set_limit
+from prefect_dask.progress import Watch
+from prefect_dask.recorded_progress import RecordedProgress
 from prefect_dask.resources import ResourceManager
 from prefect_dask.steering import RunIsOver, RunNotOver
 from tests.durability import flows_to_steer
@@ -94,6 +97,47 @@ def test_with_the_flow_at_hand_states_are_found_by_task(place):
     assert "no" in str(states[failed].result)
     with pytest.raises(ResultLost, match="was not stored"):
         _ = states[first].result
+
+
+def test_the_progress_of_a_recorded_run_is_counted_as_the_run_itself_counts_it(place):
+    @task
+    def odd(x):
+        if not x % 2:
+            raise ValueError(f"{x} is even")
+        return x
+
+    with Flow("odds") as flow:
+        odds = odd.map([1, 2, 3])
+        one(upstream_tasks=[odds])
+    live, lines = Watch(), []
+    flow.run(ledger=place, progress=live)
+    run_id = only_run(place)
+
+    attached = Watch()
+    state = attach(run_id, ledger=place).wait(progress=attached, on_line=lines.append)
+
+    assert state.is_failed() and all("finished" in line.message for line in lines)
+    then, now = live.look(), attached.look()
+    assert (now.states, now.done, now.known) == (then.states, then.done, then.known)
+    assert (now.run_id, now.state, now.failures) == (then.run_id, then.state, then.failures)
+    assert [(t.name, t.states) for t in now.tasks] == [(t.name, t.states) for t in then.tasks]
+    assert now.seconds == pytest.approx(then.seconds, abs=0.5)
+
+
+def test_a_success_that_is_lost_is_taken_back_from_the_progress(place):
+    with Flow("sums") as flow:
+        broken(upstream_tasks=[one()])
+    flow.run(ledger=place)
+    ledger, watch = Ledger(place), Watch()
+    progress = RecordedProgress(ledger, ledger.flow_run(only_run(place)), watch)
+    assert progress.look() and not progress.look()
+    assert watch.look().states == {"Success": 1, "Failed": 1}
+
+    # It is Pending first, as where its worker took it along.
+    set_success(only_run(place), "one", 2, ledger=place)
+
+    assert progress.look()
+    assert watch.look().states == {"Success": 1, "Failed": 1}
 
 
 def test_who_follows_a_run_whose_process_dies_is_told(place, folder):

@@ -24,7 +24,7 @@ LAYERS = (
     "documents operators pickling signature mapping schedules tagging task_defaults retry_settings raising"
     " naming order origin",
     "limits recovering artifacts",
-    "recorded_states kept_results",
+    "recorded_states kept_results recorded_progress",
     "resumption",
     "ledger pictures animation",
     "dashboard",

@@ -198,7 +198,7 @@ def test_of_a_large_flow_those_are_shown_where_something_goes_on():
     with Flow("large") as flow:
         for n in range(100):
             number(n)
-    counts = Counts(flow.describe())
+    counts = Counts.of(flow.describe())
     changes = [change(n, -1, Success, began=1.0) for n in range(60)]
     counts.take([*changes, change(70, -1, Running)])
 
@@ -230,7 +230,7 @@ def test_the_counts_are_those_of_the_latest_state_of_each_task_run(batches):
     """Whatever comes in which batch; a Success is the last word of a task run."""
     with Flow("mapped") as flow:
         halve.map(numbers(6))
-    counts = Counts(flow.describe())
+    counts = Counts.of(flow.describe())
     latest = {}
     for batch in batches:
         changes = []

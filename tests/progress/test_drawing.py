@@ -17,6 +17,7 @@ import logging
 import sys
 import time
 from pathlib import Path
+import click
 from prefect_dask import Flow, context, task
 
 @task
@@ -28,6 +29,7 @@ def work(x):
     if x == 30:
         context.logger.info("thirty is reached")
         print("printed by a task")
+        click.echo("echoed by a task", err=True)
         logging.getLogger("elsewhere").warning("said by another logger")
         while not Path("seen").exists():
             time.sleep(0.01)
@@ -68,7 +70,8 @@ def test_on_a_terminal_each_task_is_a_line_and_what_is_logged_stands_above(progr
         assert "task runs  1 failed" in the_line(terminal, "many  Running")
         assert "\x1b[38;5;" in terminal.written
         bars = terminal.lines.index(line)
-        for text in ("twenty is wrong", "thirty is reached", "printed by a task", "another logger"):
+        printed = ("printed by a task", "echoed by a task")
+        for text in ("twenty is wrong", "thirty is reached", *printed, "another logger"):
             at = [n for n, each in enumerate(terminal.lines) if text in each]
             assert at and max(at) < bars, text
         program.write("seen", "")

@@ -1,4 +1,4 @@
-"""A group of commands of which each is imported when it is asked for."""
+"""A group of commands, some of which are imported when they are asked for."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from typing import Any
 
 import click
 
-from prefect_dask.cli.exits import Refused, exit_on_interrupt
+from prefect_dask.cli.exits import Refused, exit_quietly
 from prefect_dask.engine.errors import PrefectDaskError, nearest
 
 
-class LazyGroup(click.Group):
-    """A group whose commands lie in modules of their own.
+class CommandGroup(click.Group):
+    """A group that tells the nearest command, and what went wrong without a traceback.
 
     Args:
-        lazy: The module and name of each command, as `module:name`, in the order in which they are listed.
+        lazy: The module and name of commands that lie elsewhere, as `module:name`, in the order in which they are
+            listed.
         settings: As for `click.Group`.
     """
 
-    def __init__(self, *args: Any, lazy: Mapping[str, str], **settings: Any) -> None:
+    def __init__(self, *args: Any, lazy: Mapping[str, str] | None = None, **settings: Any) -> None:
         super().__init__(*args, **settings)
-        self._lazy = lazy
+        self._lazy = lazy or {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*self._lazy, *super().list_commands(ctx)]
+        return [*self._lazy, *self.commands]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         place = self._lazy.get(cmd_name)
@@ -44,7 +45,7 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with exit_on_interrupt(ctx):
+        with exit_quietly(ctx):
             try:
                 return super().invoke(ctx)
             except PrefectDaskError as error:

@@ -1,0 +1,85 @@
+"""How far a recorded flow run is, wherever it runs: what the ledger tells, counted as what a run itself tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prefect_dask.engine import clock
+from prefect_dask.engine.state import STATES, Pending, State, Success
+from prefect_dask.engine.stream import StateChange, bare_state
+from prefect_dask.ledger.facts import RecordedFlowRun, RecordedLine, RecordedState
+from prefect_dask.ledger.leases import is_final
+from prefect_dask.ledger.ledger import Ledger
+from prefect_dask.ledger.packed import GOES_ON
+from prefect_dask.progress.counting import Counts
+from prefect_dask.progress.watch import Watch
+from prefect_dask.resumption import TaskRun
+
+
+class RecordedProgress:
+    """Has a watch see what is recorded of a run, look by look.
+
+    Args:
+        ledger: Where it is recorded.
+        run: The run.
+        watch: Counts, and may draw.
+    """
+
+    def __init__(self, ledger: Ledger, run: RecordedFlowRun, watch: Watch) -> None:
+        self._ledger, self._run_id, self._watch = ledger, run.run_id, watch
+        tasks = ledger.flow(run.run_id).tasks
+        self._counts = Counts([task.is_mapped for task in tasks], tasks.__getitem__)
+        self._after, self._after_line = -1, -1
+        #: Which task runs are over with a result, to notice where it is lost and they run again.
+        self._succeeded: set[TaskRun] = set()
+        begun = _on_steady_clock(clock.to_seconds(run.begun))
+        watch.begin_with(self._counts, run.flow_name, run.run_id, run.name, begun=begun)
+
+    def look(self) -> bool:
+        """Take what came since the last look, at first what each task run came to; whether there was anything."""
+        states = self._ledger.states(self._run_id, after=self._after)
+        if not states:
+            return False
+        is_first = self._after < 0
+        self._after = states[-1].number
+        if is_first:
+            # What was logged before is in the ledger for who wants it.
+            self._after_line = self._after
+            states = list({(state.task, state.map_index): state for state in states}.values())
+        for state in states:
+            if state.task < 0:
+                at = _on_steady_clock(clock.to_seconds(state.time))
+                self._watch.take_flow_state(_state_of(state), at)
+        self._watch.take_changes(list(self._changes(states)))
+        return True
+
+    def lines(self) -> list[RecordedLine]:
+        """What was logged since the first look, or since this was asked last."""
+        lines = self._ledger.logs(self._run_id, after=self._after_line)
+        if lines:
+            self._after_line = lines[-1].number
+        return lines
+
+    def _changes(self, states: Iterable[RecordedState]) -> Iterable[StateChange]:
+        for each in states:
+            if each.task < 0:
+                continue
+            task_run, kind = (each.task, each.map_index), STATES[each.state]
+            if kind is Pending and task_run in self._succeeded:
+                self._succeeded.remove(task_run)
+                self._counts.take_back(each.task)
+            elif kind is Success:
+                self._succeeded.add(task_run)
+            state = _state_of(each)
+            is_over = is_final(kind) and not each.details.get(GOES_ON)
+            yield StateChange((*task_run, 0), each.attempt, state, is_over, each.worker)
+
+
+def _state_of(recorded: RecordedState) -> State:
+    time, details = clock.to_seconds(recorded.time), dict(recorded.details)
+    return bare_state(recorded.state, recorded.message, time, details)
+
+
+def _on_steady_clock(time: float) -> float:
+    """A moment in seconds since the epoch, on the clock that does not go back."""
+    return clock.monotonic() - (clock.now() - time)
