@@ -48,6 +48,7 @@ ON_THE_LEDGER = {
     "runs resume": "abc",
     "runs restart": "abc",
     "runs replay": "abc load[1] --pdb",
+    "runs animate": "abc --no-browser",
     "runs rm": "abc --yes",
     "flows ls": "",
     "flows show": "etl",
@@ -165,7 +166,7 @@ def test_a_run_that_is_not_there_is_told_the_nearest_ids_by_every_command(tmp_pa
         [(run_id,)] = connection.execute("SELECT run_id FROM flow_runs")
     first = "0" if run_id[0] != "0" else "1"
     of_runs = [name for name in ON_THE_LEDGER if name.startswith("runs ") and name != "runs ls"]
-    assert len(of_runs) == 10
+    assert len(of_runs) == 11
     for name in of_runs:
         # Another letter in its middle, or its first.
         for wrong in (run_id[:5] + "x" + run_id[6:], first + run_id[1:6]):
