@@ -98,20 +98,28 @@ class Program:
             as_script: Whether the arguments are a script and its arguments, run in the program's place.
         """
         command = [sys.executable, *arguments] if as_script else [*PROGRAM, *arguments]
-        pty = pytest.importorskip("pty", reason="this system has no pseudo terminals")
-        pid, descriptor = pty.fork()
-        if pid == 0:
-            try:
-                os.chdir(self.folder)
-                environment = self.variables({"TERM": "xterm-256color", **variables})
-                os.execve(command[0], command, environment)
-            finally:
-                os._exit(127)
-        terminal = Terminal(pid, descriptor, columns, lines)
+        with terminal_of(command, self.folder, self.variables(variables), columns, lines) as made:
+            yield made
+
+
+@contextmanager
+def terminal_of(
+    command: list[str], folder: Path, environment: Mapping[str, str], columns: int, lines: int
+) -> Iterator["Terminal"]:
+    """A terminal of its own for a program, which is killed at the end of the block, where it is still there."""
+    pty = pytest.importorskip("pty", reason="this system has no pseudo terminals")
+    pid, descriptor = pty.fork()
+    if pid == 0:
         try:
-            yield terminal
+            os.chdir(folder)
+            os.execve(command[0], command, {**environment, "TERM": "xterm-256color"})
         finally:
-            terminal.close()
+            os._exit(127)
+    terminal = Terminal(pid, descriptor, columns, lines)
+    try:
+        yield terminal
+    finally:
+        terminal.close()
 
 
 PAGE = """<!doctype html><meta charset="utf-8"><body style="margin:0; background:#1e1e2e"><pre style="
@@ -189,9 +197,14 @@ class Terminal:
         rows = [[screen.buffer[row][at] for at in range(screen.columns)] for row in range(last + 1)]
         return PAGE.format("\n".join(map(row_as_html, rows)))
 
-    def wait_for(self, is_so: Callable[["Terminal"], bool], what: str = "") -> None:
+    def wait_for(
+        self,
+        is_so: Callable[["Terminal"], object],
+        what: str = "",
+        seconds: float = DEADLINE_SECONDS,
+    ) -> None:
         """Read until something is so."""
-        until = time.monotonic() + DEADLINE_SECONDS
+        until = time.monotonic() + seconds
         while not is_so(self):
             if not self._read(until):
                 raise AssertionError(
