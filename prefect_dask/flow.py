@@ -514,6 +514,7 @@ class Flow(TaskGraph, DaskCollection):
         rankdir: str = "TB",
         group: Literal["auto"] | bool = "auto",
         legend: bool = False,
+        flow_state: State | None = None,
     ) -> Picture:
         """A picture of the flow, drawn by GraphViz; a notebook shows it.
 
@@ -528,6 +529,7 @@ class Flow(TaskGraph, DaskCollection):
             group: Whether tasks that do the same at the same place share a box: "auto" where the flow has more
                 tasks than can be read, True wherever they can, False never.
             legend: Whether a legend tells what the shapes, lines and colours in it mean.
+            flow_state: What `state` is called in flow files of Prefect 1.
 
         Raises:
             NoGraphViz: Neither the program `dot` nor the package pygraphviz, which brings its own, is there.
@@ -542,6 +544,7 @@ class Flow(TaskGraph, DaskCollection):
         from prefect_dask.steering import RunHandle
 
         graph = self.describe()
+        state = flow_state if state is None else state
         if isinstance(state, RunHandle):
             state = state.state
         return draw(

@@ -253,3 +253,15 @@ def coloured() -> Picture:
     """Of a run; made before the browser's loop runs in this thread."""
     flow = nightly()
     return flow.visualize(flow.run(), legend=True)
+
+
+def test_flow_files_of_prefect_1_call_the_state_flow_state():
+    @task
+    def one():
+        return 1
+
+    with Flow("older") as flow:
+        one()
+    state = flow.run(ledger="none")
+    assert flow.visualize(flow_state=state).dot == flow.visualize(state).dot
+    assert "Success" in flow.visualize(flow_state=state).dot
