@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.animation.conftest import wait_for_player
 from tests.browser import take_picture
 from tests.cli.program import Program, Terminal, terminal_of
 
@@ -101,7 +102,10 @@ def test_a_person_follows_the_readme_from_top_to_bottom(shell, page, checkout):
     wait(lambda text: "http://" in text)
     [address] = re.findall(r"http://\S+", "\n".join(shell.lines))
     page.goto(address)
-    page.get_by_text("count_file").first.wait_for()
-    take_picture(page, "animation-census")
+    wait_for_player(page)
+    assert page.get_by_role("heading", name="census").is_visible()
+    # Half of the files were counted before it was killed.
+    assert page.evaluate("player.timeline.time.length") > 3_000
+    page.goto("about:blank")  # it would miss its server
     shell.interrupt()
     shell.wait_for(done, "the server ended")
