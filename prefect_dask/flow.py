@@ -499,6 +499,11 @@ class Flow(TaskGraph, DaskCollection):
     def __repr__(self) -> str:
         return f'<Flow: name="{self.name}">'
 
+    def _repr_html_(self) -> str:
+        from prefect_dask.notebook.tasks import flow_html
+
+        return flow_html(self)
+
     def serialize(self) -> dict[str, Any]:
         """The flow as plain JSON data: tasks, edges by slug, constants, parameters, references."""
         from prefect_dask.documents import flow_document

@@ -21,6 +21,7 @@ from prefect_dask.ledger.requests import ask, who_asks
 from prefect_dask.pictures.counts import counts_of_record
 from prefect_dask.pictures.outline import Outline
 from prefect_dask.pictures.picture import Picture, draw
+from prefect_dask.recorded_progress import RecordedProgress
 from prefect_dask.recorded_states import Tree, flow_state, task_states
 from prefect_dask.running import result_rules
 from prefect_dask.task_graph import TaskGraph
@@ -103,6 +104,16 @@ class RunHandle:
 
     def __repr__(self) -> str:
         return f"<RunHandle: {self.flow_name!r}, {self.run_id}>"
+
+    def _repr_html_(self) -> str:
+        from prefect_dask.notebook.runs import MOST_TASKS, Failures, progress_html
+
+        progress, failures = (
+            RecordedProgress(self._ledger, self.run_id).look(MOST_TASKS),
+            Failures(),
+        )
+        failures.take(progress.failures)
+        return progress_html(progress, failures)
 
     # ---- looking
 

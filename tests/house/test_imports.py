@@ -24,11 +24,11 @@ LAYERS = (
     "documents operators pickling signature mapping schedules tagging task_defaults retry_settings raising"
     " naming order origin",
     "limits recovering artifacts",
-    "recorded_states kept_results",
+    "recorded_states recorded_progress kept_results",
     "resumption",
     "ledger pictures animation",
     "dashboard",
-    "progress",
+    "progress notebook",
     "executors triggers settings logs errors version",
     "engine.flow_runner",
     "engine.steering",
