@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -21,6 +23,7 @@ from prefect_dask.ledger.requests import ask, who_asks
 from prefect_dask.pictures.counts import counts_of_record
 from prefect_dask.pictures.outline import Outline
 from prefect_dask.pictures.picture import Picture, draw
+from prefect_dask.progress.watch import FlowProgress
 from prefect_dask.recorded_progress import RecordedProgress
 from prefect_dask.recorded_states import Tree, flow_state, task_states
 from prefect_dask.running import result_rules
@@ -115,6 +118,26 @@ class RunHandle:
         failures.take(progress.failures)
         return progress_html(progress, failures)
 
+    def _ipython_display_(self) -> None:
+        from prefect_dask.notebook import kernel
+
+        if kernel.kernel_shell() is None:
+            raise NotImplementedError  # IPython takes another way to show it
+        from prefect_dask.notebook import live
+        from prefect_dask.notebook.runs import MOST_TASKS
+
+        progress = RecordedProgress(self._ledger, self.run_id)
+
+        def look() -> tuple[FlowProgress, bool]:
+            is_over = self._is_over()  # first, as when iterating
+            return progress.look(MOST_TASKS), is_over
+
+        def cancel() -> None:
+            with suppress(RunIsOver):
+                self.cancel(wait=False)
+
+        live.show(self.run_id, look, cancel)
+
     # ---- looking
 
     @property
@@ -170,6 +193,7 @@ class RunHandle:
             if until is not None and clock.monotonic() >= until:
                 raise RunNotOver(self.run_id, timeout_seconds or 0.0)
             looks.wait(until=until)
+        self._settle_display()
         return self.state
 
     def visualize(
@@ -218,6 +242,12 @@ class RunHandle:
         self._ledger.look_soon()
 
     # ---- inside
+
+    def _settle_display(self) -> None:
+        """Bring what a notebook shows of the run up to date: it may be saved next."""
+        live = sys.modules.get("prefect_dask.notebook.live")
+        if live is not None:
+            live.settle(self.run_id)
 
     def _is_over(self) -> bool:
         run = self._ledger.flow_run(self.run_id)

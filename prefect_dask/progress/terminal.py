@@ -61,6 +61,14 @@ class Terminal:
             self._live.stop()
             self._live = None
 
+    @contextmanager
+    def standing_aside(self) -> Iterator[None]:
+        self.close()
+        try:
+            yield
+        finally:
+            self.open()
+
     def draw(self, progress: FlowProgress) -> None:
         if self._live is None:
             return
