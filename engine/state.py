@@ -24,6 +24,9 @@ class LazyResult:
 
     __slots__ = ()
 
+    #: Whether to fetch it moves no result: who only shows a state may do so.
+    is_at_hand: ClassVar[bool] = False
+
     def fetch_state(self) -> State:
         """The complete state, with its result.
 

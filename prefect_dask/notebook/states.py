@@ -11,8 +11,8 @@ from prefect_dask.engine.state import Failed, Mapped, State, Success, TriggerFai
 from prefect_dask.notebook import markup
 from prefect_dask.notebook.markup import MOST_FAILURES, MOST_ROWS, code, short_repr, text
 
-#: What runners say of a plain success, which its state says already.
-PLAIN = frozenset({None, "Task run succeeded."})
+#: What runners say of a plain success and of a map, which their states say already.
+PLAIN = frozenset({None, "Task run succeeded.", "Preparing children."})
 
 
 @dataclass(slots=True)
@@ -54,7 +54,8 @@ def state_html(state: State) -> str:
     when = state.timestamp.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     parts = [
         f'<p class="pd-head"><strong>{markup.state(type(state).__name__)}</strong>'
-        f'<span>{text(state.message or "")}</span><span class="pd-soft pd-end">{when}</span></p>'
+        f"<span>{text(_said(state))}</span>"
+        f'<span class="pd-soft pd-end">{when}</span></p>'
     ]
     if tasks is not None:
         parts += _of_flow(tasks)
@@ -67,9 +68,12 @@ def state_html(state: State) -> str:
 
 def _tasks_of(state: State) -> Mapping[Any, State] | None:
     """The states of the tasks of a flow's state, by name, as far as they are at hand."""
-    if state._lazy is not None or isinstance(state, Mapped):
+    if isinstance(state, Mapped) or (state._lazy is not None and not state._lazy.is_at_hand):
         return None
-    result = state._result
+    try:
+        result = state.result
+    except Exception:  # where it lies may be away
+        return None
     if not isinstance(result, Mapping) or not result:
         return None
     for key, value in result.items():
@@ -120,7 +124,7 @@ def failures_html(tally: Tally) -> str:
 
 
 def _message(state: State) -> str:
-    result = None if state._lazy is not None else state._result
+    result = None if state._lazy is not None or isinstance(state, TriggerFailed) else state._result
     kind = type(result).__name__ if isinstance(result, BaseException) else ""
     return (f"{code(kind)} " if kind else "") + text(state.message or "")
 
@@ -134,11 +138,14 @@ def _row(name: str, state: State) -> list[str]:
     elif isinstance(state, Failed):
         said = _message(state)
     else:
-        if state.message not in PLAIN:
-            said = text(state.message or "")
+        said = text(_said(state))
         if isinstance(state, Success):
             said += (" " if said else "") + _result(state)
     return [code(name, markup.LONGEST_NAME), markup.state(type(state).__name__), said]
+
+
+def _said(state: State) -> str:
+    return "" if state.message in PLAIN else state.message or ""
 
 
 def _result(state: State) -> str:

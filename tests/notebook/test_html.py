@@ -97,7 +97,7 @@ def test_the_state_of_a_flow_says_what_failed_and_what_each_task_came_to():
     assert "odd Mapped Failed 2 Success 1" in said
     assert "total Success 2" in said and "load TriggerFailed" in said
     assert "[1] Success 2" in words(state.result[children]._repr_html_())
-    assert words(state.result[summed]._repr_html_()).startswith("Success Task run succeeded.")
+    assert words(state.result[summed]._repr_html_()).startswith("Success")
     assert "result 2" in words(state.result[summed]._repr_html_())
 
 
