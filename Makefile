@@ -68,25 +68,3 @@ record-cost: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.cost --record
 
 pictures: $(VENV)/installed-dev
-	PREFECT_DASK_WRITE_PICTURES=1 $(BIN)/python -m pytest -q -n 0 tests/pictures/test_pages.py
-	PREFECT_DASK_TESTS_PICTURES=docs/pictures $(BIN)/python -m pytest -q -n 0 tests/animation/test_page.py tests/dashboard/test_page.py
-
-bench-peers: $(VENV)/installed
-	$(BIN)/python -m benchmarks.peers $(BENCH_ARGS)
-
-clean:
-	rm -rf $(VENV) .venv-peers build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-
-# An install is repeated when what it was made from has changed.
-$(VENV)/installed: setup.cfg pyproject.toml | $(VENV)/pyvenv.cfg
-	$(BIN)/python -m pip install -q -e ".[terminal]"
-	@touch $@
-
-$(VENV)/installed-dev: setup.cfg pyproject.toml | $(VENV)/pyvenv.cfg
-	$(BIN)/python -m pip install -q -e ".[dev]"
-	@touch $@ $(VENV)/installed
-
-$(VENV)/pyvenv.cfg:
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed, $(PYTHON) is " + sys.version.split()[0] + "; try make PYTHON=python3.12" if sys.version_info < (3, 10) else 0)'
-	$(PYTHON) -m venv $(VENV)

@@ -18,6 +18,9 @@ from prefect_dask.progress.lines import cut
 #: So many characters of a name, of a message, and of a value are shown.
 LONGEST_NAME, LONGEST_MESSAGE, LONGEST_VALUE = 80, 300, 120
 
+#: What runners say of states that speak for themselves.
+PLAIN = frozenset({"Running flow.", "Task run succeeded.", "Preparing children."})
+
 #: So many rows of a table are shown; 10,000 would be a megabyte, which nobody reads and each save writes.
 MOST_ROWS = 200
 
@@ -77,6 +80,11 @@ def text(value: str, most: int = LONGEST_MESSAGE) -> str:
     """
     # Cut last: half a secret would not be known for one.
     return escape(cut(secrets.masked(value), most))
+
+
+def said_beyond(message: str | None) -> str:
+    """The message of a state, "" where it says what the state says."""
+    return "" if message is None or message in PLAIN else message
 
 
 def code(value: str, most: int = LONGEST_VALUE) -> str:

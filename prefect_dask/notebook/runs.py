@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from prefect_dask.engine.state import STATES, Running, State
 from prefect_dask.notebook import markup
-from prefect_dask.notebook.markup import MOST_FAILURES, code, short_repr, text
+from prefect_dask.notebook.markup import MOST_FAILURES, code, said_beyond, short_repr, text
 from prefect_dask.progress.counting import Failure, TaskProgress
 from prefect_dask.progress.lines import duration, rate_text
 from prefect_dask.progress.watch import FlowProgress
@@ -64,7 +64,8 @@ def progress_html(progress: FlowProgress, failures: Failures, note: str = "") ->
 
 
 def _message(message: str | None) -> str:
-    return f"<p>{text(message)}</p>" if message else ""
+    said = text(said_beyond(message))
+    return f"<p>{said}</p>" if said else ""
 
 
 def _task(task: TaskProgress, progress: FlowProgress) -> list[str]:

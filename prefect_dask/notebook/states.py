@@ -9,10 +9,14 @@ from typing import Any
 from prefect_dask.engine.folded import noteworthy
 from prefect_dask.engine.state import Failed, Mapped, State, Success, TriggerFailed
 from prefect_dask.notebook import markup
-from prefect_dask.notebook.markup import MOST_FAILURES, MOST_ROWS, code, short_repr, text
-
-#: What runners say of a plain success and of a map, which their states say already.
-PLAIN = frozenset({None, "Task run succeeded.", "Preparing children."})
+from prefect_dask.notebook.markup import (
+    MOST_FAILURES,
+    MOST_ROWS,
+    code,
+    said_beyond,
+    short_repr,
+    text,
+)
 
 
 @dataclass(slots=True)
@@ -54,7 +58,7 @@ def state_html(state: State) -> str:
     when = state.timestamp.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     parts = [
         f'<p class="pd-head"><strong>{markup.state(type(state).__name__)}</strong>'
-        f"<span>{text(_said(state))}</span>"
+        f"<span>{text(said_beyond(state.message))}</span>"
         f'<span class="pd-soft pd-end">{when}</span></p>'
     ]
     if tasks is not None:
@@ -138,14 +142,10 @@ def _row(name: str, state: State) -> list[str]:
     elif isinstance(state, Failed):
         said = _message(state)
     else:
-        said = text(_said(state))
+        said = text(said_beyond(state.message))
         if isinstance(state, Success):
             said += (" " if said else "") + _result(state)
     return [code(name, markup.LONGEST_NAME), markup.state(type(state).__name__), said]
-
-
-def _said(state: State) -> str:
-    return "" if state.message in PLAIN else state.message or ""
 
 
 def _result(state: State) -> str:

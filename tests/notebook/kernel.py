@@ -21,9 +21,7 @@ def variables(folder: Path) -> dict[str, str]:
     """An environment in which Jupyter, IPython and prefect_dask keep what they write below a folder."""
     own = {name: str(folder / name.lower()) for name in FOLDERS}
     own["PREFECT_HOME"] = str(folder / "home")
-    # What comes from Debian or the user's own site is not what the tests installed.
-    own["JUPYTER_NO_CONFIG"] = "1"
-    own["JUPYTER_PLATFORM_DIRS"] = "1"
+    own["JUPYTER_PLATFORM_DIRS"] = "1"  # without it, older ones warn
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT", "JUPYTER"))}
     return {**inherited, **own}
 
