@@ -57,13 +57,18 @@ def show(
 
 def settle(run_id: str) -> None:
     """Bring what is shown of a run that is over up to date, now."""
-    live = _live.get(run_id)
+    with _lock:
+        live = _live.get(run_id)
     if live is not None:
-        live.settle()
+        live.stop()
 
 
 class LiveRun:
-    """A run that is shown, and the thread that does."""
+    """A run that is shown, and the thread that does.
+
+    Attributes:
+        is_over: Whether it was over when somebody looked last.
+    """
 
     def __init__(
         self,
@@ -75,20 +80,21 @@ class LiveRun:
     ) -> None:
         self.run_id, self.cell, self.request = run_id, cell, request
         self._look, self._failures = look, Failures()
+        self._html, self._plain, self.is_over = "", "", False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="prefect-dask-notebook", daemon=True)
-        html, plain, self.is_over = self._now()
+        self._take()
         buttons = {} if self.is_over else {"Cancel the run": cancel}
-        self._place: Place = new_place(html, plain, buttons)
+        self._place: Place = new_place(self._html, self._plain, buttons)
         if self.is_over:
-            self._place.settle(html, plain)
+            self._place.settle(self._html, self._plain)
 
     def start(self) -> None:
         """Follow it."""
         self._thread.start()
 
     def show_again(self, cell: str, request: str) -> bool:
-        """Show it below another cell too; False where it is over by now."""
+        """Show it below another cell too; False where it is followed no more."""
         with _lock:
             if self.run_id not in _live:
                 return False
@@ -97,33 +103,29 @@ class LiveRun:
         return True
 
     def stop(self) -> None:
-        """Leave it as it is, and follow it no further."""
+        """Show what it is at for good, and follow it no further."""
         self._stopped.set()
         self._thread.join()
 
-    settle = stop
-
-    def _now(self) -> tuple[str, str, bool]:
-        progress, is_over = self._look()
-        self._failures.take(progress.failures)
-        return progress_html(progress, self._failures), plain_text(progress), is_over
-
     def _run(self) -> None:
-        try:
-            while not self.is_over and not self._stopped.wait(LOOK_SECONDS):
-                self._draw()
-        finally:
-            with _lock:
-                _live.pop(self.run_id, None)
-            self._draw(is_last=True)
+        while not self.is_over and not self._stopped.wait(LOOK_SECONDS):
+            if self._is_taken():
+                self._place.show(self._html)
+        self._is_taken()
+        with _lock:  # together: what is not there any more has settled
+            _live.pop(self.run_id, None)
+            self._place.settle(self._html, self._plain)
 
-    def _draw(self, *, is_last: bool = False) -> None:
+    def _is_taken(self) -> bool:
+        """Look, where that can be done: the ledger may be away for a while, and the run goes on."""
         try:
-            html, plain, self.is_over = self._now()
-            if is_last:
-                self._place.settle(html, plain)
-            else:
-                self._place.show(html)
+            self._take()
         except Exception:
-            # The ledger may be away for a while; the run itself goes on.
-            get_logger("progress").debug("flow run %s was not drawn", self.run_id, exc_info=True)
+            get_logger("progress").debug("flow run %s was not seen", self.run_id, exc_info=True)
+            return False
+        return True
+
+    def _take(self) -> None:
+        progress, self.is_over = self._look()
+        self._failures.take(progress.failures)
+        self._html, self._plain = progress_html(progress, self._failures), plain_text(progress)
