@@ -160,12 +160,18 @@ def test_secrets_are_not_shown():
     assert "open sesame" not in "".join(pages)
 
 
-def test_10_000_tasks_and_10_000_children_are_small_and_quick(tmp_path):
+def test_10_000_tasks_and_10_000_children_are_small_and_quick():
+    @task
+    def sometimes(x):
+        if x % 100 == 1:
+            raise ValueError(f"{x} " + "is wrong " * 1_000)
+        return "y" * 1_000
+
     with Flow("wide") as wide:
         for _ in range(10_000):
             load("x" * 500)
     with Flow("mapped") as mapped:
-        children = odd.map(list(range(10_000)))
+        children = sometimes.map(list(range(10_000)))
     ledger = Ledger(":memory:")
     executor = LocalDaskExecutor("threads", num_workers=2)
     wide_state = wide.run(ledger=ledger, executor=LocalExecutor())
@@ -177,7 +183,7 @@ def test_10_000_tasks_and_10_000_children_are_small_and_quick(tmp_path):
         begun = time.thread_time()
         page = thing._repr_html_()
         sizes[repr(thing)[:40]] = len(page.encode()), time.thread_time() - begun
-        assert "10,000" in page or "5,000" in page
+        assert "10,000" in page or "9,900" in page
 
     assert all(size < 200_000 for size, _ in sizes.values()), sizes
     assert all(seconds < 2 for _, seconds in sizes.values()), sizes
