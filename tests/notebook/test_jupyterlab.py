@@ -1,14 +1,10 @@
-"""What a person meets in JupyterLab: a run that is seen while it goes on, and interrupted, in both themes.
+"""What a person meets in JupyterLab: a run that is seen while it goes on, and interrupted, in both themes."""
 
-PREFECT_DASK_WRITE_PICTURES=1 keeps what it looks like in docs/pictures; `make pictures` does so.
-"""
-
-import os
 import re
 
 import pytest
 
-from tests.house.source import ROOT
+from tests.browser import take_picture
 from tests.notebook.lab import running_lab
 from tests.notebook.test_html import contrast
 
@@ -39,13 +35,6 @@ with Flow("weather", executor=LocalDaskExecutor("threads", num_workers=4)) as fl
     "state = flow.run()",
     "import sys\nsys.last_value.state",
 )
-
-
-def picture(name):
-    """Where a picture for the pages goes; None where it is not wanted."""
-    return (
-        ROOT / "docs" / "pictures" / name if os.environ.get("PREFECT_DASK_WRITE_PICTURES") else None
-    )
 
 
 @pytest.fixture
@@ -85,11 +74,9 @@ def counted(page):
 
 
 def keep(page, name):
-    """Keep a picture of the cell that runs and what is below it, where one is wanted."""
-    path = picture(name)
-    if path is not None:
-        page.locator("#jupyterlab-splash").wait_for(state="detached")
-        page.locator(".jp-CodeCell").nth(1).screenshot(path=path)
+    """Take a picture of the cell that runs and what is below it."""
+    page.locator("#jupyterlab-splash").wait_for(state="detached")
+    take_picture(page.locator(".jp-CodeCell").nth(1), name)
 
 
 def test_a_run_is_seen_while_it_goes_on_and_interrupted_by_the_button(lab, browser):
@@ -109,7 +96,7 @@ def test_a_run_is_seen_while_it_goes_on_and_interrupted_by_the_button(lab, brows
     page.wait_for_function(MOVED, arg=40)
     width = page.locator(".prefect-dask tr", has_text="/400").locator(".pd-bar i").first
     assert 0 < width.bounding_box()["width"] < 400
-    keep(page, "notebook-light.png")
+    keep(page, "notebook-light")
     check_readable(page, is_dark=False)
     page.evaluate(THEME)
     page.locator("body[data-jp-theme-light=false]").wait_for(state="attached")
@@ -117,7 +104,7 @@ def test_a_run_is_seen_while_it_goes_on_and_interrupted_by_the_button(lab, brows
         "getComputedStyle(document.body).getPropertyValue('--jp-layout-color0').trim() == '#111'"
     )
     check_readable(page, is_dark=True)
-    keep(page, "notebook-dark.png")
+    keep(page, "notebook-dark")
 
     page.locator("[data-command='notebook:interrupt-kernel']").first.click()
 
