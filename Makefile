@@ -69,7 +69,7 @@ record-cost: $(VENV)/installed-dev
 
 pictures: $(VENV)/installed-dev
 	PREFECT_DASK_WRITE_PICTURES=1 $(BIN)/python -m pytest -q -n 0 tests/pictures/test_pages.py
-	PREFECT_DASK_TESTS_PICTURES=docs/pictures $(BIN)/python -m pytest -q -n 0 tests/animation/test_page.py tests/dashboard/test_page.py tests/examples/test_five_minutes.py
+	PREFECT_DASK_TESTS_PICTURES=docs/pictures $(BIN)/python -m pytest -q -n 0 tests/animation/test_page.py tests/dashboard/test_page.py tests/notebook/test_jupyterlab.py tests/examples/test_five_minutes.py
 
 bench-peers: $(VENV)/installed
 	$(BIN)/python -m benchmarks.peers $(BENCH_ARGS)

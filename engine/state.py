@@ -11,7 +11,7 @@ elsewhere (another process, a store), the State holds a `LazyResult` that fetche
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
@@ -23,6 +23,9 @@ class LazyResult:
     """Where a state's data lies when it is not here."""
 
     __slots__ = ()
+
+    #: Whether to fetch it moves no result: who only shows a state may do so.
+    is_at_hand: ClassVar[bool] = False
 
     def fetch_state(self) -> State:
         """The complete state, with its result.
@@ -52,6 +55,8 @@ class State:
     color: ClassVar[str] = "#000000"
     #: Constructor arguments of the class beyond the four of every state.
     fields: ClassVar[tuple[str, ...]] = ()
+    #: Says a state in HTML, for notebooks; whoever can puts it here.
+    as_html: ClassVar[Callable[[State], str] | None] = None
 
     def __init__(
         self,
@@ -207,6 +212,10 @@ class State:
             if self.message
             else f"<{type(self).__name__}>"
         )
+
+    def _repr_html_(self) -> str | None:
+        as_html = State.as_html
+        return None if as_html is None else as_html(self)
 
     def __eq__(self, other: object) -> bool:
         """Same class and same data; neither message nor time count."""

@@ -6,6 +6,7 @@ from prefect_dask import triggers
 from prefect_dask.apply_map import apply_map
 from prefect_dask.edge import Edge
 from prefect_dask.engine.context import context
+from prefect_dask.engine.state import State
 from prefect_dask.flow import Flow
 from prefect_dask.mapping import flatten, mapped, unmapped
 from prefect_dask.parameter import DateTimeParameter, Parameter
@@ -50,6 +51,16 @@ __all__ = [
     "triggers",
     "unmapped",
 ]
+
+
+def _state_as_html(state: State) -> str:
+    from prefect_dask.notebook.states import state_html
+
+    return state_html(state)
+
+
+# The engine knows no notebooks.
+State.as_html = staticmethod(_state_as_html)
 
 
 def __getattr__(name: str) -> Any:

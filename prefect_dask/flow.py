@@ -357,7 +357,7 @@ class Flow(TaskGraph, DaskCollection):
         on_state: Any = None,
         ledger: Any = None,
         durable: bool | Literal["auto"] | None = None,
-        progress: bool | Watch = False,
+        progress: bool | Watch | None = None,
         detach: Literal[False] = False,
         **more_parameters: Any,
     ) -> State: ...
@@ -376,7 +376,7 @@ class Flow(TaskGraph, DaskCollection):
         on_state: Any = None,
         ledger: Any = None,
         durable: bool | Literal["auto"] | None = None,
-        progress: bool | Watch = False,
+        progress: bool | Watch | None = None,
         detach: bool = False,
         **more_parameters: Any,
     ) -> State | RunHandle:
@@ -396,8 +396,9 @@ class Flow(TaskGraph, DaskCollection):
             ledger: Where the run is recorded: a `Ledger`, the path of an SQLite file, a URL, ":memory:" or "none";
                 the configured one when not given.
             durable: As for the flow, whose own counts when not given; of no effect where the run is not recorded.
-            progress: Whether it is shown on standard error how far the run is: on a terminal as bars, elsewhere in
-                lines; or a `prefect_dask.progress.Watch`, which a program may ask.
+            progress: Whether it is shown how far the run is: in a notebook below the cell, on a terminal as bars,
+                elsewhere in lines on standard error; or a `prefect_dask.progress.Watch`, which a program may ask.
+                When not given it is shown in a notebook.
             detach: Whether the run goes on in a process of its own, also after this one ends: `run` returns as soon
                 as it has begun.
             more_parameters: Values of parameters.
@@ -412,18 +413,18 @@ class Flow(TaskGraph, DaskCollection):
             RuntimeError: A flow is being written.
             RunInterrupted: Ctrl-C; its `state` has the states reached until then.
         """
-        from prefect_dask.running import FlowRun, run_at_events
+        from prefect_dask.running import asked_run, run_at_events
 
-        run = FlowRun(
+        run = asked_run(
             self,
+            {**(parameters or {}), **more_parameters},
             executor=executor,
-            parameters={**(parameters or {}), **more_parameters},
-            context=context or {},
-            task_states=task_states or {},
-            return_tasks=None if return_tasks is None else tuple(return_tasks),
+            context=context,
+            task_states=task_states,
+            return_tasks=return_tasks,
             on_state=on_state,
             ledger=ledger,
-            durable=self.durable if durable is None else durable,
+            durable=durable,
             runner_cls=runner_cls,
             progress=progress,
         )
@@ -435,6 +436,50 @@ class Flow(TaskGraph, DaskCollection):
         if self.schedule is None or run_on_schedule is False:
             return run.once(state)
         return run_at_events(run, self.schedule, state)
+
+    async def arun(
+        self,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        state: State | None = None,
+        run_on_schedule: bool | None = None,
+        **settings: Any,
+    ) -> State:
+        """Run the flow as `run` does, while the event loop of the caller goes on.
+
+        Where the awaiting asyncio task is cancelled, so is the run: what is at work has a second to end by itself,
+        clean-ups run, and the ledger has the states. A second cancellation leaves out the second.
+
+        Args:
+            parameters: As for `run`.
+            state: As for `run`.
+            run_on_schedule: As for `run`.
+            settings: As for `run`, but for `detach`; and values of parameters.
+
+        Returns:
+            As for `run`.
+
+        Raises:
+            asyncio.CancelledError: The awaiting task was cancelled; nothing of the run is left.
+            PrefectDaskError: As for `run`.
+
+        Example:
+            >>> import asyncio
+            >>> from prefect_dask import task
+            >>> @task
+            ... def double(x):
+            ...     return 2 * x
+            >>> with Flow("doubles") as flow:
+            ...     six = double(3)
+            >>> asyncio.run(flow.arun(ledger="none")).result[six].result
+            6
+        """
+        from prefect_dask.awaiting import await_run
+        from prefect_dask.running import asked_run
+
+        run = asked_run(self, parameters, **settings)
+        schedule = None if run_on_schedule is False else self.schedule
+        return await await_run(run, schedule, state)
 
     def as_task(
         self, returns: Task | None = None, name: str | None = None, **settings: Any
@@ -498,6 +543,11 @@ class Flow(TaskGraph, DaskCollection):
 
     def __repr__(self) -> str:
         return f'<Flow: name="{self.name}">'
+
+    def _repr_html_(self) -> str:
+        from prefect_dask.notebook.tasks import flow_html
+
+        return flow_html(self)
 
     def serialize(self) -> dict[str, Any]:
         """The flow as plain JSON data: tasks, edges by slug, constants, parameters, references."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from prefect_dask.engine import clock
 from prefect_dask.engine.errors import ResultLost, TaskException
@@ -79,6 +79,8 @@ def flow_state(kind: str, message: str | None, time: float, tree: LazyResult) ->
 
 class Tree(LazyResult):
     """The states of the tasks of a run, which `read` reads from a ledger."""
+
+    is_at_hand: ClassVar[bool] = True
 
     def __init__(self, read: Any) -> None:
         self._read = read

@@ -32,7 +32,7 @@ def resume(
     context: Mapping[str, Any] | None = None,
     parameters: Mapping[str, Any] | None = None,
     return_tasks: Iterable[Any] | None = None,
-    progress: bool | Watch = False,
+    progress: bool | Watch | None = None,
 ) -> State:
     """Go on with a recorded flow run whose process died, or that is Paused, from where it was.
 
@@ -79,7 +79,7 @@ def restart(
     context: Mapping[str, Any] | None = None,
     parameters: Mapping[str, Any] | None = None,
     return_tasks: Iterable[Any] | None = None,
-    progress: bool | Watch = False,
+    progress: bool | Watch | None = None,
 ) -> State:
     """Go on with a recorded flow run as `resume` does, and run its failed task runs again, with all their attempts.
 
@@ -112,7 +112,7 @@ def _go_on(
     context: Mapping[str, Any] | None,
     parameters: Mapping[str, Any] | None,
     return_tasks: Iterable[Any] | None,
-    progress: bool | Watch,
+    progress: bool | Watch | None,
     *,
     restarts: bool,
 ) -> State:

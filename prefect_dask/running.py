@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -85,12 +85,14 @@ class FlowRun:
     ledger: Any
     durable: bool | Literal["auto"]
     runner_cls: Any
-    #: Whether the run is drawn while it goes on; or who follows it, a `progress.Watch`.
-    progress: Any = False
+    #: Whether the run is drawn while it goes on, or who follows it; see `progress.watching`.
+    progress: Any = None
     #: The run's id, where it was given one beforehand.
     flow_run_id: str | None = None
     #: Called when the run begins, and the observer knows of it.
     on_begun: Callable[[], None] | None = None
+    #: Through which the run, one run only, is told something while it goes on; one of its own when not given.
+    steering: Steering | None = None
 
     def once(self, state: State | None = None, event: ScheduleEvent | None = None) -> State:
         """Run the flow one time.
@@ -103,9 +105,7 @@ class FlowRun:
         from prefect_dask.ledger import record_run
 
         flow = self.flow
-        writing = the_context.get("flow")
-        if writing is not None:
-            raise RunWhileWriting(flow.name, writing.name)
+        refuse_while_writing(flow)
         facts = facts_for_tasks(self.context)
         parameters = self._parameter_values(facts.pop("parameters", None) or {}, event)
         with CollectorHeld():
@@ -116,7 +116,7 @@ class FlowRun:
             else {}
         )
         ensure_handler(config.logging.level, config.logging.format, config.logging.datefmt)
-        steering = Steering()
+        steering = self.steering or Steering()
         with (
             record_run(self.ledger, origin=flow.made_in, steering=steering) as recording,
             _watching(self.progress) as watch,
@@ -240,9 +240,51 @@ class FlowRun:
         return frozenset(_index(self.flow, index_of, task) for task in self.return_tasks)
 
 
+def asked_run(
+    flow: Any,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    executor: Any = None,
+    task_states: Mapping[Any, State] | None = None,
+    context: Mapping[str, Any] | None = None,
+    runner_cls: Any = None,
+    return_tasks: Iterable[Task] | None = None,
+    on_state: Any = None,
+    ledger: Any = None,
+    durable: bool | Literal["auto"] | None = None,
+    progress: bool | Watch | None = None,
+    **more_parameters: Any,
+) -> FlowRun:
+    """What a flow run is to be, from what `Flow.run` was given."""
+    return FlowRun(
+        flow,
+        executor=executor,
+        parameters={**(parameters or {}), **more_parameters},
+        context=context or {},
+        task_states=task_states or {},
+        return_tasks=None if return_tasks is None else tuple(return_tasks),
+        on_state=on_state,
+        ledger=ledger,
+        durable=flow.durable if durable is None else durable,
+        runner_cls=runner_cls,
+        progress=progress,
+    )
+
+
+def refuse_while_writing(flow: Any) -> None:
+    """Raise where a flow is being written in this thread.
+
+    Raises:
+        RunWhileWriting: It is; it is a RuntimeError.
+    """
+    writing = the_context.get("flow")
+    if writing is not None:
+        raise RunWhileWriting(flow.name, writing.name)
+
+
 def _watching(progress: Any) -> AbstractContextManager[Watch | None]:
-    if progress is False:
-        return nullcontext()
+    if progress is False or (progress is None and "ipykernel" not in sys.modules):
+        return nullcontext()  # as `watching` says; here, because it would be imported for nothing
     from prefect_dask.progress import watching
 
     return watching(progress)
@@ -260,8 +302,21 @@ def run_at_events(run: FlowRun, schedule: Schedule, state: State | None = None) 
         NoMoreEvents: The schedule has none from the start.
         UnknownParameters, MissingParameters: For an event's parameters; raised before its time has come.
     """
-    after: datetime | None = None
     final: State | None = None
+    for event in events_to_run_at(run, schedule):
+        clock.wait_until(clock.to_seconds(event.start_time))
+        final = run.once(state, event)
+    assert final is not None
+    return final
+
+
+def events_to_run_at(run: FlowRun, schedule: Schedule) -> Iterator[ScheduleEvent]:
+    """The events of a schedule, each when the one before was run at; one that has passed by then is left out.
+
+    Raises:
+        NoMoreEvents, UnknownParameters, MissingParameters: As for `run_at_events`.
+    """
+    after: datetime | None = None
     while events := events_of_next_moment(schedule, after):
         for event in events:
             run.check(event)
@@ -269,13 +324,10 @@ def run_at_events(run: FlowRun, schedule: Schedule, state: State | None = None) 
             ensure_handler(config.logging.level, config.logging.format, config.logging.datefmt)
             when = events[0].start_time.astimezone().isoformat(" ", "seconds")
             get_logger("schedule").info("Flow %r: its next run begins at %s", run.flow.name, when)
-        for event in events:
-            clock.wait_until(clock.to_seconds(event.start_time))
-            final = run.once(state, event)
+        yield from events
         after = max(events[0].start_time, clock.utc_now())
-    if final is None:
+    if after is None:
         raise NoMoreEvents(run.flow.name)
-    return final
 
 
 def events_of_next_moment(schedule: Schedule, after: datetime | None) -> list[ScheduleEvent]:

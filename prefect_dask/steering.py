@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -22,6 +23,7 @@ from prefect_dask.ledger.requests import ask, who_asks
 from prefect_dask.pictures.counts import counts_of_record
 from prefect_dask.pictures.outline import Outline
 from prefect_dask.pictures.picture import Picture, draw
+from prefect_dask.progress.watch import FlowProgress
 from prefect_dask.recorded_states import Tree, flow_state, task_states
 from prefect_dask.running import result_rules
 from prefect_dask.task_graph import TaskGraph
@@ -106,6 +108,33 @@ class RunHandle:
     def __repr__(self) -> str:
         return f"<RunHandle: {self.flow_name!r}, {self.run_id}>"
 
+    def _repr_html_(self) -> str:
+        from prefect_dask.notebook.runs import MOST_TASKS, Failures, progress_html
+
+        progress, failures = self._looking(MOST_TASKS)(), Failures()
+        failures.take(progress.failures)
+        return progress_html(progress, failures)
+
+    def _ipython_display_(self) -> None:
+        from prefect_dask.notebook import kernel
+
+        if kernel.kernel_shell() is None:
+            raise NotImplementedError  # IPython takes another way to show it
+        from prefect_dask.notebook import live
+        from prefect_dask.notebook.runs import MOST_TASKS
+
+        progress = self._looking(MOST_TASKS)
+
+        def look() -> tuple[FlowProgress, bool]:
+            is_over = self._is_over()  # first, as when iterating
+            return progress(), is_over
+
+        def cancel() -> None:
+            with suppress(RunIsOver):
+                self.cancel(wait=False)
+
+        live.show(self.run_id, look, cancel)
+
     # ---- looking
 
     @property
@@ -171,10 +200,12 @@ class RunHandle:
                 is_over = self._is_over()
                 has_news = show()
                 if is_over:
-                    return self.state
+                    break
                 if until is not None and clock.monotonic() >= until:
                     raise RunNotOver(self.run_id, timeout_seconds or 0.0)
                 looks.wait(has_news=has_news, until=until)
+        self._settle_display()
+        return self.state
 
     def visualize(
         self,
@@ -246,6 +277,26 @@ class RunHandle:
                 return has_news
 
             yield show
+
+    def _looking(self, most_tasks: int) -> Callable[[], FlowProgress]:
+        """What says what the run is at, each time with the failures that came since."""
+        from prefect_dask.progress import Watch
+        from prefect_dask.recorded_progress import RecordedProgress
+
+        watch = Watch()
+        recorded = RecordedProgress(self._ledger, self._ledger.flow_run(self.run_id), watch)
+
+        def look() -> FlowProgress:
+            recorded.look()
+            return recorded.timed(watch.look(most_tasks))
+
+        return look
+
+    def _settle_display(self) -> None:
+        """Bring what a notebook shows of the run up to date: it may be saved next."""
+        live = sys.modules.get("prefect_dask.notebook.live")
+        if live is not None:
+            live.settle(self.run_id)
 
     def _is_over(self) -> bool:
         run = self._ledger.flow_run(self.run_id)

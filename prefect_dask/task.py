@@ -572,6 +572,11 @@ class Task(Operators["Task"]):
     def __repr__(self) -> str:
         return f"<Task: {self.__dict__.get('name', type(self).__name__)}>"
 
+    def _repr_html_(self) -> str:
+        from prefect_dask.notebook.tasks import task_html
+
+        return task_html(self)
+
     def serialize(self) -> dict[str, Any]:
         """Settings, inputs and output as plain JSON data; by name what JSON cannot say."""
         from prefect_dask.documents import task_document

@@ -65,6 +65,11 @@ class RecordedFlowRun:
         """Whether a process is at it, as far as the ledger knows."""
         return self.ended is None and self.state in ("Pending", "Running", "Cancelling")
 
+    def _repr_html_(self) -> str:
+        from prefect_dask.notebook.runs import recorded_run_html
+
+        return recorded_run_html(self)
+
 
 @dataclass(frozen=True, slots=True)
 class RecordedFlowName:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
@@ -84,6 +85,8 @@ class Ledger:
         if found is None:
             raise LedgerRefused("there is no ledger: 'none' is configured; name one")
         self.place = found
+        # Several threads may ask: each opens the store, and closes it when it is done.
+        self._asking = threading.RLock()
         self._journals = journal_folder()
         self._latest_tasks = "", _Tasks()
         # One in memory is its writer's.
@@ -325,7 +328,7 @@ class Ledger:
             yield self._store
             return
         # Closed at once: who only asks leaves nothing open.
-        with closing(self._store):
+        with self._asking, closing(self._store):
             adopt_journals(self._store, self._journals)
             self._store.open(is_to_read=is_to_read)
             yield self._store

@@ -1,4 +1,4 @@
-"""Draws a flow run on standard error while it runs: on a terminal again and again, else line by line."""
+"""Draws a flow run while it runs: on a terminal or below a notebook's cell again and again, else line by line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Protocol, TextIO
 
 from prefect_dask.engine.logs import get_logger
@@ -37,18 +37,23 @@ class Screen(Protocol):
     def close(self) -> None:
         """Leave what was drawn last, and give the terminal back."""
 
+    def standing_aside(self) -> AbstractContextManager[None]:
+        """A block within which a person is asked something there."""
+
 
 class Drawn(Watch):
     """Follows a flow run and draws it, in a thread of its own.
 
     Args:
         stream: Where it is drawn; standard error when not given.
+        screen: What draws it; when not given what suits the stream.
     """
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None, *, screen: Screen | None = None) -> None:
         super().__init__()
         self._stream = stream or sys.stderr
-        self._screen: Screen = PlainScreen(self._stream)
+        self._screen: Screen = screen or PlainScreen(self._stream)
+        self._has_screen = screen is not None
         self._drawing = threading.Lock()
         self._is_over = threading.Event()
 
@@ -58,7 +63,8 @@ class Drawn(Watch):
         thread = threading.Thread(target=self._run, name="prefect-dask-progress", daemon=True)
         with ExitStack() as stack:
             # Of several runs at once, one has the bars, and the others tell it in lines above them.
-            if self._stream.isatty() and _on_terminal.acquire(blocking=False):
+            is_terminal = not self._has_screen and self._stream.isatty()
+            if is_terminal and _on_terminal.acquire(blocking=False):
                 stack.callback(_on_terminal.release)
                 self._screen = screen_for(self._stream)
             self._screen.open()
@@ -74,12 +80,8 @@ class Drawn(Watch):
 
     @contextmanager
     def while_asking(self) -> Iterator[None]:
-        with self._drawing:
-            self._screen.close()
-            try:
-                yield
-            finally:
-                self._screen.open()
+        with self._drawing, self._screen.standing_aside():
+            yield
 
     def _run(self) -> None:
         pause = DRAW_SECONDS
@@ -133,6 +135,10 @@ class PlainScreen:
 
     def close(self) -> None:
         pass
+
+    @contextmanager
+    def standing_aside(self) -> Iterator[None]:
+        yield
 
     def draw(self, progress: FlowProgress, *, is_last: bool = False) -> None:
         lines = self._report.lines(progress)

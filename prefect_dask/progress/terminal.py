@@ -64,6 +64,14 @@ class Terminal:
             self._live.stop()
             self._live = None
 
+    @contextmanager
+    def standing_aside(self) -> Iterator[None]:
+        self.close()
+        try:
+            yield
+        finally:
+            self.open()
+
     def draw(self, progress: FlowProgress, *, is_last: bool = False) -> None:
         if self._live is None:
             return

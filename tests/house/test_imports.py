@@ -14,7 +14,7 @@ LAYERS = (
     "recorded",
     "apply_map tasks.prefect",
     "flow",
-    "detaching",
+    "detaching awaiting",
     "steering",
     "running cache_answers dask_collection flow_task flow_file diagnostics",
     "block resources tasks.control_flow",
@@ -28,7 +28,7 @@ LAYERS = (
     "resumption",
     "ledger pictures animation",
     "dashboard",
-    "progress",
+    "progress notebook",
     "executors triggers settings logs errors version",
     "engine.flow_runner",
     "engine.steering",
@@ -55,6 +55,7 @@ DOORS = {"prefect_dask", "prefect_dask.engine"}
 DASK = {"dask", "distributed"}
 DATABASES = {"sqlite3", "psycopg", "sqlalchemy"}
 WEB = {"http", "httpx", "starlette", "fastapi", "uvicorn", "aiohttp", "flask"}
+NOTEBOOKS = {"IPython", "ipywidgets", "ipykernel"}
 HOME_OF = {
     **dict.fromkeys(
         DASK,
@@ -72,6 +73,7 @@ HOME_OF = {
     "bokeh": ("animation", "server", "dashboard.server"),
     "click": ("cli",),
     "rich": ("progress.terminal",),
+    **dict.fromkeys(NOTEBOOKS, ("notebook.kernel",)),
 }
 """Which of our modules may import what; a name also stands for `name.…` and `name_…`."""
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -362,3 +363,20 @@ def test_a_flow_run_loads_no_more_than_its_ledger_needs(tmp_path):
 
     assert loaded("none") == []
     assert loaded(str(tmp_path / "its.sqlite")) == ["sqlite3"]
+
+
+def test_several_threads_may_ask_one_ledger(tmp_path):
+    ledger = Ledger(tmp_path / "its.sqlite")
+    with Flow("asked") as flow:
+        double.map([1, 2, 3])
+    flow.run(ledger=ledger)
+    run_id = ledger.flow_runs()[0].run_id
+    together = threading.Barrier(4)
+
+    def ask(_):
+        together.wait(20)
+        return [len(ledger.states(run_id)) for _ in range(20)]
+
+    with ThreadPoolExecutor(4) as pool:
+        counts = [count for counts in pool.map(ask, range(4)) for count in counts]
+    assert set(counts) == {len(ledger.states(run_id))}
