@@ -34,7 +34,7 @@ from prefect_dask.ledger.packed import pack_changes
 from prefect_dask.ledger.places import Place
 from prefect_dask.ledger.writer import close_writers, open_store
 
-#: What recording may add to a run.
+#: What recording may add to a run. What it costs to store results as well is a question of its own (`stored`).
 BAR = Bar(1.05)
 
 #: Whether results are kept, from not at all to before anybody is told.
@@ -81,7 +81,7 @@ def recorded(work: str, where: Where, flow: Flow, count: int, options: Options) 
         ledger = str(Path(folder) / "ledger.sqlite")
         seconds = alternate(
             options,
-            lambda: seconds_of(flow, at.executor, ledger),
+            lambda: seconds_of(flow, at.executor, ledger, durable=False),
             lambda: seconds_of(flow, at.executor, "none"),
             at.between,
         )
