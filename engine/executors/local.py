@@ -149,7 +149,7 @@ class InlineRun:
         self._board = Board()
         self._events: list[Event] = []
         self._report = Report(self._take)
-        self._hosted = HostedRun(package.runners, self._report, check_counted=None)
+        self._hosted = HostedRun(package.runners, self._report, check_counted=package.check_counted)
         self._thread = threading.get_ident()
         self._is_ending = False
         self._woken = threading.Event()
