@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -32,6 +34,9 @@ from tests.waiting import wait_until
 #: Between two clocks of one machine, and the moments at which they are read.
 TOLERANCE_SECONDS = 0.002
 
+#: In the log of a run that goes on on another cluster.
+CLUSTER_LOST = " was lost during the run"
+
 
 def check_all(done: Disturbed) -> None:
     """See that a case that is over kept all promises.
@@ -51,14 +56,11 @@ def check_all(done: Disturbed) -> None:
     check_stored_results_are_final(histories, stored)
     check_all_is_recorded(done.case, histories)
     check_values(done, ledger, run_id)
-    dead = dead_epochs(done)
-    # Dask makes anew what lay on a dead worker alone: what is stored, too, and attempts that failed.
-    lost_workers = sum(event.kind == "died" for event in ledger.cluster_events(run_id))
-    # What nobody heard of before a run went on on another cluster is done again.
-    lost_clusters = sum(" was lost during the run" in line.message for line in ledger.logs(run_id))
-    check_extra_executions(done.case, bodies, histories, dead, lost_workers, lost_clusters)
-    if not lost_workers:
-        check_nothing_stored_ran_again(bodies, histories, stored, done.over_ns)
+    # What nobody heard of any more before a cluster was lost is done again, as where the coordinating process dies.
+    lost_at = [line.time for line in ledger.logs(run_id) if CLUSTER_LOST in line.message]
+    dead = dead_epochs(done) | {epoch_of(moment, done.over_ns) for moment in lost_at}
+    check_extra_executions(bodies, histories, dead, done.over_ns)
+    check_nothing_stored_ran_again(bodies, histories, stored, done.over_ns)
     for plan in done.case.tasks:
         if plan.max_in_flight is not None:
             check_in_flight(plan, done.case, bodies)
@@ -79,33 +81,42 @@ def dead_epochs(done: Disturbed) -> frozenset[int]:
 
 
 def check_extra_executions(
-    case: Case,
     bodies: Sequence[Body],
     histories: Mapping[TaskRun, Sequence[RecordedState]],
-    dead: frozenset[int],
-    lost_workers: int = 0,
-    lost_clusters: int = 0,
+    dead: Collection[int],
+    over_ns: Mapping[int, int],
 ) -> None:
     """R1: each execution beyond the first has a cause that is recorded.
 
     What a coordinating process did not come to record before it died is done again; its death is the cause.
+
+    Args:
+        bodies: All executions.
+        histories: What was recorded of each task run.
+        dead: Under which coordinating processes something may have begun of which nobody could hear any more.
+        over_ns: When which coordinating process was over.
     """
-    fails = {plan.name: plan.fails for plan in case.tasks}
     executions: dict[TaskRun, list[Body]] = {}
     for body in bodies:
         executions.setdefault(body.execution.task_run, []).append(body)
     for task_run, those in executions.items():
         history = histories.get(task_run, ())
         causes = sum(is_cause(state) for state in history)
-        unrecorded = sum(body.epoch in dead for body in those)
-        name, index = task_run[0].rpartition("-")[0], task_run[1]
-        # What is made again takes as many attempts as it took before.
-        again = lost_workers * (1 + fails[name].get(index, 0)) + lost_clusters
-        if len(those) > 1 + causes + unrecorded + again:
+        untold = Counter(body.epoch for body in those if body.epoch in dead)
+        untold.subtract(epoch_of(each.time, over_ns) for each in history if each.state == "Running")
+        untold_count = sum((+untold).values())
+        if len(those) > 1 + causes + untold_count:
             raise Broken(
-                f"R1: {task_run} was begun {len(those)} times; for that there are {causes} causes, "
-                f"{unrecorded} before the death of a coordinating process, {again} losses"
+                f"R1: {task_run} was begun {len(those)} times; for that there are {causes} causes, and "
+                f"{untold_count} that could not be told any more"
             )
+
+
+def epoch_of(moment: datetime, over_ns: Mapping[int, int]) -> int:
+    """Under which coordinating process a moment was; that of the last one goes on for ever."""
+    offset = time.time() - time.monotonic()
+    at_ns = (moment.timestamp() - offset) * 1e9
+    return next((epoch for epoch in sorted(over_ns) if at_ns <= over_ns[epoch]), len(over_ns))
 
 
 def is_cause(state: RecordedState) -> bool:

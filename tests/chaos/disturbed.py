@@ -71,7 +71,7 @@ class Disturbed:
         self._due: list[tuple[float, Callable[[], None]]] = []
         #: Coordinating processes that are stopped until others have taken their run up.
         self.stale: list[subprocess.Popen[bytes]] = []
-        #: Whether something happened by which a run may end Failed, and has to be restarted.
+        #: Whether there was no room for anything, by which a run may end Failed, and has to be restarted.
         self._may_fail = False
         #: Never set: what is waited for are the processes of the case, which tell this one nothing.
         self._pause = threading.Event()
@@ -226,7 +226,8 @@ class Disturbed:
                 self._later(fault.seconds, process.resume)
             elif fault.kind == "full":
                 _limit_files(process.pid, FULL_BYTES)
-                self._may_fail = True
+                # Without room for the journal, too, the run ends, and says so.
+                self._may_fail |= fault.target == "coordinator"
                 self._later(
                     fault.seconds, lambda: _limit_files(process.pid, resource.RLIM_INFINITY)
                 )
@@ -253,7 +254,6 @@ class Disturbed:
     def _replace(self, target: str) -> None:
         """Do what whoever looks after a cluster does."""
         if self.ground is not None and target == "scheduler":
-            self._may_fail = True
             self.ground.start_again()
 
     def _disturb_connections(self, fault: Fault) -> bool:
@@ -264,7 +264,6 @@ class Disturbed:
         if fault.kind == "delay":
             proxy.delay(fault.seconds)
         else:
-            self._may_fail = self._may_fail or fault.target == "coordinator"
             proxy.abort()
         return True
 

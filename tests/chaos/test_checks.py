@@ -21,6 +21,7 @@ from tests.outside_ledger import Execution
 
 NOW = datetime.now(timezone.utc)
 TASK_RUN = ("each-1-1", 0)
+NEVER = {0: 10**19}
 CASE = Case(
     0,
     "threads",
@@ -38,25 +39,28 @@ def state(name, number=0, message="", time=NOW, index=0, task=1):
 
 
 def test_an_execution_too_many_is_seen():
-    bodies = [body(1), body(2)]
+    bodies, check = [body(1), body(2)], check_extra_executions
     with pytest.raises(Broken, match="R1"):
-        check_extra_executions(CASE, bodies, {}, frozenset())
+        check(bodies, {}, frozenset(), NEVER)
     lost = {
         TASK_RUN: [state("Running"), state("Pending", message="attempt lost"), state("Running")]
     }
-    check_extra_executions(CASE, bodies, lost, frozenset())
-    check_extra_executions(CASE, bodies, {}, frozenset([0]))
-    check_extra_executions(CASE, bodies, {}, frozenset(), 1)
+    check(bodies, lost, frozenset(), NEVER)
+    check(bodies, {}, frozenset([0]), NEVER)
+    with pytest.raises(Broken, match="R1"):
+        check(bodies, {TASK_RUN: [state("Running"), state("Running")]}, frozenset([0]), NEVER)
+    with pytest.raises(Broken, match="R1"):
+        check([*bodies, body(3, epoch=1)], {}, frozenset([1]), NEVER)
 
 
 def test_a_stored_result_that_was_made_again_is_seen():
     stored = {TASK_RUN: [state("Success", number=4, time=NOW - timedelta(hours=1))]}
     early, late = body(-(10**18)), body(10**18)
-    check, never = check_nothing_stored_ran_again, {0: 10**19}
+    check = check_nothing_stored_ran_again
     with pytest.raises(Broken, match="R2"):
-        check([late], stored, {4}, never)
-    check([early], stored, {4}, never)
-    check([late], stored, set(), never)
+        check([late], stored, {4}, NEVER)
+    check([early], stored, {4}, NEVER)
+    check([late], stored, set(), NEVER)
     check([late], stored, {4}, {0: 0})
 
 
