@@ -501,7 +501,9 @@ class DaskRun:
         if not lost.is_expected:
             # What had come to its end was not at work.
             suspects = under_way - had_value
-            given_up = self._deaths.blame(lost.worker, suspects, self._began, clock.monotonic())
+            given_up = self._deaths.blame(
+                lost.worker, suspects, self._began, lost.threads, clock.monotonic()
+            )
             self._alone |= {node[:2] for node in suspects}
         events: list[Event] = []
         for node in nodes:

@@ -65,6 +65,37 @@ def die(notes: Path) -> None:
     os._exit(3)
 
 
+#: How long two bodies wait for each other that should not be at work at once, seconds.
+MEETING_SECONDS = 1.0
+
+
+@task
+def die_beside(notes: Path) -> None:
+    """Ends its worker: the first time when `outlast` is at work, later also where that does not begin."""
+    note_execution(notes)
+    is_at_work_too(notes, "outlast-1", counts_in(notes)["die_beside-1", -1])
+    os._exit(3)
+
+
+@task
+def outlast(notes: Path) -> str:
+    """Comes to its end where `die_beside` is not at work at the same time."""
+    note_execution(notes)
+    if is_at_work_too(notes, "die_beside-1", counts_in(notes)["outlast-1", -1]):
+        wait_until(lambda: False, 50)
+    return "there"
+
+
+def is_at_work_too(notes: Path, slug: str, times: int) -> bool:
+    """Whether another body begins for the so-manieth time, which it must the first time."""
+    try:
+        return wait_until(
+            lambda: counts_in(notes)[slug, -1] == times, MEETING_SECONDS if times > 1 else 50
+        )
+    except TimeoutError:
+        return False
+
+
 @task
 def die_once(notes: Path, x: int) -> int:
     """Ends its worker, which alone has `x`, once it is known that there is `x`; the second time it succeeds."""
