@@ -95,10 +95,18 @@ class Ears(NamedTuple):
 class Hub:
     """All that the runs of one client hear from their cluster."""
 
-    def __init__(self, client: distributed.Client) -> None:
+    def __init__(self) -> None:
         self._listeners: dict[str, Ears] = {}
         #: Per run, the number of the next batch of each worker.
         self._numbers: dict[str, dict[str, int]] = {}
+        #: The connection over which it is known to the cluster.
+        self._comm: object = None
+
+    def _attend(self, client: distributed.Client) -> None:
+        """Have the cluster tell what happens; with the connection, it forgets who listens."""
+        if self._comm is client.scheduler_comm:
+            return
+        self._comm = client.scheduler_comm
         client.register_plugin(ClusterWatch(), name=ClusterWatch.name)
         loop: Any = client.loop
         loop.add_callback(_watch_exits, client)
@@ -115,7 +123,8 @@ class Hub:
         with _hubs_lock:
             hub = _hubs.get(client)
             if hub is None:
-                hub = _hubs[client] = Hub(client)
+                hub = _hubs[client] = Hub()
+            hub._attend(client)
             return hub
 
     def listen(self, token: str, ears: Ears) -> None:
