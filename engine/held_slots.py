@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from . import clock
 from .advance import Book
@@ -12,7 +12,6 @@ from .context import RunInfo
 from .graph import FlowGraph
 from .hand_over import HandOver
 from .slots import Slots, SlotWait
-from .state import Retrying
 from .stream import NodeId
 
 #: How long the coordinating thread waits at a time where task runs wait for slots, seconds: no person sees it, and
@@ -51,12 +50,11 @@ class HeldSlots:
                 self._slots = None
         return self.limited
 
-    def see_to(self, book: Book, attempts: Mapping[tuple[int, int], int]) -> list[HandOver]:
+    def see_to(self, book: Book) -> list[HandOver]:
         """Give back what is over, ask for what is wanted.
 
         Args:
             book: What is known of the task runs.
-            attempts: Of the task runs that are not at their first attempt, at which.
 
         Returns:
             What can be handed over because it has its slot.
@@ -71,7 +69,7 @@ class HeldSlots:
         if not book.wants_slots:
             return []
         if wanted := book.take_wanted():
-            slots.ask([(node, _attempt_to_come(node, book, attempts)) for node in wanted])
+            slots.ask([(node, book.attempt_to_come(*node[:2])) for node in wanted])
         granted = slots.take_granted()
         if not granted:
             return []
@@ -124,10 +122,3 @@ class HeldSlots:
             self.holding.clear()
             self._slots.end()
             self._slots = None
-
-
-def _attempt_to_come(node: NodeId, book: Book, attempts: Mapping[tuple[int, int], int]) -> int:
-    state = book.state(*node[:2])
-    if isinstance(state, Retrying):
-        return (state.run_count or 0) + 1
-    return attempts.get(node[:2], 1)

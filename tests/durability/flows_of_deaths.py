@@ -73,7 +73,7 @@ MEETING_SECONDS = 1.0
 def die_beside(notes: Path) -> None:
     """Ends its worker: the first time when `outlast` is at work, later also where that does not begin."""
     note_execution(notes)
-    is_at_work_too(notes, "outlast-1", counts_in(notes)["die_beside-1", -1])
+    begins_too(notes, "die_beside-1", "outlast-1")
     os._exit(3)
 
 
@@ -81,17 +81,19 @@ def die_beside(notes: Path) -> None:
 def outlast(notes: Path) -> str:
     """Comes to its end where `die_beside` is not at work at the same time."""
     note_execution(notes)
-    if is_at_work_too(notes, "die_beside-1", counts_in(notes)["outlast-1", -1]):
+    if begins_too(notes, "outlast-1", "die_beside-1"):
         wait_until(lambda: False, 50)
     return "there"
 
 
-def is_at_work_too(notes: Path, slug: str, times: int) -> bool:
-    """Whether another body begins for the so-manieth time, which it must the first time."""
+def begins_too(notes: Path, slug: str, other: str) -> bool:
+    """Whether another body begins while this one is at work; the first time it does."""
+    counts = counts_in(notes)
+    if counts[slug, -1] == 1:
+        return bool(wait_until(lambda: counts_in(notes)[other, -1], 50))
     try:
-        return wait_until(
-            lambda: counts_in(notes)[slug, -1] == times, MEETING_SECONDS if times > 1 else 50
-        )
+        before = counts[other, -1]
+        return wait_until(lambda: counts_in(notes)[other, -1] > before, MEETING_SECONDS)
     except TimeoutError:
         return False
 
@@ -104,6 +106,15 @@ def die_once(notes: Path, x: int) -> int:
     if counts_in(notes)["die_once-1", -1] == 1:
         os._exit(3)
     return x
+
+
+@task(max_retries=1, retry_delay=0)
+def fail_twice(notes: Path) -> None:
+    """Fails, ends its worker at its second attempt, and fails again."""
+    note_execution(notes)
+    if counts_in(notes)["fail_twice-1", -1] == 2:
+        os._exit(3)
+    raise ValueError("again")
 
 
 @task(trigger=triggers.all_finished)

@@ -19,6 +19,7 @@ from tests.durability.flows_of_deaths import (
     die_beside,
     die_once,
     double,
+    fail_twice,
     hold,
     outlast,
     tidy_up,
@@ -193,6 +194,17 @@ def test_what_is_at_work_in_another_thread_of_a_worker_that_a_task_ends_is_not_g
         assert tasks[waits].result == [2 * x for x in range(20)]
     check_executions(notes, *last_run(place))
     assert counts_in(notes)["die_beside-1", -1] == 2
+
+
+def test_a_retry_during_which_a_worker_dies_is_the_same_retry_again(place, tmp_path):
+    notes = tmp_path / "notes"
+    with Flow("twice") as flow:
+        fail_twice(notes)
+    with cluster_of(tmp_path / "cluster", "one", "two") as cluster:
+        state = flow.run(executor=DaskExecutor(cluster.address), ledger=place)
+    assert state.is_failed()
+    check_executions(notes, *last_run(place))
+    assert [each.attempt for each in executions_in(notes)] == [1, 2, 2]
 
 
 def test_a_worker_that_leaves_in_good_order_costs_no_retry_and_fails_nothing(place, tmp_path):
