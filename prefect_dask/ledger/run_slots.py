@@ -20,7 +20,7 @@ from prefect_dask.engine.slots import SlotWait
 from prefect_dask.engine.stream import NodeId
 from prefect_dask.ledger.errors import LedgerAway, LedgerRefused
 from prefect_dask.ledger.places import Place
-from prefect_dask.ledger.slots import Names, Queue, Wanted, free_all, may_be_free, settle
+from prefect_dask.ledger.slots import Lookout, Names, Queue, Wanted, free_all, may_be_free, settle
 from prefect_dask.ledger.store import Store
 from prefect_dask.ledger.writer import Writer, open_store
 
@@ -69,7 +69,7 @@ class RunSlots:
         self._writer, self._fence = writer, fence
         self._run_id = ""
         self._limits: Mapping[int, Names] = {}
-        self._queue = Queue()
+        self._queue, self._lookout = Queue(), Lookout()
         self._changed = threading.Condition()
         #: What was asked for, given back and granted, and not passed on yet.
         self._asked: list[Wanted] = []
@@ -160,12 +160,15 @@ class RunSlots:
                         free_all(store, run, self._fence)
                         self._tell_others()
                         return
-                    now = clock.now()
                     is_due = clock.monotonic() - asked_at > ASK_SECONDS
                     names = sorted(self._queue.counts())
-                    if has_news or is_due or may_be_free(store, names, now):
+                    if (
+                        has_news
+                        or is_due
+                        or may_be_free(store, names, self._lookout, clock.monotonic())
+                    ):
                         asked_at = clock.monotonic()
-                        self._settle(store, run, now)
+                        self._settle(store, run)
                     self._has_warned = False
                 except Exception as error:
                     if is_ending:
@@ -198,12 +201,21 @@ class RunSlots:
             raise LedgerAway(str(store.place), "it does not have this run yet")
         return int(found[0][0])
 
-    def _settle(self, store: Store, run: int, now: float) -> None:
+    def _settle(self, store: Store, run: int) -> None:
         with self._changed:
             self._queue.add(self._asked)
             self._asked = []
             given_back = list(self._given_back)
-        settled = settle(store, run, self._fence, given_back, self._queue, now)
+        settled = settle(
+            store,
+            run,
+            self._fence,
+            given_back,
+            self._queue,
+            self._lookout,
+            clock.now(),
+            clock.monotonic(),
+        )
         with self._changed:
             del self._given_back[: len(given_back)]
             if settled is None:
