@@ -459,7 +459,7 @@ class FlowRunner:
             if book.has_more and (room := graph_run.room()):
                 self._hand_over(graph_run, book.take_more(clock.now(), room))
             if self._slots.limited:
-                self._hand_over(graph_run, self._slots.see_to(book))
+                self._hand_over(graph_run, self._slots.see_to(book, graph_run.at_once()))
             is_idle = due is None and not (book.out_count or book.has_more or book.wants_slots)
             if is_idle:
                 collector.close()  # a person may be asked, and take a while

@@ -16,7 +16,7 @@ from .stream import NodeId
 
 #: How long the coordinating thread waits at a time where task runs wait for slots, seconds: no person sees it, and
 #: a look at a list is nothing.
-SLOT_LOOK_SECONDS = 0.02
+SLOT_LOOK_SECONDS = 0.005
 
 #: For how long the slot is kept of an execution that does not count any more, where nobody says that its body runs,
 #: seconds: that is told within a fifth.
@@ -39,6 +39,7 @@ class HeldSlots:
         self.limited: frozenset[int] = frozenset()
         #: Executions that have a slot, and when they had it back at the latest (`clock.monotonic`).
         self.holding: dict[NodeId, float] = {}
+        self._at_most = 0
         #: Of these, those that are over.
         self._over: list[NodeId] = []
 
@@ -50,11 +51,12 @@ class HeldSlots:
                 self._slots = None
         return self.limited
 
-    def see_to(self, book: Book) -> list[HandOver]:
+    def see_to(self, book: Book, at_once: int) -> list[HandOver]:
         """Give back what is over, ask for what is wanted.
 
         Args:
             book: What is known of the task runs.
+            at_once: How many can be at work at a time.
 
         Returns:
             What can be handed over because it has its slot.
@@ -62,6 +64,9 @@ class HeldSlots:
         slots = self._slots
         if slots is None:
             return []
+        if at_once != self._at_most:
+            self._at_most = at_once
+            slots.hold_at_most(at_once)
         self._look_for_uncounted(book)
         if self._over:
             over, self._over = self._over, []

@@ -20,7 +20,16 @@ from prefect_dask.engine.slots import SlotWait
 from prefect_dask.engine.stream import NodeId
 from prefect_dask.ledger.errors import LedgerAway, LedgerRefused
 from prefect_dask.ledger.places import Place
-from prefect_dask.ledger.slots import Lookout, Names, Queue, Wanted, free_all, may_be_free, settle
+from prefect_dask.ledger.slots import (
+    Lookout,
+    Names,
+    Queue,
+    Room,
+    Wanted,
+    free_all,
+    may_be_free,
+    settle,
+)
 from prefect_dask.ledger.store import Store
 from prefect_dask.ledger.writer import Writer, open_store
 
@@ -69,7 +78,7 @@ class RunSlots:
         self._writer, self._fence = writer, fence
         self._run_id = ""
         self._limits: Mapping[int, Names] = {}
-        self._queue, self._lookout = Queue(), Lookout()
+        self._queue, self._lookout, self._room = Queue(), Lookout(), Room()
         self._changed = threading.Condition()
         #: What was asked for, given back and granted, and not passed on yet.
         self._asked: list[Wanted] = []
@@ -86,6 +95,12 @@ class RunSlots:
         self._run_id = info.flow_run_id
         self._limits = limits_of(known_limits(self._writer), graph)
         return frozenset(self._limits)
+
+    def hold_at_most(self, count: int) -> None:
+        with self._changed:
+            self._room.at_most = count
+            self._is_nudged = True
+            self._changed.notify_all()
 
     def ask(self, wanted: Sequence[tuple[NodeId, int]]) -> None:
         with self._changed:
@@ -161,7 +176,7 @@ class RunSlots:
                         self._tell_others()
                         return
                     is_due = clock.monotonic() - asked_at > ASK_SECONDS
-                    names = sorted(self._queue.counts())
+                    names = [n for n in sorted(self._queue.counts()) if self._room.left(n) > 0]
                     if (
                         has_news
                         or is_due
@@ -206,12 +221,14 @@ class RunSlots:
             self._queue.add(self._asked)
             self._asked = []
             given_back = list(self._given_back)
+        self._room.give_back(given_back)
         settled = settle(
             store,
             run,
             self._fence,
             given_back,
             self._queue,
+            self._room,
             self._lookout,
             clock.now(),
             clock.monotonic(),

@@ -1,7 +1,7 @@
 """For how long something in a ledger has stayed as it is, seen from one process.
 
-Who holds something there changes it now and then. The clocks of machines differ and are set, and one that looks only
-once cannot tell what they were; that a row changes is seen everywhere.
+Who holds something there changes it now and then. The clocks of machines differ and are set, and who looks once
+cannot tell what they were; that a row changes is seen everywhere.
 """
 
 from __future__ import annotations

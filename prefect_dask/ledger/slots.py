@@ -7,7 +7,8 @@ of another machine is asked for: who waits sees for how long nothing was renewed
 
 from __future__ import annotations
 
-from collections import deque
+import sys
+from collections import Counter, deque
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import inf
@@ -22,6 +23,9 @@ from prefect_dask.ledger.store import Store
 
 STALE_SECONDS: Final = 5.0
 """How long nobody else has to wait for a run that waited first and does not ask any more. It asks every second."""
+
+NO_CLAIM: Final = 1e18
+"""Stands for since when a run waits that holds as many slots as it can use: nobody has to leave one to it."""
 
 BEHIND_SECONDS: Final = 1e-3
 """By how much who comes to wait is behind the last one who waits, where its clock is behind that one's."""
@@ -93,6 +97,33 @@ class Settled(NamedTuple):
 
     granted: list[Wanted]
     why: dict[str, str]
+
+
+class Room:
+    """How many slots of a limit a run can use: it holds no more of any.
+
+    A limit for each, since what waits under one for a worker of its kind keeps nothing else from being at work.
+    """
+
+    def __init__(self) -> None:
+        self.at_most = sys.maxsize
+        self._holding: dict[NodeId, Names] = {}
+        self._counts: Counter[str] = Counter()
+
+    def left(self, name: str) -> int:
+        """How many more of a limit."""
+        return self.at_most - self._counts[name]
+
+    def take(self, granted: Iterable[Wanted]) -> None:
+        """Note that it got some."""
+        for each in granted:
+            self._holding[each.node] = each.limits
+            self._counts.update(each.limits)
+
+    def give_back(self, nodes: Iterable[NodeId]) -> None:
+        """Note that it uses some no more."""
+        for node in nodes:
+            self._counts.subtract(self._holding.pop(node, ()))
 
 
 class Queue:
@@ -212,6 +243,7 @@ def settle(
     fence: int,
     given_back: Sequence[NodeId],
     queue: Queue,
+    room: Room,
     lookout: Lookout,
     now: float,
     moment: float,
@@ -224,6 +256,7 @@ def settle(
         fence: Under which its process writes.
         given_back: Executions that are over.
         queue: Those that wait; who is granted a slot is taken from it.
+        room: How many more slots it can use.
         lookout: What this run has seen until now.
         now: Seconds since the epoch.
         moment: Seconds on a clock that nobody sets.
@@ -249,7 +282,10 @@ def settle(
             # Who comes second waits here, and sees what the first one took.
             names = sorted(queue.counts())
             standing, waiting_since, last = _look(store, run, fence, names, lookout, moment)
-            granted = queue.take({name: each.free for name, each in standing.items()})
+            granted = queue.take(
+                {name: min(each.free, room.left(name)) for name, each in standing.items()}
+            )
+            room.take(granted)
             store.execute_many(
                 "INSERT INTO slots (limit_name, run, fence, task, map_index, generation, attempt, since, until)"
                 f" VALUES ({', '.join([m] * 9)}) ON CONFLICT DO NOTHING",
@@ -263,12 +299,14 @@ def settle(
             # Who got something goes behind those who did not.
             served = {name for each in granted for name in each.limits}
             since = {name: at for name, at in waiting_since.items() if name not in served}
+            since |= {name: NO_CLAIM for name in standing if room.left(name) <= 0}
             counts = queue.counts()
             _note_waiting(store, run, fence, counts, since, last, now)
             why = {name: _why(store, name, standing[name], now) for name in counts}
             return Settled(granted, why)
     except BaseException:
         queue.put_back(granted)
+        room.give_back([each.node for each in granted])
         raise
 
 
@@ -334,7 +372,7 @@ def _look(
 ) -> tuple[dict[str, Standing], dict[str, float], dict[str, float]]:
     """How some limits stand, held until the end of the transaction; since when this run waits under each, and the
     last one who does."""
-    m, marks = store.mark, ", ".join([store.mark] * len(names))
+    marks = ", ".join([store.mark] * len(names))
     slots = dict(
         store.execute(
             f"SELECT name, slots FROM limits WHERE name IN ({marks}) ORDER BY name{store.change_lock}",
@@ -358,6 +396,8 @@ def _look(
     last: dict[str, float] = {}
     others: list[tuple[str, float, int]] = []
     for name, its_run, its_fence, since, _ in waits:
+        if since == NO_CLAIM:
+            continue
         last[name] = max(last.get(name, since), since)
         if (its_run, its_fence) == (run, fence):
             own[name] = since

@@ -23,6 +23,7 @@ from prefect_dask.ledger.slots import (
     STALE_SECONDS,
     Lookout,
     Queue,
+    Room,
     Settled,
     Wanted,
     free_all,
@@ -56,7 +57,8 @@ class Run:
     """
 
     def __init__(self, store: Store, run_id: str) -> None:
-        self.store, self.run_id, self.queue, self.lookout = store, run_id, Queue(), Lookout()
+        self.store, self.run_id = store, run_id
+        self.queue, self.room, self.lookout = Queue(), Room(), Lookout()
         #: Its clock that nobody sets.
         self.moment = 0.0
         store.write([Begun(run_id, lease_until=clock.now() + lease_seconds())])
@@ -66,6 +68,7 @@ class Run:
 
     def ask(self, count: int = 0, *, over: list[int] | None = None, fence: int = 0) -> list[int]:
         """Ask for more slots, and give some back; which it got."""
+        self.room.give_back([(0, index, 1) for index in over or ()])
         self.queue.add(wanted(count))
         settled = settle(
             self.store,
@@ -73,6 +76,7 @@ class Run:
             fence,
             [(0, index, 1) for index in over or ()],
             self.queue,
+            self.room,
             self.lookout,
             clock.now(),
             self.moment,
@@ -131,6 +135,18 @@ def test_no_more_slots_are_given_than_there_are_and_those_given_back_go_to_who_w
     assert one.ask(over=[1]) == [], "now the other one has"
     assert two.ask() == [0]
     assert one.ask(over=[2]) == [3]
+
+
+def test_a_run_holds_as_many_as_it_can_use_and_has_nobody_leave_it_more(runs):
+    one, two = runs
+    one.room.at_most = 1
+    assert one.ask(3) == [0]
+    assert two.ask(2) == [0], "the first one could use no more, and has waited longer"
+    assert one.ask(over=[0]) == [], "now the other one waits, and could"
+    assert two.ask() == [1]
+    one.room.at_most = 2
+    assert two.ask(over=[0, 1]) == []
+    assert one.ask() == [1, 2]
 
 
 def test_a_run_that_does_not_ask_any_more_holds_nobody_up(runs):
@@ -207,7 +223,9 @@ def test_a_process_whose_run_was_taken_over_gets_none_and_keeps_what_the_next_on
     assert one.ask(1) == [0]
     one.store.execute(f"UPDATE flow_runs SET fence = 1 WHERE id = {one.store.mark}", (one.key,))
     one.queue.add(wanted(1))
-    refused = settle(one.store, one.key, 0, [(0, 0, 1)], one.queue, one.lookout, clock.now(), 0.0)
+    refused = settle(
+        one.store, one.key, 0, [(0, 0, 1)], one.queue, one.room, one.lookout, clock.now(), 0.0
+    )
     assert refused is None
     [limit] = limits(ledger=place_text(one.store.place))
     assert [holder.map_index for holder in limit.holders] == [0]
