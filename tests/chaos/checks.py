@@ -17,8 +17,9 @@ from prefect_dask.engine.files import UNFINISHED
 from prefect_dask.engine.state import STATES, Pending, Retrying, State, Success, is_lawful
 from prefect_dask.ledger import Ledger
 from prefect_dask.ledger.facts import RecordedState
+from prefect_dask.limits import limits
 from tests.chaos.bodies import flat, number_in
-from tests.chaos.disturbed import Broken, Disturbed
+from tests.chaos.disturbed import LEASE_SECONDS, Broken, Disturbed, environment
 from tests.chaos.plan import Case, TaskPlan, expected, widths_of
 from tests.chaos.traces import Body
 from tests.faults.cluster import keys_on
@@ -64,6 +65,10 @@ def check_all(done: Disturbed) -> None:
     for plan in done.case.tasks:
         if plan.max_in_flight is not None:
             check_in_flight(plan, done.case, bodies)
+    for name, slots in done.case.limits.items():
+        check_limit(name, slots, done.case, bodies, histories)
+    if done.case.limits:
+        check_no_slot_is_left(done)
     check_nothing_is_left(done)
 
 
@@ -246,6 +251,54 @@ def check_in_flight(plan: TaskPlan, case: Case, bodies: Sequence[Body]) -> None:
                     flying.discard(index)
 
 
+def check_limit(
+    name: str,
+    slots: int,
+    case: Case,
+    bodies: Sequence[Body],
+    histories: Mapping[TaskRun, Sequence[RecordedState]],
+) -> None:
+    """R5: at no moment more bodies are at work than a limit has slots.
+
+    One whose end nobody told was at work as long as its process is known to have been there, or until it was given
+    up together with its worker.
+    """
+    kind, _, which = name.partition(":")
+    names = {p.name for p in case.tasks if (p.is_scarce if kind == "tag" else p.name == which)}
+    last_of: dict[int, int] = {}
+    for body in bodies:
+        told = max(filter(None, (body.execution.time_ns, body.ended_ns, body.left_ns)))
+        last_of[body.execution.pid] = max(last_of.get(body.execution.pid, 0), told)
+    offset = time.time() - time.monotonic()
+    moments: list[tuple[float, int, str]] = []
+    for body in bodies:
+        began, task_run = body.execution.time_ns, body.execution.task_run
+        if task_run[0].rpartition("-")[0] not in names:
+            continue
+        ends: list[float] = [last_of[body.execution.pid] if body.left_ns is None else body.left_ns]
+        ends += [
+            given_up
+            for state in histories.get(task_run, ())
+            if is_cause(state) and (given_up := (state.time.timestamp() - offset) * 1e9) > began
+        ]
+        moments += [(began, 1, str(task_run)), (min(ends), 0, str(task_run))]
+    at_work: Counter[str] = Counter()
+    for _, is_begin, task_run_name in sorted(moments):
+        at_work[task_run_name] += 1 if is_begin else -1
+        if at_work.total() > slots:
+            raise Broken(f"R5: {+at_work} were at work at once, with {slots} slots of {name!r}")
+
+
+def check_no_slot_is_left(done: Disturbed) -> None:
+    """R5: nobody holds a slot, when the leases of those are over that died, and nobody waits for one."""
+
+    def left() -> list[str]:
+        with environment(done.variables("looks")):
+            return [str(one) for one in limits(ledger=done.ledger) if one.holders or one.waiting]
+
+    wait_until(lambda: not left(), 2 * LEASE_SECONDS, what=f"no slot that is held: {left()}")
+
+
 # ---- nothing left
 
 
@@ -279,7 +332,10 @@ def runs_on(client: distributed.Client) -> list[str]:
 
 
 def is_result(path: Path) -> bool:
-    """Whether a path below the home folder is of a result, or of one whose writer was killed (decision 0008)."""
+    """Whether a path below the home folder is of a result, or of one whose writer was killed (decision 0008), or
+    tells the limits there were."""
+    if path.match("journal*/limits-*.txt"):
+        return True
     return (
         len(path.parts) == 3
         and path.parts[0] == "results"
