@@ -41,6 +41,9 @@ from .task_runs import Flights, Slot, TaskRuns, chain_below, is_final
 #: No bound to how much is taken.
 EVERYTHING = sys.maxsize
 
+#: The known states of what was handed over and may be running.
+_MAY_RUN = (type(None), Pending, Running)
+
 
 class Book:
     """What is known of each task run of a flow run, and what follows from it.
@@ -50,6 +53,8 @@ class Book:
         given: States to begin with, by task index; finished ones are taken as they are.
         widths: From the widths of mapped tasks that are known, by task index, those that follow from them; the
             known ones are among these.
+        attempts: Of the task runs that are not at their first attempt, at which, by (task, map index); who hears
+            of attempts keeps it up to date.
     """
 
     def __init__(
@@ -57,8 +62,10 @@ class Book:
         graph: FlowGraph,
         given: Mapping[int, State] | None = None,
         widths: Callable[[Mapping[int, int]], Mapping[int, int]] | None = None,
+        attempts: Mapping[tuple[int, int], int] | None = None,
     ) -> None:
         self.graph = graph
+        self._attempts = {} if attempts is None else attempts
         given = {
             index: state
             for index, state in (given or {}).items()
@@ -69,6 +76,8 @@ class Book:
         #: States that did not come from a node of this run.
         self.given = self._sources.given
         self._due: list[tuple[float, int, int, int]] = []
+        #: Paused task runs that may go on, until the attempt is over for which that was said.
+        self._resumed: set[Slot] = set()
         #: By how much the machine's clock was set back since the run began, seconds.
         self._set_back = 0.0
         #: Task runs that were not looked at yet, for want of room.
@@ -99,6 +108,9 @@ class Book:
         self._grow_known()
         for index, state in given.items():
             self._give_tree(index, state)
+        self._resumed.update(
+            slot for slot, each in self.given.items() if isinstance(each.state, Resume)
+        )
         # In another process they were begun, and not all that is mapped over them was done.
         for index, place in self.given if self._flights else ():
             flights = self._flights.get(index)
@@ -149,6 +161,15 @@ class Book:
                 return moment, index, place - 1
             heapq.heappop(self._due)
         return None
+
+    def attempt_to_come(self, index: int, map_index: int) -> int:
+        """At which attempt the next execution of a task run is; of one that is under way, at which that is."""
+        state = self.state(index, map_index)
+        if isinstance(state, Retrying):
+            return (state.run_count or 0) + 1
+        if type(state._context) is dict and "task_run_count" in state._context:
+            return int(state._context["task_run_count"])
+        return self._attempts.get((index, map_index), 1)
 
     def is_done(self, index: int, map_index: int = -1) -> bool:
         """Whether a task run needs no further execution."""
@@ -270,6 +291,8 @@ class Book:
                 return moves
             runs.set_state(index, row, state)
         if is_over:
+            if type(state) is not Pending:
+                self._resumed.discard((index, map_index + 1))
             runs.set_out(index, row, is_out=False)
             if runs.is_done[row]:
                 self._have_ended(index, map_index)
@@ -323,10 +346,9 @@ class Book:
             before = self.runs.states[row]
             if before is not None and type(before) not in (Pending, Running):
                 return []
-        state = Pending(message)
         had_value = had_value or not self.runs.is_out[row]
         self.runs.set_out(index, row, is_out=False)
-        self.runs.set_state(index, row, state)
+        state = self._begin_again(index, map_index + 1, message)
         if not had_value:
             self._hold_below(index, map_index + 1)  # none of that has begun
             return [(node, state)]
@@ -447,6 +469,7 @@ class Book:
     def resume(self, index: int, map_index: int = -1) -> None:
         """Let a paused task run go on: it is due now."""
         state = self.state(index, map_index)
+        self._resumed.add((index, map_index + 1))
         self._give(index, map_index + 1, Resume("resumed", context=state.context))
 
     def note_set_back(self, seconds: float) -> None:
@@ -726,6 +749,19 @@ class Book:
             and clock.to_seconds(state.start_time) > now
         )
 
+    def _begin_again(self, index: int, place: int, message: str) -> State:
+        """Have a task run whose execution is lost begin again, at the attempt that it was at, and without another
+        pause; returns the state that tells of it."""
+        told, attempt = Pending(message), self.attempt_to_come(index, place - 1)
+        facts = {"task_run_count": attempt} if attempt > 1 else {}
+        if (index, place) in self._resumed:
+            self._give(index, place, Resume(message, context=facts))
+        elif facts:
+            self._give(index, place, Pending(message, context=facts))
+        else:
+            self._set_state(index, place, told)
+        return told
+
     def _plan(self, index: int, place: int) -> None:
         row = self.runs.row(index, place)
         state = self.runs.states[row]
@@ -754,10 +790,9 @@ class Book:
         at_once = set(self._sources.dependents(index, place))
         for below, other in self._hold_below(index, place):
             row = self.runs.row(below, other)
-            # That it has begun may be told by nobody any more.
-            if (below, other) in at_once or type(self.runs.states[row]) is Running:
-                state = Pending(message)
-                self.runs.set_state(below, row, state)
+            # That it has begun may be told by nobody any more, in one node with what is above, or just after it.
+            if (below, other) in at_once or type(self.runs.states[row]) in _MAY_RUN:
+                state = self._begin_again(below, other, message)
                 told.append(((below, other - 1, self.runs.generation[row]), state))
         return told
 

@@ -7,7 +7,7 @@ A node is as small as it can be: a function known to every worker, numbers, and 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -19,7 +19,7 @@ from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.utils import key_split
 
 from .graph import FlowGraph
-from .group_run import Look, Member, packed, run_group, run_once
+from .group_run import Care, Look, Member, packed, run_group, run_once
 from .grouping import Chain
 from .hand_over import Given, Source, Whole
 from .node import RunPackage, run_alone
@@ -31,6 +31,8 @@ DaskKey: TypeAlias = tuple[str | int, ...]
 
 #: So many tasks of a chain are named in its key.
 NAMED_AT_MOST = 3
+
+NO_SUSPECTS: Mapping[tuple[int, int], Care] = {}
 
 
 class Keys:
@@ -137,7 +139,7 @@ def compile_groups(
     places: KnownPlaces,
     numbers: Iterator[int],
     is_passed_on: Callable[[int, int], bool],
-    suspects: Collection[tuple[int, int]] = (),
+    suspects: Mapping[tuple[int, int], Care] = NO_SUSPECTS,
 ) -> Compiled:
     """The Dask graph of hand-overs; nodes handed over before are referred to, not repeated.
 
@@ -147,7 +149,7 @@ def compile_groups(
         places: Where the states of nodes handed over before lie.
         numbers: A number not used in this run for each node.
         is_passed_on: Whether the result of a task is for another one alone, by their indices.
-        suspects: Task runs that are announced before they begin: a worker died that had them.
+        suspects: Task runs of which a worker died that had them, and how they are run.
     """
     compiled = Compiled()
     for group in groups:
@@ -173,8 +175,10 @@ def compile_groups(
             ends.append((ends[-1] if ends else 0) + len(chain.items))
         compiled.places.update((item.node, Place(key, i)) for i, item in enumerate(items))
         as_of = max(item.as_of for item in items)
-        announces = bool(suspects) and any(item.node[:2] in suspects for item in items)
-        told = packed(number, as_of, members, ends, announces=announces)
+        care = Care.NONE
+        if suspects:
+            care = max(suspects.get(item.node[:2], Care.NONE) for item in items)
+        told = packed(number, as_of, members, ends, care)
         compiled.rows.append(Row(key, told, tuple(node.arguments)))
     return compiled
 

@@ -138,7 +138,9 @@ class FlowRunner:
         self.logger = get_logger("FlowRunner")
         self._handlers = FlowHandlers(graph, state_handlers, terminal_state_handler, self.logger)
         self._widths = partial(known_widths, graph, parameters or {})
-        self.book = Book(graph, task_states, self._widths)
+        #: Of the task runs that are not at their first attempt, at which.
+        self._attempts: dict[tuple[int, int], int] = {}
+        self.book = Book(graph, task_states, self._widths, self._attempts)
         #: How many clusters it has lost.
         self._losses = 0
         run_id = flow_run_id or uuid.uuid4().hex
@@ -172,6 +174,7 @@ class FlowRunner:
             announcer=self._announcer,
             stall=self._stall,
             logger=self.logger,
+            attempts=self._attempts,
         )
         #: Whether anybody wants to know what task runs come to.
         self._is_followed = observer is not None or self._announcer.is_wanted
@@ -324,7 +327,7 @@ class FlowRunner:
             )
             return None
         self._slots.give_up()
-        self.book = Book(self.graph, going_on.task_states, self._widths)
+        self.book = Book(self.graph, going_on.task_states, self._widths, self._attempts)
         if self._slots.limited:
             self.book.limit(self._slots.limited)
         if isinstance(graph_run, HoldsResults):
@@ -456,7 +459,7 @@ class FlowRunner:
             if book.has_more and (room := graph_run.room()):
                 self._hand_over(graph_run, book.take_more(clock.now(), room))
             if self._slots.limited:
-                self._hand_over(graph_run, self._slots.see_to(book, self._teller.attempts))
+                self._hand_over(graph_run, self._slots.see_to(book, graph_run.at_once()))
             is_idle = due is None and not (book.out_count or book.has_more or book.wants_slots)
             if is_idle:
                 collector.close()  # a person may be asked, and take a while
@@ -570,9 +573,9 @@ class FlowRunner:
             if type(state._context) is not tuple:
                 state.tag(self._teller.tags[index])
             if attempt > 1:
-                self._teller.attempts[node[:2]] = attempt
-            elif self._teller.attempts:
-                attempt = self._teller.attempts.get(node[:2], 1)
+                self._attempts[node[:2]] = attempt
+            elif self._attempts:
+                attempt = self._attempts.get(node[:2], 1)
             if moves == 1:
                 began = None
             if state is change.state and began is change.began and attempt == change.attempt:

@@ -10,6 +10,7 @@ import threading
 import zlib
 from collections.abc import Sequence
 from contextlib import ExitStack
+from enum import IntEnum
 from itertools import pairwise
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -55,6 +56,16 @@ SMALL: Final = frozenset({type(None), bool, int, float})
 Look: TypeAlias = "int | tuple[int, int]"
 
 
+class Care(IntEnum):
+    """How a node is run, after workers died that had its task run."""
+
+    NONE = 0
+    #: It is told before its body begins, such that the word outlives this process.
+    ANNOUNCED = 1
+    #: That, and while it runs no other such node does in this process.
+    ONE_BY_ONE = 2
+
+
 class Member(NamedTuple):
     """A task run of a node: which it is, where it goes on from, where it looks, and what it picks there; and
     whether its result is for the next member alone, and let go of when that needs it no more.
@@ -74,23 +85,22 @@ def packed(
     as_of: float,
     members: Sequence[Member],
     ends: Sequence[int],
-    *,
-    announces: bool = False,
+    care: Care = Care.NONE,
 ) -> bytes:
     """What a node is told, as it travels: bytes that the scheduler holds, and does not open; see `run_group`."""
     # Plain tuples: a class would be named in each.
     data = pickle.dumps(
-        (number, as_of, [tuple(member) for member in members], tuple(ends), announces)
+        (number, as_of, [tuple(member) for member in members], tuple(ends), int(care))
     )
     return data if len(data) < COMPRESS_FROM_BYTES else zlib.compress(data, 1)
 
 
-def opened_told(told: bytes) -> tuple[int, float, list[Member], Sequence[int], bool]:
+def opened_told(told: bytes) -> tuple[int, float, list[Member], Sequence[int], int]:
     """What was `packed`."""
     # From the client whose functions this process runs anyway.
     plain = told if told.startswith(PICKLE_MARK) else zlib.decompress(told)
-    number, as_of, rows, ends, announces = pickle.loads(plain)
-    return number, as_of, [Member(*row) for row in rows], ends, announces
+    number, as_of, rows, ends, care = pickle.loads(plain)
+    return number, as_of, [Member(*row) for row in rows], ends, care
 
 
 def run_group(token: str, told: bytes, *arguments: Any) -> list[State]:
@@ -100,7 +110,7 @@ def run_group(token: str, told: bytes, *arguments: Any) -> list[State]:
         token: The run.
         told: As from `packed`: the number of the node in the run; the moment for which a scheduled start counts as
             reached, seconds since the epoch; the task runs, in order; where each of its chains ends, in between
-            nothing depends on what came before.
+            nothing depends on what came before; and how carefully it is run.
         arguments: What they look at: the values of other nodes; states from outside the run, as pickles.
 
     Raises:
@@ -109,11 +119,13 @@ def run_group(token: str, told: bytes, *arguments: Any) -> list[State]:
     run = hosted(token)
     if run is None:
         raise RunNotHosted(token)
-    number, as_of, members, ends, announces = opened_told(told)
+    number, as_of, members, ends, care = opened_told(told)
     group = GroupRun(run, number, as_of, members, ends, arguments)
-    group.announces = announces
+    group.announces = care > Care.NONE
     try:
         with ExitStack() as stack:
+            if care == Care.ONE_BY_ONE:
+                stack.enter_context(run.one_by_one())
             if run.cutting is not None and len(members) >= MANY:
                 held = stack.enter_context(CollectorHeld())
                 run.cutting.call_later(HELD_SECONDS, held.let_go)
@@ -137,7 +149,7 @@ def repeat_refused(token: str, told: bytes, *_: Any) -> list[State]:
     run = hosted(token)
     if run is None:
         raise RunNotHosted(token)
-    number, _as_of, members, _ends, _announces = opened_told(told)
+    number, _as_of, members, _ends, _care = opened_told(told)
     if run.cutting is not None:
         nodes = tuple(member.node for member in members)
         run.cutting.tell(NotBegun(number, nodes, run.worker, False))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from . import clock
 from .advance import Book
@@ -12,12 +12,11 @@ from .context import RunInfo
 from .graph import FlowGraph
 from .hand_over import HandOver
 from .slots import Slots, SlotWait
-from .state import Retrying
 from .stream import NodeId
 
 #: How long the coordinating thread waits at a time where task runs wait for slots, seconds: no person sees it, and
 #: a look at a list is nothing.
-SLOT_LOOK_SECONDS = 0.02
+SLOT_LOOK_SECONDS = 0.005
 
 #: For how long the slot is kept of an execution that does not count any more, where nobody says that its body runs,
 #: seconds: that is told within a fifth.
@@ -40,6 +39,7 @@ class HeldSlots:
         self.limited: frozenset[int] = frozenset()
         #: Executions that have a slot, and when they had it back at the latest (`clock.monotonic`).
         self.holding: dict[NodeId, float] = {}
+        self._at_most = 0
         #: Of these, those that are over.
         self._over: list[NodeId] = []
 
@@ -51,12 +51,12 @@ class HeldSlots:
                 self._slots = None
         return self.limited
 
-    def see_to(self, book: Book, attempts: Mapping[tuple[int, int], int]) -> list[HandOver]:
+    def see_to(self, book: Book, at_once: int) -> list[HandOver]:
         """Give back what is over, ask for what is wanted.
 
         Args:
             book: What is known of the task runs.
-            attempts: Of the task runs that are not at their first attempt, at which.
+            at_once: How many can be at work at a time.
 
         Returns:
             What can be handed over because it has its slot.
@@ -64,6 +64,9 @@ class HeldSlots:
         slots = self._slots
         if slots is None:
             return []
+        if at_once != self._at_most:
+            self._at_most = at_once
+            slots.hold_at_most(at_once)
         self._look_for_uncounted(book)
         if self._over:
             over, self._over = self._over, []
@@ -71,7 +74,7 @@ class HeldSlots:
         if not book.wants_slots:
             return []
         if wanted := book.take_wanted():
-            slots.ask([(node, _attempt_to_come(node, book, attempts)) for node in wanted])
+            slots.ask([(node, book.attempt_to_come(*node[:2])) for node in wanted])
         granted = slots.take_granted()
         if not granted:
             return []
@@ -124,10 +127,3 @@ class HeldSlots:
             self.holding.clear()
             self._slots.end()
             self._slots = None
-
-
-def _attempt_to_come(node: NodeId, book: Book, attempts: Mapping[tuple[int, int], int]) -> int:
-    state = book.state(*node[:2])
-    if isinstance(state, Retrying):
-        return (state.run_count or 0) + 1
-    return attempts.get(node[:2], 1)

@@ -88,6 +88,10 @@ class RunPackage:
         return not self.graph.is_mapped[task] or takes == {Take.ITEM}
 
 
+#: How long a node waits at a time for another one, seconds: the run may end meanwhile.
+TURN_SECONDS = 0.2
+
+
 class Cutting(NamedTuple):
     """How a node that takes long hands back what has not begun.
 
@@ -149,6 +153,8 @@ class HostedRun:
         self._is_stopped = False
         self._announce = announce
         self._announced: dict[NodeId, None] = {}
+        #: Held by the one that runs of those that run one by one.
+        self._turn = threading.Lock()
         #: Whether no other body begins here.
         self.is_ending = False
 
@@ -162,6 +168,18 @@ class HostedRun:
             yield
         finally:
             del self._announced[node]
+
+    @contextmanager
+    def one_by_one(self) -> Iterator[None]:
+        """A block in which one thread of this process is at a time; where the run ends, nobody waits for that."""
+        is_in = False
+        while not (is_in or self.is_ending or self._is_stopped):
+            is_in = self._turn.acquire(timeout=TURN_SECONDS)
+        try:
+            yield
+        finally:
+            if is_in:
+                self._turn.release()
 
     def runner(self, index: int) -> TaskRunner:
         """The runner of a task."""

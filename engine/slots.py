@@ -40,6 +40,10 @@ class Slots(Protocol):
         """
         ...
 
+    def hold_at_most(self, count: int) -> None:
+        """Hold no more slots of a limit at a time than these: the others are for who can use them now."""
+        ...
+
     def ask(self, wanted: Sequence[tuple[NodeId, int]]) -> None:
         """Want a slot for each of some executions: which, and at which attempt. Each is asked for once."""
         ...

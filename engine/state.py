@@ -20,9 +20,15 @@ from .errors import Travelling, UnknownStateType
 
 
 class LazyResult:
-    """Where a state's data lies when it is not here."""
+    """Where a state's data lies when it is not here.
+
+    Attributes:
+        travels: Whether this goes along where the state is pickled, and not the data; whoever reads those there
+            learns what they would here.
+    """
 
     __slots__ = ()
+    travels: ClassVar[bool] = False
 
     #: Whether to fetch it moves no result: who only shows a state may do so.
     is_at_hand: ClassVar[bool] = False
@@ -231,7 +237,8 @@ class State:
     __hash__ = object.__hash__
 
     def __getstate__(self) -> dict[str, Any]:
-        self._settle()
+        if self._lazy is None or not self._lazy.travels:
+            self._settle()
         slots = dict(_slots_of(self))
         if isinstance(self._result, BaseException):
             slots["_result"] = Travelling(self._result)

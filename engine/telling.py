@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from .context import RunInfo
 from .graph import FlowGraph
@@ -36,6 +36,7 @@ class Teller:
         announcer: Gives the records to listeners, if there are any.
         stall: Is told that something happened.
         logger: For the warnings.
+        attempts: Of the task runs that are not at their first attempt, at which, by (task, map index).
     """
 
     def __init__(
@@ -47,13 +48,13 @@ class Teller:
         announcer: Announcer,
         stall: StallWatch,
         logger: logging.Logger,
+        attempts: Mapping[tuple[int, int], int],
     ) -> None:
         self._info, self._graph, self._logger = info, graph, logger
         self._observer, self._announcer, self._stall = observer, announcer, stall
         #: The tags of each task, as its states bear them.
         self.tags = [tuple(sorted(tags)) if (tags := n.label.tags) else () for n in graph.nodes]
-        #: Of the task runs that are not at their first attempt, at which.
-        self.attempts: dict[tuple[int, int], int] = {}
+        self._attempts = attempts
         #: What was lost and was not warned of yet.
         self.lost_by_cause: dict[str, list[NodeId]] = {}
 
@@ -64,7 +65,7 @@ class Teller:
     def decided(self, node: NodeId, state: State, worker: str = "") -> StateChange:
         """The change to a state that the coordinating process decided on."""
         state.tag(self.tags[node[0]])
-        return StateChange(node, self.attempts.get(node[:2], 1), state, True, worker)
+        return StateChange(node, self._attempts.get(node[:2], 1), state, True, worker)
 
     def tell(self, changes: Sequence[StateChange]) -> None:
         """Pass on changes that count."""

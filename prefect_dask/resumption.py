@@ -530,7 +530,12 @@ class _Failure(LazyResult):
 
 
 class Gone(LazyResult):
-    """Where a result would be that was in memory only."""
+    """Where a result would be that was in memory only.
+
+    What follows without reading it follows in another process, too.
+    """
+
+    travels = True
 
     def __init__(self, task: str) -> None:
         self.task = task

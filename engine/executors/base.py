@@ -29,6 +29,10 @@ class GraphRun(Protocol):
         """How many more nodes it takes now; with 0, ask again after `wait`."""
         ...
 
+    def at_once(self) -> int:
+        """How many task runs can be at work at a time, with those that should be there when one of them ends."""
+        ...
+
     def extend(self, plan: Sequence[HandOver]) -> None:
         """Take nodes to run; each runs as soon as what it needs is there. Returns at once."""
         ...

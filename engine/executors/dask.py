@@ -91,6 +91,8 @@ class DaskExecutor(Executor):
 
     def _reset(self) -> None:
         self._client: distributed.Client | None = None
+        #: The connection that it had at first.
+        self._comm: object = None
         self._owns_client = False
         self._cluster: Any = None
         self._resources = ExitStack()
@@ -155,7 +157,7 @@ class DaskExecutor(Executor):
             try:
                 with starting:
                     # Another run on this executor may have found one already.
-                    if self._client is None or self._client.status != "running":
+                    if self._has_lost_client():
                         if self._cluster is not None:
                             close_scheduler(self._cluster)
                         self._clear_away()
@@ -167,11 +169,22 @@ class DaskExecutor(Executor):
                 get_logger("DaskExecutor").debug("no cluster yet: %s", text_of(error))
             clock.wait_for(LOOK_FOR_CLUSTER_SECONDS)
 
+    def _has_lost_client(self) -> bool:
+        """Whether the client is of no use any more; also one that came back by itself.
+
+        The scheduler may hear of the end of its old connection after the beginning of the new one, and forget it.
+        """
+        client = self._client
+        return (
+            client is None or client.status != "running" or client.scheduler_comm is not self._comm
+        )
+
     # ---- set-up
 
     def _set_up(self) -> None:
         try:
             self._client = self._find_client()
+            self._comm = self._client.scheduler_comm
         except BaseException:
             self._clear_away()
             raise

@@ -66,12 +66,14 @@ class Loss(NamedTuple):
         running: The keys that it was to run.
         computed: The keys whose values it alone had.
         is_expected: Whether it left in good order.
+        threads: In how many threads it ran them; 0 where it was to run none.
     """
 
     worker: str
     running: Sequence[Sequence[Any]]
     computed: Sequence[Sequence[Any]]
     is_expected: bool
+    threads: int
 
 
 class Ears(NamedTuple):
@@ -93,10 +95,18 @@ class Ears(NamedTuple):
 class Hub:
     """All that the runs of one client hear from their cluster."""
 
-    def __init__(self, client: distributed.Client) -> None:
+    def __init__(self) -> None:
         self._listeners: dict[str, Ears] = {}
         #: Per run, the number of the next batch of each worker.
         self._numbers: dict[str, dict[str, int]] = {}
+        #: The connection over which it is known to the cluster.
+        self._comm: object = None
+
+    def _attend(self, client: distributed.Client) -> None:
+        """Have the cluster tell what happens; with the connection, it forgets who listens."""
+        if self._comm is client.scheduler_comm:
+            return
+        self._comm = client.scheduler_comm
         client.register_plugin(ClusterWatch(), name=ClusterWatch.name)
         loop: Any = client.loop
         loop.add_callback(_watch_exits, client)
@@ -113,7 +123,8 @@ class Hub:
         with _hubs_lock:
             hub = _hubs.get(client)
             if hub is None:
-                hub = _hubs[client] = Hub(client)
+                hub = _hubs[client] = Hub()
+            hub._attend(client)
             return hub
 
     def listen(self, token: str, ears: Ears) -> None:
@@ -242,16 +253,19 @@ class ClusterWatch(SchedulerPlugin):
     def _tell_loss(self, msg: Any) -> None:
         """Tell each client what of its own is gone with a worker; called before Dask decides who makes it anew."""
         held: defaultdict[str, tuple[list[Any], list[Any]]] = defaultdict(lambda: ([], []))
+        threads = 0
         for number, name in enumerate(("processing-tasks", "lost-computed-tasks")):
             for key in msg.get(name, ()):
                 task = self.scheduler.tasks.get(key)
                 if task is None:
                     continue
                 _disarm(task)
+                if task.processing_on is not None:
+                    threads = task.processing_on.nthreads
                 for client in task.who_wants or ():
                     held[client.client_key][number].append(key)
         for client_key, keys in held.items():
-            lost = [msg["worker"], *keys, bool(msg["expected"])]
+            lost = [msg["worker"], *keys, bool(msg["expected"]), threads]
             self.scheduler.log_event(f"{TOPIC}{client_key}", {"lost": lost})
 
     def transition(self, key: Any, start: Any, finish: Any, *args: Any, **kwargs: Any) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Container, Iterable, Sequence, Set
+from typing import NamedTuple, TypeAlias
 
+from ..group_run import Care
 from ..stream import NodeId
+
+#: A task run: index of the task, map index.
+TaskRun: TypeAlias = tuple[int, int]
 
 #: How long it is waited for the word of its nanny how a worker ended, seconds.
 EXIT_CODE_SECONDS = 1.0
@@ -32,9 +37,14 @@ class _Waiting(NamedTuple):
 class Deaths:
     """The deaths of the workers of one run.
 
-    Of a dead worker it is mostly not known which of the task runs that it had was at work. Then the death counts
-    for all of them. From then on they are suspects: each goes to a worker in a node of its own, and is announced
-    before it begins, so that the next time it is known.
+    A death is laid to what was at work, never to what waited. Which that was is mostly not known in full: then the
+    death stays open, and all that may have been at work are suspects. Each goes to a worker in a node of its own,
+    and is announced before it begins, so that the next time it is known; with whom another worker dies answers for
+    the open death, too.
+
+    Where several were at work in the threads of a worker, each is charged, and none given up. What has no death
+    left, open ones counted, runs one by one in each process from then on, and is given up when a worker dies while
+    it runs so: what lay beside it comes to its end meanwhile, or has a worker of its own die.
 
     Args:
         borne: How many workers may die on a task run before the next one has it given up.
@@ -42,9 +52,11 @@ class Deaths:
 
     def __init__(self, borne: int) -> None:
         self._borne = borne
-        #: Task runs that have to be announced.
-        self.suspects: set[tuple[int, int]] = set()
-        self._counts: dict[tuple[int, int], int] = {}
+        #: How those are run that had workers which died.
+        self.suspects: dict[TaskRun, Care] = {}
+        self._counts: Counter[TaskRun] = Counter()
+        #: Of each death that is laid to nobody yet, through whom it may have been.
+        self._open: list[set[TaskRun]] = []
         self._at_work: dict[str, tuple[NodeId, ...]] = {}
         self._exit_codes: dict[str, int] = {}
         self._waiting: list[_Waiting] = []
@@ -58,7 +70,12 @@ class Deaths:
         self._exit_codes[worker] = exit_code
 
     def blame(
-        self, worker: str, under_way: Iterable[NodeId], running: Container[NodeId], now: float
+        self,
+        worker: str,
+        under_way: Iterable[NodeId],
+        running: Container[NodeId],
+        threads: int,
+        now: float,
     ) -> set[NodeId]:
         """Note that a worker died, not in good order.
 
@@ -66,6 +83,7 @@ class Deaths:
             worker: Its address.
             under_way: What it had that is not over.
             running: What is known to have begun.
+            threads: How many task runs it ran at a time.
             now: Seconds on any clock that does not go back.
 
         Returns:
@@ -73,19 +91,36 @@ class Deaths:
         """
         under_way = set(under_way)
         announced = self._at_work.pop(worker, ())
-        certain = {node for node in under_way if node in running or node in announced}
-        if not certain and len(under_way) == 1:
-            certain = under_way
-        for node in certain or under_way:
-            if certain or node[:2] not in self.suspects:
-                self._counts[node[:2]] = self._counts.get(node[:2], 0) + 1
-        self.suspects |= {node[:2] for node in under_way}
-        given_up = {node for node in certain if self._counts[node[:2]] > self._borne}
+        charged = {node for node in under_way if node in running or node in announced}
+        # Any other suspect would have said that it begins.
+        others = {node for node in under_way if node[:2] not in self.suspects} - charged
+        tried = {n for n in charged if self.suspects.get(n[:2]) is Care.ONE_BY_ONE}
+        if len(tried) == 1:
+            charged = tried
+        elif others and len(charged) < threads and len(charged | others) > 1:
+            self._open.append({node[:2] for node in charged | others})
+            charged = set()
+        elif not charged:
+            charged = others
+        self._charge({node[:2] for node in charged})
+        given_up = {n for n in charged if self._counts[n[:2]] > self._borne and len(charged) == 1}
+        for task_run in {node[:2] for node in under_way}:
+            is_last = self._counts[task_run] + self._open_deaths(task_run) >= max(1, self._borne)
+            self.suspects[task_run] = Care.ONE_BY_ONE if is_last else Care.ANNOUNCED
         self._waiting += [
             _Waiting(node, worker, self._counts[node[:2]], now + EXIT_CODE_SECONDS)
             for node in given_up
         ]
         return given_up
+
+    def _open_deaths(self, task_run: TaskRun) -> int:
+        return sum(task_run in those for those in self._open)
+
+    def _charge(self, task_runs: Set[TaskRun]) -> None:
+        """Lay a death to task runs, and those open ones that may have been through them."""
+        for task_run in task_runs:
+            self._counts[task_run] += 1 + self._open_deaths(task_run)
+        self._open = [those for those in self._open if not those & task_runs]
 
     def take_given_up(self, now: float) -> list[GivenUp]:
         """What is given up and was not told yet, as far as it is known how its worker ended."""

@@ -64,6 +64,10 @@ STAGED_AT_MOST = 20_000
 #: may be a scheduler's, too, breathes in between.
 TAKEN_AT_ONCE = 1_000
 
+#: How many task runs wait on a cluster for a thread at least, where only so many go there as it can use: on a
+#: larger one a fourth of what it runs at a time. An adaptive cluster grows because of these.
+AHEAD_AT_LEAST = 2
+
 #: How soon Dask gets more, where it got as much as it takes at a time, seconds: its event loop breathes meanwhile.
 SUBMIT_SECONDS = 0.01
 
@@ -159,6 +163,9 @@ class DaskRun:
 
     def room(self) -> int:
         return max(0, min(TAKEN_AT_ONCE, STAGED_AT_MOST - len(self._stage)))
+
+    def at_once(self) -> int:
+        return self._threads + max(AHEAD_AT_LEAST, self._threads // 4)
 
     def extend(self, plan: Sequence[HandOver]) -> None:
         for item in plan:
@@ -501,7 +508,9 @@ class DaskRun:
         if not lost.is_expected:
             # What had come to its end was not at work.
             suspects = under_way - had_value
-            given_up = self._deaths.blame(lost.worker, suspects, self._began, clock.monotonic())
+            given_up = self._deaths.blame(
+                lost.worker, suspects, self._began, lost.threads, clock.monotonic()
+            )
             self._alone |= {node[:2] for node in suspects}
         events: list[Event] = []
         for node in nodes:
@@ -622,7 +631,7 @@ class DaskRun:
     def _look(self) -> list[Event]:
         """What the futures know that no record told."""
         self._check_cluster()
-        if self._stage:
+        if self._stage or self._package.limited:
             self._threads = threads_of(self._client)
         events = self._give_up_undone()
         for node in list(self._out):

@@ -161,6 +161,9 @@ class InlineRun:
     def room(self) -> int:
         return ROOM
 
+    def at_once(self) -> int:
+        return 1
+
     def extend(self, plan: Sequence[HandOver]) -> None:
         self._board.extend(plan)
 
@@ -332,6 +335,9 @@ class PooledRun:
 
     def room(self) -> int:
         return ROOM
+
+    def at_once(self) -> int:
+        return self._num_workers
 
     def extend(self, plan: Sequence[HandOver]) -> None:
         with self._lock:

@@ -85,10 +85,11 @@ SELECT l.name, l.slots, (
 )
 FROM limits l ORDER BY l.name;
 
--- holders: who holds a slot, as of a moment, longest first
+-- holders: who holds a slot, longest first; those of a process that lost its run until a moment
 SELECT s.limit_name, r.run_id, f.name, s.task, s.map_index, s.attempt, s.since, r.coordinator
 FROM slots s JOIN flow_runs r ON r.id = s.run JOIN flows f ON f.id = r.flow
-WHERE s.until >= ? ORDER BY s.since, s.run, s.task, s.map_index;
+WHERE s.until >= ? OR (r.fence = s.fence AND r.ended IS NULL)
+ORDER BY s.since, s.run, s.task, s.map_index;
 
 -- open_requests: what is asked of runs and nobody has taken, oldest first
 SELECT q.id, r.run_id, q.kind, q.details, q.asker

@@ -20,7 +20,16 @@ from prefect_dask.engine.slots import SlotWait
 from prefect_dask.engine.stream import NodeId
 from prefect_dask.ledger.errors import LedgerAway, LedgerRefused
 from prefect_dask.ledger.places import Place
-from prefect_dask.ledger.slots import Names, Queue, Wanted, free_all, may_be_free, settle
+from prefect_dask.ledger.slots import (
+    Lookout,
+    Names,
+    Queue,
+    Room,
+    Wanted,
+    free_all,
+    may_be_free,
+    settle,
+)
 from prefect_dask.ledger.store import Store
 from prefect_dask.ledger.writer import Writer, open_store
 
@@ -69,7 +78,7 @@ class RunSlots:
         self._writer, self._fence = writer, fence
         self._run_id = ""
         self._limits: Mapping[int, Names] = {}
-        self._queue = Queue()
+        self._queue, self._lookout, self._room = Queue(), Lookout(), Room()
         self._changed = threading.Condition()
         #: What was asked for, given back and granted, and not passed on yet.
         self._asked: list[Wanted] = []
@@ -86,6 +95,12 @@ class RunSlots:
         self._run_id = info.flow_run_id
         self._limits = limits_of(known_limits(self._writer), graph)
         return frozenset(self._limits)
+
+    def hold_at_most(self, count: int) -> None:
+        with self._changed:
+            self._room.at_most = count
+            self._is_nudged = True
+            self._changed.notify_all()
 
     def ask(self, wanted: Sequence[tuple[NodeId, int]]) -> None:
         with self._changed:
@@ -160,12 +175,15 @@ class RunSlots:
                         free_all(store, run, self._fence)
                         self._tell_others()
                         return
-                    now = clock.now()
                     is_due = clock.monotonic() - asked_at > ASK_SECONDS
-                    names = sorted(self._queue.counts())
-                    if has_news or is_due or may_be_free(store, names, now):
+                    names = [n for n in sorted(self._queue.counts()) if self._room.left(n) > 0]
+                    if (
+                        has_news
+                        or is_due
+                        or may_be_free(store, names, self._lookout, clock.monotonic())
+                    ):
                         asked_at = clock.monotonic()
-                        self._settle(store, run, now)
+                        self._settle(store, run)
                     self._has_warned = False
                 except Exception as error:
                     if is_ending:
@@ -198,12 +216,23 @@ class RunSlots:
             raise LedgerAway(str(store.place), "it does not have this run yet")
         return int(found[0][0])
 
-    def _settle(self, store: Store, run: int, now: float) -> None:
+    def _settle(self, store: Store, run: int) -> None:
         with self._changed:
             self._queue.add(self._asked)
             self._asked = []
             given_back = list(self._given_back)
-        settled = settle(store, run, self._fence, given_back, self._queue, now)
+        self._room.give_back(given_back)
+        settled = settle(
+            store,
+            run,
+            self._fence,
+            given_back,
+            self._queue,
+            self._room,
+            self._lookout,
+            clock.now(),
+            clock.monotonic(),
+        )
         with self._changed:
             del self._given_back[: len(given_back)]
             if settled is None:

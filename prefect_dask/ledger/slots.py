@@ -1,23 +1,34 @@
 """Slots under concurrency limits: who gets one, in one transaction, and who holds which.
 
 A slot belongs to one execution of a task run (run, fence, task, map index, generation). It is its holder's until it
-is given back, or until the lease of its run has run out; the writer renews both together.
+is given back, or until the lease of its run has run out; the writer renews both together. Whether it has, no clock
+of another machine is asked for: who waits sees for how long nothing was renewed.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sys
+from collections import Counter, deque
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import inf
 from typing import Final, NamedTuple, TypeAlias
 
 from prefect_dask.engine.stream import NodeId
 from prefect_dask.ledger.errors import LedgerAway
-from prefect_dask.ledger.leases import lease_seconds
+from prefect_dask.ledger.leases import lease_seconds, renew_seconds
+from prefect_dask.ledger.processes import held_here_until
+from prefect_dask.ledger.silence import Silence
 from prefect_dask.ledger.store import Store
 
 STALE_SECONDS: Final = 5.0
 """How long nobody else has to wait for a run that waited first and does not ask any more. It asks every second."""
+
+NO_CLAIM: Final = 1e18
+"""Stands for since when a run waits that holds as many slots as it can use: nobody has to leave one to it."""
+
+BEHIND_SECONDS: Final = 1e-3
+"""By how much who comes to wait is behind the last one who waits, where its clock is behind that one's."""
 
 #: The limits that a task falls under, in order.
 Names: TypeAlias = tuple[str, ...]
@@ -54,6 +65,28 @@ class Standing(NamedTuple):
         return max(0, self.slots - self.taken - self.ahead)
 
 
+class Lookout:
+    """What one run has seen of those who hold slots, and of those who wait for them."""
+
+    def __init__(self) -> None:
+        self.holders, self.waiting = Silence(), Silence()
+
+
+def is_lease_over(silent_seconds: float, holder: str, moment: float) -> bool:
+    """Whether a process that renews its lease, if it is there, has lost it.
+
+    Args:
+        silent_seconds: For how long it was seen to renew nothing.
+        holder: The process, as from `name_of_holder`; "" where that is not known any more.
+        moment: Seconds on this machine's clock that nobody sets. By that it is known when the lease is over of a
+            process of this machine; after a time when the ledger was away it has yet to renew it.
+    """
+    until = held_here_until(holder)
+    if until is None:
+        return silent_seconds >= lease_seconds()
+    return moment > until and silent_seconds >= renew_seconds()
+
+
 class Settled(NamedTuple):
     """What came of asking.
 
@@ -64,6 +97,33 @@ class Settled(NamedTuple):
 
     granted: list[Wanted]
     why: dict[str, str]
+
+
+class Room:
+    """How many slots of a limit a run can use: it holds no more of any.
+
+    A limit for each, since what waits under one for a worker of its kind keeps nothing else from being at work.
+    """
+
+    def __init__(self) -> None:
+        self.at_most = sys.maxsize
+        self._holding: dict[NodeId, Names] = {}
+        self._counts: Counter[str] = Counter()
+
+    def left(self, name: str) -> int:
+        """How many more of a limit."""
+        return self.at_most - self._counts[name]
+
+    def take(self, granted: Iterable[Wanted]) -> None:
+        """Note that it got some."""
+        for each in granted:
+            self._holding[each.node] = each.limits
+            self._counts.update(each.limits)
+
+    def give_back(self, nodes: Iterable[NodeId]) -> None:
+        """Note that it uses some no more."""
+        for node in nodes:
+            self._counts.subtract(self._holding.pop(node, ()))
 
 
 class Queue:
@@ -178,7 +238,15 @@ def _saying_away(store: Store) -> Iterator[None]:
 
 
 def settle(
-    store: Store, run: int, fence: int, given_back: Sequence[NodeId], queue: Queue, now: float
+    store: Store,
+    run: int,
+    fence: int,
+    given_back: Sequence[NodeId],
+    queue: Queue,
+    room: Room,
+    lookout: Lookout,
+    now: float,
+    moment: float,
 ) -> Settled | None:
     """Give slots back and take those that are free, in one transaction.
 
@@ -188,7 +256,10 @@ def settle(
         fence: Under which its process writes.
         given_back: Executions that are over.
         queue: Those that wait; who is granted a slot is taken from it.
+        room: How many more slots it can use.
+        lookout: What this run has seen until now.
         now: Seconds since the epoch.
+        moment: Seconds on a clock that nobody sets.
 
     Returns:
         What came of it; None where another process has taken the run over, and nothing was done.
@@ -206,11 +277,15 @@ def settle(
                 [(run, fence, *node) for node in given_back],
             )
             if not queue:
-                _note_waiting(store, run, fence, {}, {}, now)
+                _note_waiting(store, run, fence, {}, {}, {}, now)
                 return Settled([], {})
             # Who comes second waits here, and sees what the first one took.
-            standing, waiting_since = _look(store, run, fence, sorted(queue.counts()), now)
-            granted = queue.take({name: each.free for name, each in standing.items()})
+            names = sorted(queue.counts())
+            standing, waiting_since, last = _look(store, run, fence, names, lookout, moment)
+            granted = queue.take(
+                {name: min(each.free, room.left(name)) for name, each in standing.items()}
+            )
+            room.take(granted)
             store.execute_many(
                 "INSERT INTO slots (limit_name, run, fence, task, map_index, generation, attempt, since, until)"
                 f" VALUES ({', '.join([m] * 9)}) ON CONFLICT DO NOTHING",
@@ -224,23 +299,25 @@ def settle(
             # Who got something goes behind those who did not.
             served = {name for each in granted for name in each.limits}
             since = {name: at for name, at in waiting_since.items() if name not in served}
+            since |= {name: NO_CLAIM for name in standing if room.left(name) <= 0}
             counts = queue.counts()
-            _note_waiting(store, run, fence, counts, since, now)
+            _note_waiting(store, run, fence, counts, since, last, now)
             why = {name: _why(store, name, standing[name], now) for name in counts}
             return Settled(granted, why)
     except BaseException:
         queue.put_back(granted)
+        room.give_back([each.node for each in granted])
         raise
 
 
-def may_be_free(store: Store, names: Sequence[str], now: float) -> bool:
+def may_be_free(store: Store, names: Sequence[str], lookout: Lookout, moment: float) -> bool:
     """Whether `settle` may grant something: a look, without a transaction, that holds nobody up."""
     m = store.mark
+    if _lost(store, names, lookout, moment):
+        return True
     for name in names:
         found = store.execute(f"SELECT slots FROM limits WHERE name = {m}", (name,))
-        [(taken,)] = store.execute(
-            f"SELECT count(*) FROM slots WHERE limit_name = {m} AND until >= {m}", (name, now)
-        )
+        [(taken,)] = store.execute(f"SELECT count(*) FROM slots WHERE limit_name = {m}", (name,))
         if not found or taken < found[0][0]:
             return True
     return False
@@ -256,18 +333,53 @@ def free_all(store: Store, run: int, fence: int) -> None:
             )
 
 
+def _lost(
+    store: Store, names: Sequence[str], lookout: Lookout, moment: float
+) -> list[tuple[int, int]]:
+    """Those who hold slots under some limits, and have lost their lease: run, fence."""
+    if not names:
+        return []
+    marks = ", ".join([store.mark] * len(names))
+    # A run that was declared dead has the name of the process that died until another one takes it up.
+    holders = store.execute(
+        "SELECT s.run, s.fence, max(s.until), count(*), CASE WHEN r.fence = s.fence"
+        " OR (r.fence = s.fence + 1 AND r.lease_until IS NULL) THEN r.process ELSE '' END AS holder"
+        f" FROM slots s LEFT JOIN flow_runs r ON r.id = s.run WHERE s.limit_name IN ({marks})"
+        " GROUP BY s.run, s.fence, r.fence, r.lease_until, r.process",
+        names,
+    )
+    seen: dict[Hashable, object] = {
+        (run, fence): (until, count) for run, fence, until, count, _ in holders
+    }
+    silent = lookout.holders.look(seen, moment)
+    return [
+        (run, fence)
+        for run, fence, _, _, holder in holders
+        if is_lease_over(silent[run, fence], holder or "", moment)
+    ]
+
+
+def _drop_lost(store: Store, names: Sequence[str], lookout: Lookout, moment: float) -> None:
+    """Free what is held by who has lost its lease."""
+    m = store.mark
+    store.execute_many(
+        f"DELETE FROM slots WHERE run = {m} AND fence = {m}", _lost(store, names, lookout, moment)
+    )
+
+
 def _look(
-    store: Store, run: int, fence: int, names: Sequence[str], now: float
-) -> tuple[dict[str, Standing], dict[str, float]]:
-    """How some limits stand, held until the end of the transaction, and since when this run waits under each."""
-    m, marks = store.mark, ", ".join([store.mark] * len(names))
+    store: Store, run: int, fence: int, names: Sequence[str], lookout: Lookout, moment: float
+) -> tuple[dict[str, Standing], dict[str, float], dict[str, float]]:
+    """How some limits stand, held until the end of the transaction; since when this run waits under each, and the
+    last one who does."""
+    marks = ", ".join([store.mark] * len(names))
     slots = dict(
         store.execute(
             f"SELECT name, slots FROM limits WHERE name IN ({marks}) ORDER BY name{store.change_lock}",
             names,
         )
     )
-    store.execute(f"DELETE FROM slots WHERE limit_name IN ({marks}) AND until < {m}", (*names, now))
+    _drop_lost(store, names, lookout, moment)
     taken = dict(
         store.execute(
             f"SELECT limit_name, count(*) FROM slots WHERE limit_name IN ({marks}) GROUP BY limit_name",
@@ -275,20 +387,29 @@ def _look(
         )
     )
     waits = store.execute(
-        f"SELECT limit_name, run, fence, since FROM slot_waits WHERE limit_name IN ({marks})"
-        f" AND asked > {m}",
-        (*names, now - STALE_SECONDS),
+        f"SELECT limit_name, run, fence, since, asked FROM slot_waits WHERE limit_name IN ({marks})",
+        names,
     )
-    own = {
-        name: at for name, its_run, its_fence, at in waits if (its_run, its_fence) == (run, fence)
-    }
+    asked: dict[Hashable, object] = {tuple(key): at for *key, _, at in waits}
+    silent = lookout.waiting.look(asked, moment)
+    own: dict[str, float] = {}
+    last: dict[str, float] = {}
+    others: list[tuple[str, float, int]] = []
+    for name, its_run, its_fence, since, _ in waits:
+        if since == NO_CLAIM:
+            continue
+        last[name] = max(last.get(name, since), since)
+        if (its_run, its_fence) == (run, fence):
+            own[name] = since
+        elif silent[name, its_run, its_fence] <= STALE_SECONDS:
+            others.append((name, since, its_run))
     ahead = dict.fromkeys(names, 0)
-    for name, its_run, its_fence, at in waits:
-        if (its_run, its_fence) != (run, fence) and (at, its_run) < (own.get(name, now), run):
-            ahead[name] += 1
-    return {
+    for name, since, its_run in others:
+        ahead[name] += (since, its_run) < (own.get(name, inf), run)
+    standing = {
         name: Standing(count, taken.get(name, 0), ahead[name]) for name, count in slots.items()
-    }, own
+    }
+    return standing, own, last
 
 
 def _note_waiting(
@@ -297,14 +418,23 @@ def _note_waiting(
     fence: int,
     counts: Mapping[str, int],
     since: Mapping[str, float],
+    last: Mapping[str, float],
     now: float,
 ) -> None:
+    """Note how many wait under each limit: since when they do, else behind the last one."""
     m = store.mark
     store.execute(f"DELETE FROM slot_waits WHERE run = {m} AND fence = {m}", (run, fence))
     store.execute_many(
         "INSERT INTO slot_waits (limit_name, run, fence, waiting, since, asked)"
         f" VALUES ({m}, {m}, {m}, {m}, {m}, {m})",
-        [(name, run, fence, count, since.get(name, now), now) for name, count in counts.items()],
+        [
+            (
+                *(name, run, fence, count),
+                since.get(name) or max(now, last.get(name, 0.0) + BEHIND_SECONDS),
+                now,
+            )
+            for name, count in counts.items()
+        ],
     )
 
 

@@ -221,9 +221,9 @@ class Store(ABC):
         )
         if leased.until is not None:
             self.execute(
-                f"UPDATE slots SET until = {self.mark} WHERE run = {self.mark} AND fence = {self.mark}"
-                f" AND until < {self.mark}",
-                (leased.until, key, leased.fence, leased.until),
+                # That it changes is what tells that the process is there.
+                f"UPDATE slots SET until = {self.mark} WHERE run = {self.mark} AND fence = {self.mark}",
+                (leased.until, key, leased.fence),
             )
 
     def _marks(self, count: int) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 from prefect_dask import Flow, case, context, task, unmapped
 from prefect_dask.tasks.control_flow import merge
 from tests.chaos import crash_points
-from tests.chaos.plan import BIG_BYTES, Case, TaskPlan, items_of, value_of
+from tests.chaos.plan import BIG_BYTES, SCARCE, Case, TaskPlan, items_of, value_of
 from tests.chaos.traces import Traces
+from tests.outside_ledger import Execution
 
 # Whichever process runs bodies imports them, and passes the points at which it may be killed.
 crash_points.arm()
@@ -23,6 +24,13 @@ def run_body(plan: TaskPlan, inputs: list[Any]) -> Any:
     traces = Traces(context.traces)
     crash_points.reach("before execute")
     execution = traces.note_begin(context.epoch)
+    try:
+        return _result_of(plan, inputs, traces, execution)
+    finally:
+        traces.note_left(context.epoch, execution)
+
+
+def _result_of(plan: TaskPlan, inputs: list[Any], traces: Traces, execution: Execution) -> Any:
     _never.wait(plan.seconds)
     index, attempt = execution.map_index, execution.attempt
     if attempt <= plan.fails.get(index, 0):
@@ -88,8 +96,12 @@ def _add(plan: TaskPlan, made: dict[int, Any]) -> Any:
         return merge(*above)
     settings: dict[str, Any] = {
         "name": plan.name,
+        # Tags would be a part of it.
+        "slug": f"{plan.name}-1",
         "durable": "auto" if plan.is_durable else False,
     }
+    if plan.is_scarce:
+        settings |= {"tags": [SCARCE]}
     if plan.retries:
         settings |= {"max_retries": plan.retries, "retry_delay": plan.retry_seconds}
     if plan.kind != "each":

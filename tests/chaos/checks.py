@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,8 +17,9 @@ from prefect_dask.engine.files import UNFINISHED
 from prefect_dask.engine.state import STATES, Pending, Retrying, State, Success, is_lawful
 from prefect_dask.ledger import Ledger
 from prefect_dask.ledger.facts import RecordedState
+from prefect_dask.limits import limits
 from tests.chaos.bodies import flat, number_in
-from tests.chaos.disturbed import Broken, Disturbed
+from tests.chaos.disturbed import LEASE_SECONDS, Broken, Disturbed, environment
 from tests.chaos.plan import Case, TaskPlan, expected, widths_of
 from tests.chaos.traces import Body
 from tests.faults.cluster import keys_on
@@ -31,6 +34,9 @@ from tests.waiting import wait_until
 
 #: Between two clocks of one machine, and the moments at which they are read.
 TOLERANCE_SECONDS = 0.002
+
+#: In the log of a run that goes on on another cluster.
+CLUSTER_LOST = " was lost during the run"
 
 
 def check_all(done: Disturbed) -> None:
@@ -51,17 +57,18 @@ def check_all(done: Disturbed) -> None:
     check_stored_results_are_final(histories, stored)
     check_all_is_recorded(done.case, histories)
     check_values(done, ledger, run_id)
-    dead = dead_epochs(done)
-    # Dask makes anew what lay on a dead worker alone: what is stored, too, and attempts that failed.
-    lost_workers = sum(event.kind == "died" for event in ledger.cluster_events(run_id))
-    # What nobody heard of before a run went on on another cluster is done again.
-    lost_clusters = sum(" was lost during the run" in line.message for line in ledger.logs(run_id))
-    check_extra_executions(done.case, bodies, histories, dead, lost_workers, lost_clusters)
-    if not lost_workers:
-        check_nothing_stored_ran_again(bodies, histories, stored, done.over_ns)
+    # What nobody heard of any more before a cluster was lost is done again, as where the coordinating process dies.
+    lost_at = [line.time for line in ledger.logs(run_id) if CLUSTER_LOST in line.message]
+    dead = dead_epochs(done) | {epoch_of(moment, done.over_ns) for moment in lost_at}
+    check_extra_executions(bodies, histories, dead, done.over_ns)
+    check_nothing_stored_ran_again(bodies, histories, stored, done.over_ns)
     for plan in done.case.tasks:
         if plan.max_in_flight is not None:
             check_in_flight(plan, done.case, bodies)
+    for name, slots in done.case.limits.items():
+        check_limit(name, slots, done.case, bodies, histories)
+    if done.case.limits:
+        check_no_slot_is_left(done)
     check_nothing_is_left(done)
 
 
@@ -79,33 +86,42 @@ def dead_epochs(done: Disturbed) -> frozenset[int]:
 
 
 def check_extra_executions(
-    case: Case,
     bodies: Sequence[Body],
     histories: Mapping[TaskRun, Sequence[RecordedState]],
-    dead: frozenset[int],
-    lost_workers: int = 0,
-    lost_clusters: int = 0,
+    dead: Collection[int],
+    over_ns: Mapping[int, int],
 ) -> None:
     """R1: each execution beyond the first has a cause that is recorded.
 
     What a coordinating process did not come to record before it died is done again; its death is the cause.
+
+    Args:
+        bodies: All executions.
+        histories: What was recorded of each task run.
+        dead: Under which coordinating processes something may have begun of which nobody could hear any more.
+        over_ns: When which coordinating process was over.
     """
-    fails = {plan.name: plan.fails for plan in case.tasks}
     executions: dict[TaskRun, list[Body]] = {}
     for body in bodies:
         executions.setdefault(body.execution.task_run, []).append(body)
     for task_run, those in executions.items():
         history = histories.get(task_run, ())
         causes = sum(is_cause(state) for state in history)
-        unrecorded = sum(body.epoch in dead for body in those)
-        name, index = task_run[0].rpartition("-")[0], task_run[1]
-        # What is made again takes as many attempts as it took before.
-        again = lost_workers * (1 + fails[name].get(index, 0)) + lost_clusters
-        if len(those) > 1 + causes + unrecorded + again:
+        untold = Counter(body.epoch for body in those if body.epoch in dead)
+        untold.subtract(epoch_of(each.time, over_ns) for each in history if each.state == "Running")
+        untold_count = sum((+untold).values())
+        if len(those) > 1 + causes + untold_count:
             raise Broken(
-                f"R1: {task_run} was begun {len(those)} times; for that there are {causes} causes, "
-                f"{unrecorded} before the death of a coordinating process, {again} losses"
+                f"R1: {task_run} was begun {len(those)} times; for that there are {causes} causes, and "
+                f"{untold_count} that could not be told any more"
             )
+
+
+def epoch_of(moment: datetime, over_ns: Mapping[int, int]) -> int:
+    """Under which coordinating process a moment was; that of the last one goes on for ever."""
+    offset = time.time() - time.monotonic()
+    at_ns = (moment.timestamp() - offset) * 1e9
+    return next((epoch for epoch in sorted(over_ns) if at_ns <= over_ns[epoch]), len(over_ns))
 
 
 def is_cause(state: RecordedState) -> bool:
@@ -235,6 +251,54 @@ def check_in_flight(plan: TaskPlan, case: Case, bodies: Sequence[Body]) -> None:
                     flying.discard(index)
 
 
+def check_limit(
+    name: str,
+    slots: int,
+    case: Case,
+    bodies: Sequence[Body],
+    histories: Mapping[TaskRun, Sequence[RecordedState]],
+) -> None:
+    """R5: at no moment more bodies are at work than a limit has slots.
+
+    One whose end nobody told was at work as long as its process is known to have been there, or until it was given
+    up together with its worker.
+    """
+    kind, _, which = name.partition(":")
+    names = {p.name for p in case.tasks if (p.is_scarce if kind == "tag" else p.name == which)}
+    last_of: dict[int, int] = {}
+    for body in bodies:
+        told = max(filter(None, (body.execution.time_ns, body.ended_ns, body.left_ns)))
+        last_of[body.execution.pid] = max(last_of.get(body.execution.pid, 0), told)
+    offset = time.time() - time.monotonic()
+    moments: list[tuple[float, int, str]] = []
+    for body in bodies:
+        began, task_run = body.execution.time_ns, body.execution.task_run
+        if task_run[0].rpartition("-")[0] not in names:
+            continue
+        ends: list[float] = [last_of[body.execution.pid] if body.left_ns is None else body.left_ns]
+        ends += [
+            given_up
+            for state in histories.get(task_run, ())
+            if is_cause(state) and (given_up := (state.time.timestamp() - offset) * 1e9) > began
+        ]
+        moments += [(began, 1, str(task_run)), (min(ends), 0, str(task_run))]
+    at_work: Counter[str] = Counter()
+    for _, is_begin, task_run_name in sorted(moments):
+        at_work[task_run_name] += 1 if is_begin else -1
+        if at_work.total() > slots:
+            raise Broken(f"R5: {+at_work} were at work at once, with {slots} slots of {name!r}")
+
+
+def check_no_slot_is_left(done: Disturbed) -> None:
+    """R5: nobody holds a slot, when the leases of those are over that died, and nobody waits for one."""
+
+    def left() -> list[str]:
+        with environment(done.variables("looks")):
+            return [str(one) for one in limits(ledger=done.ledger) if one.holders or one.waiting]
+
+    wait_until(lambda: not left(), 2 * LEASE_SECONDS, what=f"no slot that is held: {left()}")
+
+
 # ---- nothing left
 
 
@@ -268,7 +332,10 @@ def runs_on(client: distributed.Client) -> list[str]:
 
 
 def is_result(path: Path) -> bool:
-    """Whether a path below the home folder is of a result, or of one whose writer was killed (decision 0008)."""
+    """Whether a path below the home folder is of a result, or of one whose writer was killed (decision 0008), or
+    tells the limits there were."""
+    if path.match("journal*/limits-*.txt"):
+        return True
     return (
         len(path.parts) == 3
         and path.parts[0] == "results"

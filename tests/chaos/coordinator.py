@@ -33,7 +33,7 @@ def main(folder: Path, epoch: int, what: str, scheduler: str = "") -> None:
     # Armed by now; what it starts are workers.
     os.environ[crash_points.ROLE] = "worker"
     case: Case = pickle.loads((folder / "case.pickle").read_bytes())
-    place = folder / "ledger.sqlite"
+    place = (folder / "place").read_text()
     flow = flow_of(case)
     facts: dict[str, Any] = {
         "executor": executor_of(case, scheduler),

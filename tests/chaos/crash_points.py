@@ -74,6 +74,7 @@ def arm() -> None:
     from prefect_dask.engine import durable, files, stream
     from prefect_dask.engine.executors import dask_run, local
     from prefect_dask.ledger import recording
+    from prefect_dask.ledger.postgresql import PostgresStore
     from prefect_dask.ledger.sqlite import SqliteStore
     from prefect_dask.ledger.store import Store
 
@@ -84,7 +85,8 @@ def arm() -> None:
     _around(stream.Batcher, "flush", "send")
     _around(Store, "write", "record")
     # Within a transaction: some of it is written, and none of it counts.
-    _before(SqliteStore, "insert", "within record")
+    for store in (SqliteStore, PostgresStore):
+        _before(store, "insert", "within record")
     for kind in (dask_run.DaskRun, local.InlineRun, local.PooledRun):
         _around(kind, "release", "release")
     _around(resuming, "take_up", "take up")

@@ -12,19 +12,26 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
 from prefect_dask.ledger import Ledger
-from prefect_dask.ledger.errors import LedgerRefused
+from prefect_dask.ledger.errors import LedgerAway, LedgerRefused
 from prefect_dask.ledger.facts import RecordedFlowRun
+from prefect_dask.limits import set_limit
 from tests.chaos import crash_points
 from tests.chaos.ground import Ground, first_working_child
 from tests.chaos.plan import Case, Fault
 from tests.chaos.traces import Traces
 from tests.faults.cluster import REPOSITORY
+from tests.postgres import (
+    RestartableServer,
+    find_binaries,
+    folder_of_server,
+    running_restartable,
+)
 from tests.waiting import LOOK_SECONDS, wait_until
 
 #: In the environment of each process of a case, by which those are found that outlive it.
@@ -35,6 +42,10 @@ FULL_BYTES = 30_000
 
 #: How often a run may be taken up again beyond the number of its faults: a cluster may take a while to be back.
 MORE_EPOCHS = 6
+
+#: How long a run is its process's without a word where slots hang on that: nobody gets those of a dead process
+#: before.
+LEASE_SECONDS = 9
 
 #: How long a process has for its end when all else is over, seconds.
 END_SECONDS = 15.0
@@ -56,7 +67,10 @@ class Disturbed:
     def __init__(self, case: Case, folder: Path, limit_seconds: float) -> None:
         self.case, self.folder = case, folder
         self.traces = Traces(folder)
-        self.ledger = folder / "ledger.sqlite"
+        #: Names the ledger.
+        self.ledger = str(folder / "ledger.sqlite")
+        self.server: RestartableServer | None = None
+        self._stack = ExitStack()
         self.mark = uuid.uuid4().hex
         self.deadline = time.monotonic() + limit_seconds
         self.ground: Ground | None = None
@@ -71,7 +85,7 @@ class Disturbed:
         self._due: list[tuple[float, Callable[[], None]]] = []
         #: Coordinating processes that are stopped until others have taken their run up.
         self.stale: list[subprocess.Popen[bytes]] = []
-        #: Whether something happened by which a run may end Failed, and has to be restarted.
+        #: Whether there was no room for anything, by which a run may end Failed, and has to be restarted.
         self._may_fail = False
         #: Never set: what is waited for are the processes of the case, which tell this one nothing.
         self._pause = threading.Event()
@@ -85,10 +99,18 @@ class Disturbed:
 
     def record(self) -> RecordedFlowRun | None:
         """What the ledger says of the run."""
-        try:
-            runs = self.opened_ledger().flow_runs()
-        except LedgerRefused:
-            return None
+
+        def ask() -> tuple[list[RecordedFlowRun]] | None:
+            try:
+                return (self.opened_ledger().flow_runs(),)
+            except LedgerRefused:
+                return ([],)
+            except LedgerAway:
+                return None  # it was just restarted
+
+        answer = wait_until(ask, what="a ledger that answers")
+        assert answer is not None
+        (runs,) = answer
         if len(runs) > 1:
             raise Broken(f"there are {len(runs)} runs in the ledger")
         return runs[0] if runs else None
@@ -105,7 +127,9 @@ class Disturbed:
             for number, f in enumerate(self.case.faults)
             if f.kind == "crash"
         ]
+        lease = {"PREFECT__LEDGER__LEASE_SECONDS": str(LEASE_SECONDS)} if self.case.limits else {}
         return {
+            **lease,
             MARK: self.mark,
             crash_points.ROLE: role,
             crash_points.VARIABLE: crash_points.as_text(crashes),
@@ -127,6 +151,7 @@ class Disturbed:
             (self.folder / name).mkdir()
         (self.folder / "case.pickle").write_bytes(pickle.dumps(self.case))
         try:
+            self._prepare_ledger()
             if self.case.place == "cluster":
                 self.ground = Ground(self.folder, self.variables("worker"))
                 self.ground.begin()
@@ -136,6 +161,16 @@ class Disturbed:
             self._let_stale_ones_end()
         finally:
             self._end_all()
+
+    def _prepare_ledger(self) -> None:
+        if self.case.store == "postgresql":
+            folder = self._stack.enter_context(folder_of_server())
+            self.server = self._stack.enter_context(running_restartable(find_binaries(), folder))
+            self.ledger = self.server.server.url
+        (self.folder / "place").write_text(self.ledger)
+        with environment(self.variables("looks")):
+            for name, slots in self.case.limits.items():
+                set_limit(name, slots, ledger=self.ledger)
 
     def _goes_on(self) -> bool:
         """Look once; False when the run is over."""
@@ -213,6 +248,11 @@ class Disturbed:
         """Have a fault happen; False where there is nobody to whom, yet."""
         if fault.kind in ("abort", "delay"):
             return self._disturb_connections(fault)
+        if fault.target == "ledger":
+            assert self.server is not None
+            self.told.append(f"now: {fault}")
+            self.server.restart(by_force=fault.kind == "kill")
+            return True
         process = self._process(fault.target)
         if process is None:
             return False
@@ -226,7 +266,8 @@ class Disturbed:
                 self._later(fault.seconds, process.resume)
             elif fault.kind == "full":
                 _limit_files(process.pid, FULL_BYTES)
-                self._may_fail = True
+                # Without room for the journal, too, the run ends, and says so.
+                self._may_fail |= fault.target == "coordinator"
                 self._later(
                     fault.seconds, lambda: _limit_files(process.pid, resource.RLIM_INFINITY)
                 )
@@ -253,7 +294,6 @@ class Disturbed:
     def _replace(self, target: str) -> None:
         """Do what whoever looks after a cluster does."""
         if self.ground is not None and target == "scheduler":
-            self._may_fail = True
             self.ground.start_again()
 
     def _disturb_connections(self, fault: Fault) -> bool:
@@ -264,7 +304,6 @@ class Disturbed:
         if fault.kind == "delay":
             proxy.delay(fault.seconds)
         else:
-            self._may_fail = self._may_fail or fault.target == "coordinator"
             proxy.abort()
         return True
 
@@ -284,18 +323,29 @@ class Disturbed:
             self._pause.wait(LOOK_SECONDS)
 
     def _take_for_dead(self) -> str | None:
-        import sqlite3
+        """Let the lease of the run be over; the state of the run then, None where the ledger is locked."""
+        is_over = "SET lease_until = 1.0, process = '' WHERE ended IS NULL"
+        if self.server is not None:
+            import psycopg
 
-        if not self.ledger.exists():
-            return ""
-        try:
-            with sqlite3.connect(self.ledger, timeout=0.2) as connection:
-                connection.execute(
-                    "UPDATE flow_runs SET lease_until = 1.0, process = '' WHERE ended IS NULL"
-                )
-            connection.close()
-        except sqlite3.OperationalError:
-            return None
+            try:
+                with psycopg.connect(self.ledger, options="-c lock_timeout=200ms") as connection:
+                    connection.execute(f"UPDATE prefect_dask.flow_runs {is_over}")
+            except psycopg.errors.UndefinedTable:
+                return ""
+            except psycopg.OperationalError:
+                return None
+        else:
+            import sqlite3
+
+            if not Path(self.ledger).exists():
+                return ""
+            try:
+                with sqlite3.connect(self.ledger, timeout=0.2) as file:
+                    file.execute(f"UPDATE flow_runs {is_over}")
+                file.close()
+            except sqlite3.OperationalError:
+                return None
         run = self.record()
         return "" if run is None else run.state
 
@@ -339,6 +389,7 @@ class Disturbed:
     def close(self) -> None:
         """End what is left of it."""
         self._end_all()
+        self._stack.close()
         if self.ground is not None:
             self.ground.close()
         for process in marked_processes(self.mark):

@@ -22,8 +22,7 @@ class ArmedCluster(Cluster):
 
     def __init__(self, folder: Path, more: Mapping[str, str]) -> None:
         self.more = more
-        # Workers may die as often as there are faults, without Dask giving up what they ran.
-        super().__init__(folder, allowed_failures=20)
+        super().__init__(folder)
 
     def _start(
         self, name: str, arguments: list[str], environment: dict[str, str]

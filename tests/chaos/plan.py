@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 #: What a task does: gives a list, takes each item of one, sums up, decides a branch, joins the branches.
 Kind = Literal["list", "each", "total", "branch", "merge"]
 
 Place = Literal["this thread", "threads", "processes", "cluster"]
+
+#: Where the run is recorded.
+Store = Literal["sqlite", "postgresql"]
+
+#: The tag of tasks that fall under a limit.
+SCARCE = "scarce"
 
 #: Larger than what is kept with the record.
 BIG_BYTES = 40_000
@@ -59,6 +65,7 @@ class TaskPlan:
         is_durable: Whether its results are stored.
         seconds: How long its body takes.
         max_in_flight: How many items may be under way at once.
+        is_scarce: Whether it has the tag `SCARCE`.
     """
 
     number: int
@@ -72,6 +79,7 @@ class TaskPlan:
     is_durable: bool = True
     seconds: float = 0
     max_in_flight: int | None = None
+    is_scarce: bool = False
 
     @property
     def name(self) -> str:
@@ -88,16 +96,17 @@ class Fault:
 
     Attributes:
         kind: "kill", "stop" (for a while), "stale" (stopped until another one has finished its run), "crash" (at
-            a point), "full" (no room for files, for a while), "abort" (of connections), "delay" (of what travels).
-        target: "coordinator", "worker", "nanny", "scheduler"; of connections: at whose end.
+            a point), "full" (no room for files, for a while), "abort" (of connections), "delay" (of what travels),
+            "restart" (in good order).
+        target: "coordinator", "worker", "nanny", "scheduler", "ledger"; of connections: at whose end.
         after: When so many bodies have begun.
         seconds: For how long.
         point: Where in the code; the process dies when it comes there for the `nth` time.
         nth: See `point`.
     """
 
-    kind: Literal["kill", "stop", "stale", "crash", "full", "abort", "delay"]
-    target: Literal["coordinator", "worker", "nanny", "scheduler"]
+    kind: Literal["kill", "stop", "stale", "crash", "full", "abort", "delay", "restart"]
+    target: Literal["coordinator", "worker", "nanny", "scheduler", "ledger"]
     after: int = 0
     seconds: float = 0
     point: str = ""
@@ -112,18 +121,30 @@ class Fault:
 
 @dataclass(frozen=True)
 class Case:
-    """One seed's run."""
+    """One seed's run.
+
+    Attributes:
+        seed: The seed.
+        place: Where it runs.
+        tasks: Its flow.
+        faults: What goes wrong.
+        keeps_all: Whether each result is kept until the end, or let go when nothing needs it any more.
+        store: Where it is recorded.
+        limits: How many task runs may be at work at once, by the name of the limit.
+    """
 
     seed: int
     place: Place
     tasks: tuple[TaskPlan, ...]
     faults: tuple[Fault, ...]
-    #: Whether each result is kept until the end, or let go when nothing needs it any more.
     keeps_all: bool = True
+    store: Store = "sqlite"
+    limits: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         kept = "" if self.keeps_all else ", results are released"
-        lines = [f"seed {self.seed}, on {self.place}{kept}", "flow:"]
+        limits = f", limits {dict(self.limits)}" if self.limits else ""
+        lines = [f"seed {self.seed}, on {self.place}, {self.store}{limits}{kept}", "flow:"]
         lines += [f"    {task}" for task in self.tasks]
         lines += ["faults:", *(f"    {fault}" for fault in self.faults)]
         return "\n".join(lines)
@@ -138,7 +159,31 @@ def case_of(seed: int) -> Case:
     tasks = _draw_tasks(draw)
     bodies = sum(max(1, width) for width in widths_of(tasks).values())
     faults = tuple(_draw_fault(draw, place, bodies) for _ in range(draw.choice((1, 1, 2, 3))))
-    return Case(seed, place, tasks, faults, keeps_all=draw.random() < 0.6)
+    case = Case(seed, place, tasks, faults, keeps_all=draw.random() < 0.6)
+    # Of its own, so that a seed has the same flow and faults as before there was this.
+    more = random.Random(f"more of {seed}")
+    if more.random() < 0.25:
+        case = _recorded_in_postgresql(case, more, bodies)
+    return _with_limits(case, more) if more.random() < 0.4 else case
+
+
+def _recorded_in_postgresql(case: Case, draw: random.Random, bodies: int) -> Case:
+    restarts = tuple(
+        Fault(draw.choice(("kill", "restart")), "ledger", draw.randint(1, max(1, 3 * bodies // 4)))
+        for _ in range(draw.randint(1, 3))
+    )
+    return replace(case, store="postgresql", faults=case.faults + restarts)
+
+
+def _with_limits(case: Case, draw: random.Random) -> Case:
+    tasks = tuple(
+        replace(task, is_scarce=task.kind != "merge" and draw.random() < 0.5) for task in case.tasks
+    )
+    limits = {f"tag:{SCARCE}": draw.randint(1, 3)}
+    if draw.random() < 0.5:
+        mapped = draw.choice([task for task in tasks if task.kind == "each"])
+        limits[f"task:{mapped.name}"] = draw.randint(1, 2)
+    return replace(case, tasks=tasks, limits=limits)
 
 
 def _draw_tasks(draw: random.Random) -> tuple[TaskPlan, ...]:

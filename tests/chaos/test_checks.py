@@ -1,6 +1,7 @@
 """The checks see what they are there to see, and the proxy does what it is told."""
 
 import socket
+import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -11,6 +12,7 @@ from tests.chaos.checks import (
     check_extra_executions,
     check_flow_history_is_lawful,
     check_in_flight,
+    check_limit,
     check_nothing_stored_ran_again,
 )
 from tests.chaos.disturbed import Broken
@@ -21,6 +23,7 @@ from tests.outside_ledger import Execution
 
 NOW = datetime.now(timezone.utc)
 TASK_RUN = ("each-1-1", 0)
+NEVER = {0: 10**19}
 CASE = Case(
     0,
     "threads",
@@ -29,8 +32,8 @@ CASE = Case(
 )
 
 
-def body(began_ns=0, ended_ns=None, *, epoch=0, index=0):
-    return Body(epoch, Execution("run", "each-1-1", index, 1, 1, began_ns), ended_ns)
+def body(began_ns=0, ended_ns=None, *, epoch=0, index=0, left_ns=None, pid=1):
+    return Body(epoch, Execution("run", "each-1-1", index, 1, pid, began_ns), ended_ns, left_ns)
 
 
 def state(name, number=0, message="", time=NOW, index=0, task=1):
@@ -38,25 +41,28 @@ def state(name, number=0, message="", time=NOW, index=0, task=1):
 
 
 def test_an_execution_too_many_is_seen():
-    bodies = [body(1), body(2)]
+    bodies, check = [body(1), body(2)], check_extra_executions
     with pytest.raises(Broken, match="R1"):
-        check_extra_executions(CASE, bodies, {}, frozenset())
+        check(bodies, {}, frozenset(), NEVER)
     lost = {
         TASK_RUN: [state("Running"), state("Pending", message="attempt lost"), state("Running")]
     }
-    check_extra_executions(CASE, bodies, lost, frozenset())
-    check_extra_executions(CASE, bodies, {}, frozenset([0]))
-    check_extra_executions(CASE, bodies, {}, frozenset(), 1)
+    check(bodies, lost, frozenset(), NEVER)
+    check(bodies, {}, frozenset([0]), NEVER)
+    with pytest.raises(Broken, match="R1"):
+        check(bodies, {TASK_RUN: [state("Running"), state("Running")]}, frozenset([0]), NEVER)
+    with pytest.raises(Broken, match="R1"):
+        check([*bodies, body(3, epoch=1)], {}, frozenset([1]), NEVER)
 
 
 def test_a_stored_result_that_was_made_again_is_seen():
     stored = {TASK_RUN: [state("Success", number=4, time=NOW - timedelta(hours=1))]}
     early, late = body(-(10**18)), body(10**18)
-    check, never = check_nothing_stored_ran_again, {0: 10**19}
+    check = check_nothing_stored_ran_again
     with pytest.raises(Broken, match="R2"):
-        check([late], stored, {4}, never)
-    check([early], stored, {4}, never)
-    check([late], stored, set(), never)
+        check([late], stored, {4}, NEVER)
+    check([early], stored, {4}, NEVER)
+    check([late], stored, set(), NEVER)
     check([late], stored, {4}, {0: 0})
 
 
@@ -75,6 +81,29 @@ def test_an_item_too_many_in_flight_is_seen():
     check_in_flight(plan, CASE, [body(1, 2, index=0), body(3, 4, index=1)])
     with pytest.raises(Broken, match="R5"):
         check_in_flight(plan, CASE, [body(1, 5, index=0), body(3, 4, index=1)])
+
+
+def test_a_body_too_many_at_work_under_a_limit_is_seen():
+    tasks = (TaskPlan(0, "list", width=3), TaskPlan(1, "each", (0,), is_scarce=True))
+    case = Case(0, "threads", tasks, ())
+
+    def check(*bodies, histories=None):
+        check_limit("tag:scarce", 1, case, bodies, histories or {})
+        check_limit("task:each-1", 1, case, bodies, histories or {})
+
+    check(body(1, left_ns=2), body(2, left_ns=3, index=1))
+    with pytest.raises(Broken, match="R5"):
+        check(body(1, left_ns=3), body(2, left_ns=4, index=1))
+    check(body(1), body(2, left_ns=4, index=1, pid=2))
+    with pytest.raises(Broken, match="R5"):  # its process was there still
+        check(body(1), body(2, left_ns=4, index=1, pid=2), body(5, left_ns=6, index=2))
+    second, now = 10**9, time.monotonic_ns()
+    given_up = state("Pending", message="lost", time=datetime.now(timezone.utc))
+    check(
+        body(now - second, left_ns=now + 5 * second),
+        body(now + second, left_ns=now + 2 * second, index=1),
+        histories={TASK_RUN: [given_up]},
+    )
 
 
 def test_what_is_expected_follows_branches():

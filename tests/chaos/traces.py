@@ -19,11 +19,13 @@ class Body(NamedTuple):
         epoch: Under which coordinating process, counted from 0.
         execution: What it was.
         ended_ns: When it returned a result; None where it failed, died or is running.
+        left_ns: When it was over, also where it failed; None where it died or is running.
     """
 
     epoch: int
     execution: Execution
     ended_ns: int | None
+    left_ns: int | None = None
 
 
 class Traces:
@@ -38,9 +40,15 @@ class Traces:
 
     def note_end(self, epoch: int, execution: Execution) -> None:
         """Tell that it is about to return its result. For bodies."""
+        self._note(f"ends-{epoch}", execution)
+
+    def note_left(self, epoch: int, execution: Execution) -> None:
+        """Tell that it is over, however it came out. For bodies."""
+        self._note(f"left-{epoch}", execution)
+
+    def _note(self, name: str, execution: Execution) -> None:
         line = json.dumps([execution, time.monotonic_ns()]).encode() + b"\n"
-        path = self.folder / f"ends-{epoch}"
-        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        file = os.open(self.folder / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             assert os.write(file, line) == len(line)
         finally:
@@ -55,14 +63,16 @@ class Traces:
         found = []
         for path in self._files():
             epoch = int(path.name.rpartition("-")[2])
-            ends = self._ends(epoch)
-            found += [Body(epoch, each, ends.get(each)) for each in executions_in(path)]
+            ends, left = self._moments(f"ends-{epoch}"), self._moments(f"left-{epoch}")
+            found += [
+                Body(epoch, each, ends.get(each), left.get(each)) for each in executions_in(path)
+            ]
         return sorted(found, key=lambda body: body.execution.time_ns)
 
     def _files(self) -> list[Path]:
         return [p for p in self.folder.glob("executions-*") if re.fullmatch(r".*-\d+", p.name)]
 
-    def _ends(self, epoch: int) -> dict[Execution, int]:
-        path = self.folder / f"ends-{epoch}"
+    def _moments(self, name: str) -> dict[Execution, int]:
+        path = self.folder / name
         lines = path.read_text().splitlines() if path.exists() else []
         return {Execution(*began): ended for began, ended in map(json.loads, lines)}

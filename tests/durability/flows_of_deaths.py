@@ -65,6 +65,39 @@ def die(notes: Path) -> None:
     os._exit(3)
 
 
+#: How long two bodies wait for each other that should not be at work at once, seconds.
+MEETING_SECONDS = 1.0
+
+
+@task
+def die_beside(notes: Path) -> None:
+    """Ends its worker: the first time when `outlast` is at work, later also where that does not begin."""
+    note_execution(notes)
+    begins_too(notes, "die_beside-1", "outlast-1")
+    os._exit(3)
+
+
+@task
+def outlast(notes: Path) -> str:
+    """Comes to its end where `die_beside` is not at work at the same time."""
+    note_execution(notes)
+    if begins_too(notes, "outlast-1", "die_beside-1"):
+        wait_until(lambda: False, 50)
+    return "there"
+
+
+def begins_too(notes: Path, slug: str, other: str) -> bool:
+    """Whether another body begins while this one is at work; the first time it does."""
+    counts = counts_in(notes)
+    if counts[slug, -1] == 1:
+        return bool(wait_until(lambda: counts_in(notes)[other, -1], 50))
+    try:
+        before = counts[other, -1]
+        return wait_until(lambda: counts_in(notes)[other, -1] > before, MEETING_SECONDS)
+    except TimeoutError:
+        return False
+
+
 @task
 def die_once(notes: Path, x: int) -> int:
     """Ends its worker, which alone has `x`, once it is known that there is `x`; the second time it succeeds."""
@@ -73,6 +106,15 @@ def die_once(notes: Path, x: int) -> int:
     if counts_in(notes)["die_once-1", -1] == 1:
         os._exit(3)
     return x
+
+
+@task(max_retries=1, retry_delay=0)
+def fail_twice(notes: Path) -> None:
+    """Fails, ends its worker at its second attempt, and fails again."""
+    note_execution(notes)
+    if counts_in(notes)["fail_twice-1", -1] == 2:
+        os._exit(3)
+    raise ValueError("again")
 
 
 @task(trigger=triggers.all_finished)

@@ -2,15 +2,18 @@
 
 import os
 import signal
+from contextlib import closing
 from pathlib import Path
 
+import distributed
 import pytest
 
-from prefect_dask import Flow, unmapped
+from prefect_dask import Flow, restart, unmapped
 from prefect_dask.engine.errors import ClusterLost
 from prefect_dask.executors import DaskExecutor
 from prefect_dask.ledger import Ledger
 from prefect_dask.settings import set_temporary_config
+from tests.chaos.proxy import Proxy
 from tests.durability.flows_of_deaths import double, hold, total
 from tests.faults.cluster import Cluster, cluster_of
 from tests.outside_ledger import check_executions, counts_in
@@ -40,8 +43,7 @@ class WhenHolding:
 
 def check_went_on(state, notes: Path, place: Path) -> None:
     assert state.is_successful(), state.message
-    ledger = Ledger(place)
-    run_id = ledger.flow_runs()[0].run_id
+    ledger, run_id = last_run(place)
     check_executions(notes, ledger, run_id)
     counts = counts_in(notes)
     assert counts.pop(("hold-1", -1)) == 2, "it was running"
@@ -60,6 +62,11 @@ def shown_on_dashboard(cluster: Cluster) -> list[str]:
     with cluster.client() as client:
         states: list[str] = client.run_on_scheduler(look)
     return states
+
+
+def last_run(place: Path) -> tuple[Ledger, str]:
+    ledger = Ledger(place)
+    return ledger, ledger.flow_runs()[0].run_id
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "closed"])
@@ -118,3 +125,36 @@ def test_a_cluster_that_is_lost_too_often_ends_the_run(place, tmp_path):
     assert state.is_failed()
     assert type(state.context["error"]) is ClusterLost
     assert Ledger(place).flow_runs()[0].state == "Failed"
+
+
+@pytest.mark.parametrize("whose", ["ours", "the user's"])
+def test_after_its_connection_was_cut_a_run_hears_all_that_happens(place, tmp_path, whose):
+    notes = tmp_path / "notes"
+    flow = flow_that_holds(notes)
+    with (
+        cluster_of(tmp_path / "cluster", "one", "two") as cluster,
+        closing(Proxy(cluster.address)) as proxy,
+        distributed.Client(proxy.address, set_as_default=whose != "ours") as client,
+    ):
+        executor = DaskExecutor(proxy.address if whose == "ours" else None)
+
+        def cut() -> None:
+            before = executor.client.scheduler_comm
+            proxy.abort()
+            wait_until(lambda: executor.client.scheduler_comm not in (None, before))
+            notes.with_name("go").touch()
+
+        state = flow.run(executor=executor, ledger=place, on_state=WhenHolding(cut))
+        if whose == "the user's":
+            assert type(state.context["error"]) is ClusterLost
+            wait_until(lambda: client.status == "running")
+            _, run_id = last_run(place)
+            state = restart(run_id, flow, executor=executor, ledger=place)
+        assert state.is_successful(), state.message
+        check_executions(notes, *last_run(place))
+    ledger, run_id = last_run(place)
+    stored = {each.number for each in ledger.results(run_id)}
+    ended = [s for s in ledger.states(run_id) if s.state == "Success" and s.task >= 0]
+    # What a record tells that a future does not.
+    assert {s.number for s in ended if s.task_name in ("hold", "total")} <= stored
+    assert all(s.worker.startswith("tcp://") for s in ended if s.task_name in ("hold", "total"))

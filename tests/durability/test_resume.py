@@ -110,6 +110,29 @@ def test_it_may_be_killed_again_and_again(place, diary):
     check_lawful(place, run_id)
 
 
+@pytest.mark.parametrize("executor", EXECUTORS, ids=["this thread", "threads", "processes"])
+def test_what_follows_a_result_that_is_gone_without_taking_it_goes_on(place, executor, tmp_path):
+    go = tmp_path / "go"
+
+    @task(durable=False)
+    def in_memory():
+        return object
+
+    @task
+    def follows():
+        if not go.exists():
+            raise ValueError("not yet")
+        return "went on"
+
+    with Flow("gone") as flow:
+        after = follows(upstream_tasks=[in_memory()])
+    assert flow.run(ledger=place).is_failed()
+    go.touch()
+    state = restart(Ledger(place).flow_runs()[0].run_id, flow, ledger=place, executor=executor)
+    assert state.is_successful(), state.message
+    assert state.result[after].result == "went on"
+
+
 def test_results_in_memory_are_made_again_only_where_they_are_needed(place, diary):
     run_id = kill("memory only", place)
     assert resume(run_id, ledger=place).is_successful()

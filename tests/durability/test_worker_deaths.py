@@ -14,7 +14,17 @@ from prefect_dask.engine.state import Crashed, TriggerFailed
 from prefect_dask.executors import DaskExecutor
 from prefect_dask.ledger import Ledger
 from prefect_dask.settings import set_temporary_config
-from tests.durability.flows_of_deaths import die, die_once, double, hold, tidy_up, wide_flow
+from tests.durability.flows_of_deaths import (
+    die,
+    die_beside,
+    die_once,
+    double,
+    fail_twice,
+    hold,
+    outlast,
+    tidy_up,
+    wide_flow,
+)
 from tests.faults.cluster import cluster_of
 from tests.outside_ledger import check_executions, counts_in, executions_in, histories_in
 
@@ -161,6 +171,40 @@ def test_what_kills_each_worker_that_runs_it_is_crashed_and_the_rest_goes_on(
     )
     assert [each.state for each in attempts] == ["Pending", "Crashed"]
     assert all("died" in str(each.cause_of_death) for each in attempts)
+
+
+def test_what_is_at_work_in_another_thread_of_a_worker_that_a_task_ends_is_not_given_up(
+    place, tmp_path
+):
+    notes = tmp_path / "notes"
+    with Flow("beside") as flow:
+        fatal, beside = die_beside(notes), outlast(notes)
+        waits = double.map([notes] * 20, list(range(20)))
+    with (
+        set_temporary_config({"engine.fault_tolerance.worker_deaths": 1}),
+        cluster_of(tmp_path / "cluster", is_ready=False) as cluster,
+    ):
+        cluster.add_worker("two threads", "--nanny", "--nthreads", "2")
+        cluster.wait_for_workers()
+        state = flow.run(executor=DaskExecutor(cluster.address), ledger=place)
+        tasks = state.result
+
+        assert (type(tasks[fatal]), tasks[fatal].result.deaths) == (Crashed, 2)
+        assert tasks[beside].result == "there", tasks[beside].message
+        assert tasks[waits].result == [2 * x for x in range(20)]
+    check_executions(notes, *last_run(place))
+    assert counts_in(notes)["die_beside-1", -1] == 2
+
+
+def test_a_retry_during_which_a_worker_dies_is_the_same_retry_again(place, tmp_path):
+    notes = tmp_path / "notes"
+    with Flow("twice") as flow:
+        fail_twice(notes)
+    with cluster_of(tmp_path / "cluster", "one", "two") as cluster:
+        state = flow.run(executor=DaskExecutor(cluster.address), ledger=place)
+    assert state.is_failed()
+    check_executions(notes, *last_run(place))
+    assert [each.attempt for each in executions_in(notes)] == [1, 2, 2]
 
 
 def test_a_worker_that_leaves_in_good_order_costs_no_retry_and_fails_nothing(place, tmp_path):

@@ -17,6 +17,7 @@ from prefect_dask.engine.state import (
     Mapped,
     Paused,
     Pending,
+    Resume,
     Retrying,
     Running,
     Success,
@@ -274,7 +275,11 @@ def test_a_value_that_is_lost_and_kept_is_given_and_what_looks_at_it_is_handed_o
 
     losses = book.lose_value((0, -1, 1), Success(result=1), "lost")
 
-    assert [(node, type(state)) for node, state in losses] == [((1, -1, 1), Pending)]
+    # The second one may have begun, too: perhaps only the word that the first is over was under way.
+    assert [(node, type(state)) for node, state in losses] == [
+        ((1, -1, 1), Pending),
+        ((2, -1, 1), Pending),
+    ]
     assert book.state(0).is_successful()
     plan = book.take_from([(0, -1)], NOW)
     assert [item.node for item in plan] == [(1, -1, 2), (2, -1, 2)]
@@ -314,3 +319,35 @@ def test_what_shared_a_node_with_what_is_lost_is_told_too_for_it_may_have_begun(
 
     assert [node for node, _ in told] == [(0, -1, 1), (1, -1, 1)]
     assert [item.node for item in book.take_from([(0, -1)], NOW)] == [(0, -1, 2), (1, -1, 2)]
+
+
+def test_an_attempt_whose_execution_is_lost_is_made_again_under_its_number():
+    attempts: dict[tuple[int, int], int] = {}
+    book = Book(graph_of(1), attempts=attempts)
+    book.take_all(NOW)
+    end(book, 0, Retrying(start_time=at(NOW), run_count=1))
+    book.take_due(NOW)
+
+    # It has not begun yet; it is told that it has.
+    for generation in (2, 3):
+        [(_, told)] = book.hand_back((0, -1, generation), "lost")
+        assert (type(told), told.message, told.context) == (Pending, "lost", {})
+        [item] = book.take_from([(0, -1)], NOW)
+        assert isinstance(item.start, Given)
+        assert item.start.state.context == {"task_run_count": 2}
+        attempts[0, -1] = 2
+        book.accept(item.node, Running(), is_over=False)
+
+
+def test_what_was_let_go_on_from_a_pause_does_not_pause_again_because_its_worker_died():
+    book = Book(graph_of(1))
+    book.take_all(NOW)
+    end(book, 0, Paused("ask"))
+    book.resume(0)
+    book.take_from([(0, -1)], NOW)
+    book.accept((0, -1, 2), Running(), is_over=False)
+
+    book.hand_back((0, -1, 2), "lost")
+
+    [item] = book.take_from([(0, -1)], NOW)
+    assert isinstance(item.start, Given) and isinstance(item.start.state, Resume)

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,20 @@ from prefect_dask.engine import clock
 from prefect_dask.executors import LocalDaskExecutor
 from prefect_dask.ledger import Ledger, run_slots
 from prefect_dask.ledger.entries import Begun, Leased
-from prefect_dask.ledger.leases import lease_seconds
+from prefect_dask.ledger.leases import lease_seconds, renew_seconds
 from prefect_dask.ledger.places import Place
-from prefect_dask.ledger.slots import STALE_SECONDS, Queue, Settled, Wanted, free_all, settle
+from prefect_dask.ledger.processes import name_of_holder
+from prefect_dask.ledger.slots import (
+    STALE_SECONDS,
+    Lookout,
+    Queue,
+    Room,
+    Settled,
+    Wanted,
+    free_all,
+    is_lease_over,
+    settle,
+)
 from prefect_dask.ledger.store import Store
 from prefect_dask.ledger.writer import close_writers, open_store
 from prefect_dask.limits import NoSuchLimit, UnfitLimit, limits, remove_limit, set_limit
@@ -45,27 +57,44 @@ class Run:
     """
 
     def __init__(self, store: Store, run_id: str) -> None:
-        self.store, self.run_id, self.queue = store, run_id, Queue()
+        self.store, self.run_id = store, run_id
+        self.queue, self.room, self.lookout = Queue(), Room(), Lookout()
+        #: Its clock that nobody sets.
+        self.moment = 0.0
         store.write([Begun(run_id, lease_until=clock.now() + lease_seconds())])
         [(self.key,)] = store.execute(
             f"SELECT id FROM flow_runs WHERE run_id = {store.mark}", (run_id,)
         )
 
-    def ask(
-        self, count: int = 0, *, over: list[int] | None = None, now: float | None = None
-    ) -> list[int]:
+    def ask(self, count: int = 0, *, over: list[int] | None = None, fence: int = 0) -> list[int]:
         """Ask for more slots, and give some back; which it got."""
+        self.room.give_back([(0, index, 1) for index in over or ()])
         self.queue.add(wanted(count))
         settled = settle(
             self.store,
             self.key,
-            0,
+            fence,
             [(0, index, 1) for index in over or ()],
             self.queue,
-            clock.now() if now is None else now,
+            self.room,
+            self.lookout,
+            clock.now(),
+            self.moment,
         )
         assert isinstance(settled, Settled)
         return nodes(settled.granted)
+
+    def wait(self, seconds: float) -> list[int]:
+        """Ask every second for some time; what it got."""
+        got = []
+        for _ in range(round(seconds)):
+            self.moment += 1
+            got += self.ask()
+        return got
+
+    def renew(self) -> None:
+        """Say that its process is there, by its own clock."""
+        self.store.write([Leased(self.run_id, 0, clock.now() + lease_seconds())])
 
 
 @pytest.fixture
@@ -108,22 +137,85 @@ def test_no_more_slots_are_given_than_there_are_and_those_given_back_go_to_who_w
     assert one.ask(over=[2]) == [3]
 
 
+def test_a_run_holds_as_many_as_it_can_use_and_has_nobody_leave_it_more(runs):
+    one, two = runs
+    one.room.at_most = 1
+    assert one.ask(3) == [0]
+    assert two.ask(2) == [0], "the first one could use no more, and has waited longer"
+    assert one.ask(over=[0]) == [], "now the other one waits, and could"
+    assert two.ask() == [1]
+    one.room.at_most = 2
+    assert two.ask(over=[0, 1]) == []
+    assert one.ask() == [1, 2]
+
+
 def test_a_run_that_does_not_ask_any_more_holds_nobody_up(runs):
     one, two = runs
     assert one.ask(3) == [0, 1]
     assert two.ask(1) == []
-    later = clock.now() + STALE_SECONDS + 1
-    assert one.ask(over=[0], now=later) == [2]
+    assert one.ask(over=[0]) == [2]
+    assert one.ask(1) == [] and one.ask(over=[1]) == [], "the other one has waited longer"
+    assert one.wait(STALE_SECONDS) == []
+    assert one.wait(1) == [0]
 
 
 def test_a_slot_is_free_when_the_lease_of_its_run_ran_out_and_not_before(runs):
     one, two = runs
-    now = clock.now()
-    assert one.ask(2, now=now) == [0, 1]
-    assert two.ask(1, now=now + lease_seconds() - 1) == []
-    one.store.write([Leased(one.run_id, 0, now + 2 * lease_seconds())])
-    assert two.ask(now=now + lease_seconds() + 1) == [], "it was renewed"
-    assert two.ask(now=now + 2 * lease_seconds() + 1) == [0]
+    assert one.ask(2) == [0, 1]
+    assert two.ask(1) == []
+    assert two.wait(lease_seconds() - 1) == []
+    one.renew()
+    assert two.wait(lease_seconds()) == [], "it was renewed"
+    assert two.wait(1) == [0]
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_clock_that_is_set_neither_frees_a_slot_nor_keeps_that_of_a_dead_process(runs, hours):
+    one, two = runs
+    with clock.settable() as jumps:
+        assert one.ask(2) == [0, 1]
+        assert two.ask(1) == []
+        for _ in range(20):
+            jumps.set_by(timedelta(hours=hours))
+            one.renew()
+            assert two.wait(renew_seconds()) == []
+            jumps.set_by(timedelta(hours=-hours))
+            one.renew()
+            assert two.wait(renew_seconds()) == []
+        jumps.set_by(timedelta(hours=hours))
+        assert two.wait(lease_seconds() - renew_seconds() - 1) == []
+        assert two.wait(renew_seconds() + 2) == [0]
+
+
+def test_a_clock_that_is_ahead_does_not_keep_its_run_from_having_its_turn(runs):
+    one, two = runs
+    with clock.settable() as ahead:
+        ahead.set_by(timedelta(hours=1))
+        assert one.ask(4) == [0, 1]
+        ahead.set_by(timedelta(hours=-1))
+        assert two.ask(2) == []
+        assert one.ask(over=[0]) == [2], "it has waited longer"
+        assert one.ask(over=[1]) == []
+        assert two.ask() == [0]
+
+
+def test_who_looks_after_the_ledger_was_away_gives_others_the_time_to_renew_their_leases(runs):
+    one, two = runs
+    assert one.ask(2) == [0, 1]
+    assert two.ask(1) == []
+    two.moment += 10 * lease_seconds()
+    assert two.wait(lease_seconds()) == []
+    assert two.wait(1) == [0]
+
+
+def test_the_lease_of_a_process_of_this_machine_goes_by_the_clock_that_its_processes_share():
+    lease, renewal = lease_seconds(), renew_seconds()
+    here, elsewhere = name_of_holder(100.0), "elsewhere/1@2~100.0"
+    assert not is_lease_over(10 * lease, here, 99.0)
+    assert is_lease_over(renewal, here, 101.0), "it is known when it died"
+    assert not is_lease_over(renewal - 1, here, 101.0), "it may just be about to renew it"
+    assert not is_lease_over(lease - 1, elsewhere, 1e9)
+    assert is_lease_over(lease, elsewhere, 0.0)
 
 
 def test_a_process_whose_run_was_taken_over_gets_none_and_keeps_what_the_next_one_holds(runs):
@@ -131,13 +223,14 @@ def test_a_process_whose_run_was_taken_over_gets_none_and_keeps_what_the_next_on
     assert one.ask(1) == [0]
     one.store.execute(f"UPDATE flow_runs SET fence = 1 WHERE id = {one.store.mark}", (one.key,))
     one.queue.add(wanted(1))
-    assert settle(one.store, one.key, 0, [(0, 0, 1)], one.queue, clock.now()) is None
+    refused = settle(
+        one.store, one.key, 0, [(0, 0, 1)], one.queue, one.room, one.lookout, clock.now(), 0.0
+    )
+    assert refused is None
     [limit] = limits(ledger=place_text(one.store.place))
     assert [holder.map_index for holder in limit.holders] == [0]
-    next_one = Queue()
-    next_one.add(wanted(1))
-    settled = settle(one.store, one.key, 1, [], next_one, clock.now())
-    assert settled is not None and nodes(settled.granted) == [0]
+    one.queue = Queue()
+    assert one.ask(1, fence=1) == [0]
     free_all(one.store, one.key, 0)
     [limit] = limits(ledger=place_text(one.store.place))
     assert len(limit.holders) == 1, "that of the process which has the run now"
@@ -270,7 +363,10 @@ def test_two_processes_at_once_never_exceed_the_limit_and_none_starves(url, diar
     assert all(not each.holders and not each.waiting for each in limits(ledger=url))
 
 
-def test_what_a_killed_process_held_is_free_when_its_lease_is_over(url, diary, tmp_path):
+def test_what_a_killed_process_held_is_free_when_its_lease_is_over(
+    url, diary, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PREFECT__LEDGER__LEASE_SECONDS", "9")
     set_limit("tag:scarce", 1, ledger=url)
     one, two = Process(url, diary, 1, tmp_path / "never"), Process(url, diary, 1)
     try:
@@ -286,7 +382,10 @@ def test_what_a_killed_process_held_is_free_when_its_lease_is_over(url, diary, t
         [limit] = limits(ledger=url)
         assert len(limit.holders) == 1, "a body of its may be at work elsewhere"
         with ledger.opened() as store:  # its lease is over
-            store.execute(f"UPDATE slots SET until = {store.mark}", (clock.now() - 1,))
+            store.execute(
+                f"UPDATE flow_runs SET process = {store.mark} WHERE state = 'Crashed'",
+                (name_of_holder(clock.monotonic() - 1),),
+            )
         two.end()
     finally:
         one.close()
