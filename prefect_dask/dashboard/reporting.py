@@ -50,7 +50,8 @@ class Reporting(Observer):
         self._counting = threading.Lock()
         self._info: RunInfo | None = None
         self._failures: deque[Failure] = deque(maxlen=MOST_FAILURES)
-        self._state: State = Pending()
+        #: The name and the message of the flow's state, not that itself: all results hang on it.
+        self._state, self._message, self._is_over = Pending.__name__, "", False
         self._number = 0
         self._reports: ClusterReports | None = None
 
@@ -65,7 +66,8 @@ class Reporting(Observer):
         self._join()
 
     def take_flow_state(self, state: State) -> None:
-        self._state = state
+        self._state, self._message = type(state).__name__, state.message or ""
+        self._is_over = not (state.is_running() or type(state) is Pending)
         if self._reports is not None:
             self._reports.tell(self, wait=self._is_over)
 
@@ -91,10 +93,6 @@ class Reporting(Observer):
             self._reports.leave(self)
             self._reports = None
 
-    @property
-    def _is_over(self) -> bool:
-        return not (self._state.is_running() or type(self._state) is Pending)
-
     # ---- what the cluster asks, in the thread of its client
 
     def report(self, client_id: str) -> dict[str, Any]:
@@ -110,8 +108,8 @@ class Reporting(Observer):
                 run_id=self._info.flow_run_id,
                 run_name=self._info.flow_run_name,
                 flow_name=self._info.flow_name,
-                state=type(self._state).__name__,
-                message=_short(self._state.message),
+                state=self._state,
+                message=_short(self._message),
                 is_over=self._is_over,
                 states=states,
                 done=done,
