@@ -37,6 +37,7 @@ from .state import (
     Crashed,
     Paused,
     Pending,
+    Retrying,
     Running,
     State,
 )
@@ -162,6 +163,7 @@ class FlowRunner:
         self._observer = observer or Observer()
         self._slots = HeldSlots(slots)
         self._stall = StallWatch(stall_seconds)
+        self._set_back = clock.SetBack()
         #: Where those task runs run, or ran, that were told to.
         self._where: dict[tuple[int, int], str] = {}
         self.steering = steering or Steering()
@@ -442,7 +444,6 @@ class FlowRunner:
 
     def _advance_with(self, graph_run: GraphRun, collector: ExitStack, held_until: float) -> None:
         book = self.book
-        set_back = clock.SetBack()
         with CollectorHeld():
             plan = book.take_all(clock.now(), graph_run.room())
         self._hand_over(graph_run, plan)
@@ -450,8 +451,7 @@ class FlowRunner:
             if clock.monotonic() > held_until:
                 collector.close()
             due = book.next_due()
-            if due is not None and (seconds := set_back.seconds()):
-                book.note_set_back(seconds)
+            if due is not None and self._heed_set_back():
                 continue
             if due is not None and due <= clock.now():
                 self._hand_over(graph_run, book.take_due(clock.now()))
@@ -533,6 +533,7 @@ class FlowRunner:
         told: list[StateChange] = []
         again: list[tuple[int, int]] = []
         lost: list[ValueLost] = []
+        self._heed_set_back()
         with CollectorHeld():
             for event in events:
                 if isinstance(event, StateChange):
@@ -561,6 +562,13 @@ class FlowRunner:
         if again:
             self._hand_over(graph_run, self.book.take_from(again, clock.now()))
 
+    def _heed_set_back(self) -> bool:
+        """See whether the machine's clock was set back; if so, delays are none the longer for that."""
+        seconds = self._set_back.seconds()
+        if seconds:
+            self.book.note_set_back(seconds)
+        return seconds > 0
+
     def _take_state(
         self, graph_run: GraphRun, change: StateChange, told: list[StateChange]
     ) -> None:
@@ -568,6 +576,8 @@ class FlowRunner:
         index = node[0]
         if self.graph.nodes[index].label.is_secret:
             state = hidden(state)
+        if state.fields and isinstance(state, Retrying):
+            state.heed_clock(clock.now())
         moves = self.book.accept(node, state, is_over=is_over, began=began)
         if moves:
             if type(state._context) is not tuple:

@@ -1,5 +1,6 @@
 """The machine's clock is set while a run goes on: nothing goes back, and what waits for a delay comes in time."""
 
+import threading
 from datetime import timedelta
 
 import pytest
@@ -37,6 +38,33 @@ def test_a_run_during_which_the_clock_is_set_again_and_again(place, tmp_path, ex
     ledger = Ledger(place)
     check_executions(notes, ledger, ledger.flow_runs()[0].run_id)
     assert sum(counts_in(notes).values()) == 12
+
+
+def test_a_retry_that_was_planned_before_the_clock_was_set_back_comes_after_its_delay(place):
+    failed = threading.Event()
+
+    @task(max_retries=1, retry_delay=1)
+    def fail_once(began):
+        began.append(clock.monotonic())
+        if len(began) == 1:
+            jumps.set_by(timedelta(hours=1))
+            failed.set()
+            raise ValueError("the first time")
+
+    @task
+    def set_back():
+        failed.wait(20)
+        # The clock is what it was, before anybody hears of a retry in an hour.
+        jumps.set_by(timedelta(hours=-1))
+
+    began: list[float] = []
+    with clock.settable() as jumps:
+        with Flow("planned before") as flow:
+            fail_once(began)
+            set_back()
+        state = flow.run(ledger=place, executor=LocalDaskExecutor("threads", 2))
+    assert state.is_successful()
+    assert 0.9 < began[1] - began[0] < 10
 
 
 def test_a_retry_that_waits_while_the_clock_is_set_back_comes_after_its_delay(place):
