@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN_ARGS ?=
 # Tests run side by side; PYTEST_ARGS="-n 0 -x -k retry" takes some of them one after the other.
-PYTEST_ARGS ?= -n auto
+PYTEST_ARGS ?= -n auto --dist worksteal
 # make bench ONLY=wide,chain-cluster SCALE=0.1 ROUNDS=3 measures less.
 ONLY ?=
 SCALE ?= 1

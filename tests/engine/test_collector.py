@@ -9,15 +9,18 @@ import pytest
 from distributed import Client, LocalCluster
 
 from prefect_dask import Flow, task, triggers
+from prefect_dask.engine import flow_runner
 from prefect_dask.engine.collector import CollectorHeld, SetAside
-from prefect_dask.engine.flow_runner import SET_ASIDE_TASKS, FlowRunner
+from prefect_dask.engine.flow_runner import FlowRunner
 from prefect_dask.executors import DaskExecutor
 
 
 @pytest.fixture(autouse=True)
 def _collecting_again():
+    gc.unfreeze()
     yield
     gc.enable()
+    gc.freeze()
 
 
 def test_it_collects_again_when_the_last_one_lets_go():
@@ -130,12 +133,14 @@ def test_what_somebody_else_set_aside_stays_so():
         assert not gc.get_freeze_count()
 
 
-def test_a_flow_of_many_tasks_runs_beside_what_is_set_aside():
+def test_a_flow_of_many_tasks_runs_beside_what_is_set_aside(monkeypatch):
+    monkeypatch.setattr(flow_runner, "SET_ASIDE_TASKS", 10)
+
     @task
     def look():
         return gc.get_freeze_count() > 0
 
-    for count, is_set_aside in ((SET_ASIDE_TASKS, True), (1, False)):
+    for count, is_set_aside in ((10, True), (9, False)):
         with Flow("many") as flow:
             looks = [look() for _ in range(count)]
         state = flow.run(ledger="none")
