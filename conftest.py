@@ -41,6 +41,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(config.stash[HOME], ignore_errors=True)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """How many processes `-n auto` means: one more than there are cores, for many tests mostly wait."""
+    return (os.cpu_count() or 1) + 1
+
+
 PRINTED, ENVIRONMENT = "__printed__", "__environment__"
 
 
