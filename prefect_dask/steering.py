@@ -111,9 +111,9 @@ class RunHandle:
     def _repr_html_(self) -> str:
         from prefect_dask.notebook.runs import MOST_TASKS, Failures, progress_html
 
-        progress, failures = self._looking(MOST_TASKS)(), Failures()
+        (progress, graph), failures = self._looking(MOST_TASKS)(), Failures()
         failures.take(progress.failures)
-        return progress_html(progress, failures)
+        return progress_html(progress, failures, graph)
 
     def _ipython_display_(self) -> None:
         from prefect_dask.notebook import kernel
@@ -125,9 +125,9 @@ class RunHandle:
 
         progress = self._looking(MOST_TASKS)
 
-        def look() -> tuple[FlowProgress, bool]:
+        def look() -> tuple[FlowProgress, str, bool]:
             is_over = self._is_over()  # first, as when iterating
-            return progress(), is_over
+            return *progress(), is_over
 
         def cancel() -> None:
             with suppress(RunIsOver):
@@ -278,17 +278,21 @@ class RunHandle:
 
             yield show
 
-    def _looking(self, most_tasks: int) -> Callable[[], FlowProgress]:
-        """What says what the run is at, each time with the failures that came since."""
+    def _looking(self, most_tasks: int) -> Callable[[], tuple[FlowProgress, str]]:
+        """What says what the run is at, each time with the failures that came since, and its graph as SVG."""
+        from prefect_dask.notebook.graph import Graph
+        from prefect_dask.pictures.outline import Outline
         from prefect_dask.progress import Watch
         from prefect_dask.recorded_progress import RecordedProgress
 
         watch = Watch()
         recorded = RecordedProgress(self._ledger, self._ledger.flow_run(self.run_id), watch)
+        graph = Graph.of(Outline.of_record(self._ledger.flow(self.run_id)))
 
-        def look() -> FlowProgress:
+        def look() -> tuple[FlowProgress, str]:
             recorded.look()
-            return recorded.timed(watch.look(most_tasks))
+            shown = graph.html(watch) if graph is not None else ""
+            return recorded.timed(watch.look(most_tasks)), shown
 
         return look
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from math import atan2, cos, pi, sin
 from typing import TYPE_CHECKING, Any, Final
 
-from prefect_dask.animation.scene import Point, Scene, along
+from prefect_dask.animation.scene import Scene, along
 from prefect_dask.animation.timeline import News
+from prefect_dask.pictures.sized import Point
 
 if TYPE_CHECKING:
     from bokeh.models import ColumnDataSource, GlyphRenderer, HoverTool, Text

@@ -22,7 +22,7 @@ _lock = threading.Lock()
 
 
 def show(
-    run_id: str, look: Callable[[], tuple[FlowProgress, bool]], cancel: Callable[[], None]
+    run_id: str, look: Callable[[], tuple[FlowProgress, str, bool]], cancel: Callable[[], None]
 ) -> None:
     """Show below the cell that runs now what a run is at, until it is over; this returns at once.
 
@@ -31,7 +31,7 @@ def show(
 
     Args:
         run_id: The run.
-        look: Says what it is at, and whether it is over; called in another thread.
+        look: Says what it is at, its graph as SVG, and whether it is over; called in another thread.
         cancel: Called when somebody presses the button for it.
     """
     cell, request = cell_and_request()
@@ -73,7 +73,7 @@ class LiveRun:
     def __init__(
         self,
         run_id: str,
-        look: Callable[[], tuple[FlowProgress, bool]],
+        look: Callable[[], tuple[FlowProgress, str, bool]],
         cancel: Callable[[], None],
         cell: str,
         request: str,
@@ -126,6 +126,7 @@ class LiveRun:
         return True
 
     def _take(self) -> None:
-        progress, self.is_over = self._look()
+        progress, graph, self.is_over = self._look()
         self._failures.take(progress.failures)
-        self._html, self._plain = progress_html(progress, self._failures), plain_text(progress)
+        self._html = progress_html(progress, self._failures, graph)
+        self._plain = plain_text(progress)

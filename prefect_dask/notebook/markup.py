@@ -64,6 +64,7 @@ white-space:normal;overflow-wrap:anywhere;color:inherit;background:none}
 text-align:right!important;white-space:nowrap}
 .prefect-dask .pd-table td.pd-wide{width:30%;vertical-align:middle}
 .prefect-dask .pd-table th.pd-rest{width:60%}
+.prefect-dask .pd-gap{stroke:var(--jp-layout-color0,var(--vscode-editor-background,Canvas))}
 """.replace("\n", "")
 
 

@@ -33,13 +33,13 @@ class Failures:
         self.first += failures[: MOST_FAILURES - len(self.first)]
 
 
-def progress_html(progress: FlowProgress, failures: Failures, note: str = "") -> str:
+def progress_html(progress: FlowProgress, failures: Failures, graph: str = "") -> str:
     """What a run is at: its state, a line a task with bar, counts, rate and time, and what failed.
 
     Args:
         progress: What it is at.
         failures: What failed until now.
-        note: A line for the end, as HTML.
+        graph: The flow with its states, as SVG.
     """
     runs = f"{progress.done:,}/{progress.known:,} task runs"
     hidden = progress.task_count - len(progress.tasks)
@@ -58,8 +58,8 @@ def progress_html(progress: FlowProgress, failures: Failures, note: str = "") ->
         if progress.tasks
         else "",
         markup.more(hidden, "tasks"),
+        graph,
         _failures(failures),
-        note,
     )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from prefect_dask.notebook.graph import Graph
 from prefect_dask.notebook.kernel import Place, new_place
 from prefect_dask.notebook.markup import card
 from prefect_dask.notebook.runs import MOST_TASKS, Failures, progress_html
+from prefect_dask.pictures.outline import Outline
 from prefect_dask.progress.lines import duration, in_words
-from prefect_dask.progress.watch import FlowProgress
+from prefect_dask.progress.watch import FlowProgress, Watch
 
 
 class CellScreen:
@@ -17,10 +19,14 @@ class CellScreen:
 
     most_tasks: int | None = MOST_TASKS
 
+    #: Sees the run: what all of its tasks are at, for the graph.
+    watch: Watch | None = None
+
     def __init__(self) -> None:
         self._place: Place | None = None
         self._run_id = ""
         self._failures = Failures()
+        self._graph: Graph | None = None
         self._html, self._plain = "", ""
 
     def open(self) -> None:
@@ -29,8 +35,12 @@ class CellScreen:
     def draw(self, progress: FlowProgress, *, is_last: bool = False) -> None:
         if progress.run_id != self._run_id:  # the next run of a schedule
             self._run_id, self._failures = progress.run_id, Failures()
+            graph = self.watch.graph if self.watch is not None else None
+            self._graph = Graph.of(Outline.of_graph(graph)) if graph is not None else None
         self._failures.take(progress.failures)
-        self._html, self._plain = progress_html(progress, self._failures), plain_text(progress)
+        shown = self._graph.html(self.watch) if self._graph and self.watch else ""
+        self._html = progress_html(progress, self._failures, shown)
+        self._plain = plain_text(progress)
         if self._place is not None:
             self._place.show(self._html)
 

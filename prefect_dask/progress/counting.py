@@ -77,6 +77,9 @@ class Failure:
     message: str | None
 
 
+_NONE: Mapping[type[State], int] = {}
+
+
 class Rate:
     """How many task runs are over in a second, of late.
 
@@ -218,6 +221,26 @@ class Counts:
                     done += count if _is_over(kind) else 0
         known = self._is_mapped.count(False) + sum(self._widths.values())
         return states, done, max(known, done)
+
+    def states_of(self, tasks: Iterable[int]) -> dict[str, int]:
+        """How many runs of these tasks, all together, are at which state; those not heard of are Pending.
+
+        The runs of a map are known when it begins; until then it counts as one. An empty map is Mapped.
+        """
+        succeeded = known = 0
+        states: dict[str, int] = {}
+        for index in tasks:
+            succeeded += self._succeeded[index]
+            known += self._widths.get(index, 1)
+            for kind, count in self._others.get(index, _NONE).items():
+                if count:
+                    states[kind.__name__] = states.get(kind.__name__, 0) + count
+        pending = known - succeeded - sum(states.values())
+        if succeeded:
+            states["Success"] = succeeded
+        if pending > 0:
+            states["Pending"] = pending
+        return states or {"Mapped": 1}
 
     def tasks(self, at: float, most: int | None = None) -> tuple[TaskProgress, ...]:
         """What the tasks are at, in running order.

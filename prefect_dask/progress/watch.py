@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -70,6 +70,8 @@ class Watch(Observer):
     def __init__(self) -> None:
         self._counting = threading.Lock()
         self._counts: Counts | None = None
+        #: The flow that runs; None before, and where a run is followed that another process runs.
+        self.graph: FlowGraph | None = None
         #: The flow, the run, and what that is called.
         self._names = ("", "", "")
         self._first_states: Mapping[int, State] = {}
@@ -102,6 +104,7 @@ class Watch(Observer):
     def begin(self, info: RunInfo, graph: FlowGraph) -> None:
         counts = Counts.of(graph)
         counts.take_states(self._first_states)
+        self.graph = graph
         self.begin_with(
             counts, info.flow_name, info.flow_run_id, info.flow_run_name, begun=clock.monotonic()
         )
@@ -140,6 +143,15 @@ class Watch(Observer):
                 self._failures += self._counts.take(changes)
 
     # ---- who looks
+
+    def states_of(self, groups: Iterable[Iterable[int]]) -> list[dict[str, int]]:
+        """For each group of tasks, told by index, how many of their runs are at which state.
+
+        Those of which nothing was heard are Pending; before the run begins there are none: [].
+        """
+        with self._counting:
+            counts = self._counts
+            return [] if counts is None else [counts.states_of(tasks) for tasks in groups]
 
     def look(self, most_tasks: int | None = None) -> FlowProgress:
         """What the run is at.

@@ -37,5 +37,8 @@ def _drawing(*, is_wanted: bool) -> Iterator[Watch | None]:
         from prefect_dask.notebook.screen import CellScreen
 
         screen = CellScreen()
-    with Drawn(screen=screen).drawing() as watch:
+    drawn = Drawn(screen=screen)
+    if screen is not None:
+        screen.watch = drawn
+    with drawn.drawing() as watch:
         yield watch

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefect_dask import Flow, task
-from prefect_dask.animation.scene import TALLEST, plain_layout, scene_of, size_of
+from prefect_dask.animation.scene import TALLEST, scene_of
 from prefect_dask.ledger import Ledger
 from prefect_dask.pictures.diagram import diagram_of
 from prefect_dask.pictures.outline import Outline, OutlineEdge, OutlineTask
+from prefect_dask.pictures.sized import plain_layout, size_of
 from tests.house.source import ROOT
 
 

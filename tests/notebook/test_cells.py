@@ -1,5 +1,7 @@
 """Flows that run in the cells of a notebook: what is shown below them, and what an interrupt leaves."""
 
+import re
+
 import pytest
 
 from prefect_dask.ledger import Ledger
@@ -68,6 +70,11 @@ with Flow({name!r}) as flow:
 """
 
 
+def box_of(page, name):
+    """What the graph on a page says of a task."""
+    return re.search(rf"<title>({name}: [^<]*)</title>", page).group(1)
+
+
 def test_a_run_is_shown_below_its_cell_live_and_for_good(notebook, folder):
     notebook.shown.clear()
     cell = notebook.start(flow_cell(folder) + "state = flow.run(executor=executors['threads'])")
@@ -78,12 +85,14 @@ def test_a_run_is_shown_below_its_cell_live_and_for_good(notebook, folder):
     times = [at for at, _ in notebook.shown[begun:]]
     assert (times[-1] - times[0]) / (len(times) - 1) < 1.0
     assert not cell.is_over
+    assert box_of(notebook.shown[-1][1], "first") == "first: Success 1"
+    assert box_of(notebook.shown[-1][1], "held") == "held: Running 2, Pending 1"
     assert "application/vnd.jupyter.widget-view+json" in cell.outputs[0]["data"]
     (folder / "go").touch()
 
     notebook.finish(cell)
 
-    assert not cell.error
+    assert not cell.error and box_of(cell.html, "held") == "held: Success 3"
     # What is saved needs no kernel, and nothing of the widget is left.
     [output] = cell.outputs
     assert sorted(output["data"]) == ["text/html", "text/plain"]
@@ -127,6 +136,7 @@ def test_an_interrupt_ends_the_run_and_the_kernel_goes_on(notebook, folder, kind
 
     assert cell.error.startswith("RunInterrupted" if call == "flow.run" else "CancelledError")
     assert "Cancelled" in cell.html and "Success 2" in cell.html
+    assert box_of(cell.html, "first") == "first: Success 1"
     if call == "flow.run":
         kept = "{t.name: type(s).__name__ for t, s in sys.last_value.state.result.items()}"
         assert (
@@ -243,4 +253,4 @@ def test_a_cell_that_detaches_a_run_again_follows_only_the_new_one(notebook, fol
     (folder / "go").touch()
     done = notebook.run("print(old.wait(20), handle.wait(20)); handle")
     assert done.text.count("<Success") == 2, done
-    assert "held" in done.html and "3/3" in done.html
+    assert "3/3" in done.html and box_of(done.html, "held") == "held: Success 3"

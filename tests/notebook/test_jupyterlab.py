@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from prefect_dask.engine.state import Running, Success
 from tests.browser import take_picture
 from tests.notebook.lab import running_lab
 from tests.notebook.test_html import contrast
@@ -45,9 +46,7 @@ def lab(tmp_path):
 
 def run_cell(page, number):
     """Click into a cell, and on the button that runs it; returns when it is running or has run."""
-    page.wait_for_function(
-        f"{KERNEL}.status == 'idle'"
-    )  # it refuses what comes while it ends one that failed
+    page.evaluate(LISTENS)
     cell = page.locator(".jp-CodeCell").nth(number)
     cell.locator(".cm-content").click()
     page.locator("[data-command='notebook:run-cell-and-select-next']").first.click()
@@ -65,6 +64,12 @@ def opened(page, address):
 
 SESSION = "window.jupyterapp.shell.currentWidget.context.sessionContext"
 KERNEL = f"{SESSION}.session.kernel"
+
+#: The kernel refuses what comes while it ends a cell that failed, also for a while after it said that it is idle.
+LISTENS = f"""async () => {{
+    const asked = () => {KERNEL}.requestExecute({{code: "", silent: true, stop_on_error: false}}).done;
+    while ((await asked()).content.status !== "ok");
+}}"""
 
 
 def counted(page):
@@ -96,6 +101,14 @@ def test_a_run_is_seen_while_it_goes_on_and_interrupted_by_the_button(lab, brows
     page.wait_for_function(MOVED, arg=40)
     width = page.locator(".prefect-dask tr", has_text="/400").locator(".pd-bar i").first
     assert 0 < width.bounding_box()["width"] < 400
+    # So does the graph: what is over, what goes on, what is to come.
+    box = page.locator(".prefect-dask svg g")
+    assert box.filter(has_text="stations").locator("rect").get_attribute("fill") == Success.color
+    assert box.filter(has_text="summary").locator("text").last.text_content() == "Pending"
+    measured = box.filter(has_text="measure")
+    assert measured.locator(f"path[stroke='{Running.color}']").count()
+    done = measured.locator("text").last.text_content()
+    page.wait_for_function(CHANGED, arg=done)
     keep(page, "notebook-light")
     check_readable(page, is_dark=False)
     page.evaluate(THEME)
@@ -134,6 +147,9 @@ MOVED = """before => {
     const cell = cells.find(each => each.innerText.includes('/400'));
     return cell && parseInt(cell.innerText) > before;
 }"""
+
+CHANGED = """before => [...document.querySelectorAll('.prefect-dask svg text')].some(
+    each => each.textContent.endsWith('/400') && each.textContent != before)"""
 
 THEME = """async () => {
     await window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'});
