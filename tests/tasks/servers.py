@@ -5,7 +5,7 @@ import socket
 import socketserver
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -105,9 +105,11 @@ def http_proxy(target: str) -> Iterator[Proxy]:
                     beyond.sendall(line)
                 back = threading.Thread(target=pump, args=(beyond, self.connection))
                 back.start()
-                while data := self.rfile.read1(65536):  # type: ignore[attr-defined]  # it is buffered
-                    beyond.sendall(data)
-                beyond.shutdown(socket.SHUT_WR)
+                with suppress(ConnectionError):  # who asks may hang up at any moment
+                    while data := self.rfile.read1(65536):  # type: ignore[attr-defined]  # it is buffered
+                        beyond.sendall(data)
+                with suppress(OSError):
+                    beyond.shutdown(socket.SHUT_WR)
                 back.join()
 
     server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
@@ -117,8 +119,9 @@ def http_proxy(target: str) -> Iterator[Proxy]:
 
 
 def pump(source: socket.socket, target: socket.socket) -> None:
-    while data := source.recv(65536):
-        target.sendall(data)
+    with suppress(ConnectionError):
+        while data := source.recv(65536):
+            target.sendall(data)
 
 
 @contextmanager
