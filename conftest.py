@@ -26,12 +26,14 @@ HOME = pytest.StashKey[str]()
 def pytest_configure(config: pytest.Config) -> None:
     """Set up what holds for all tests and the processes that they start.
 
-    Their home folder, with the ledger in it, is not the user's. Ctrl-C means what it means to a person: a shell
-    that starts the tests in the background has them ignore it, and so all that they start.
+    Their home folder, with the ledger in it, is not the user's. Ctrl-C and Ctrl-\\ mean what they mean to a person:
+    a shell that starts the tests in the background has them ignore both, and so all that they start.
     """
     config.stash[HOME] = os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="prefect-dask-home-")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGQUIT") and signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
