@@ -77,6 +77,9 @@ HELD_SECONDS = 0.2
 SET_ASIDE_TASKS = 10_000
 SET_ASIDE_SECONDS = 10.0
 
+#: How often what its run has made is set aside, too, seconds: states by the ten thousand, which stay.
+SET_ASIDE_EVERY_SECONDS = 0.25
+
 #: After how long without progress it is said who waits for what, where nobody says another time.
 STALL_SECONDS = 300.0
 
@@ -180,6 +183,7 @@ class FlowRunner:
         )
         #: Whether anybody wants to know what task runs come to.
         self._is_followed = observer is not None or self._announcer.is_wanted
+        self._aside: SetAside | None = None
         self._is_closing = False
         self._state: State = Pending()
 
@@ -438,7 +442,7 @@ class FlowRunner:
                 collector.enter_context(CollectorHeld())
                 seconds = HELD_SECONDS
             elif len(self.graph) >= SET_ASIDE_TASKS:
-                collector.enter_context(SetAside())
+                self._aside = collector.enter_context(SetAside())
                 seconds = SET_ASIDE_SECONDS
             self._advance_with(graph_run, collector, clock.monotonic() + seconds)
 
@@ -447,9 +451,14 @@ class FlowRunner:
         with CollectorHeld():
             plan = book.take_all(clock.now(), graph_run.room())
         self._hand_over(graph_run, plan)
+        aside_at = clock.monotonic() + SET_ASIDE_EVERY_SECONDS
         while self.steering.asked is None:
-            if clock.monotonic() > held_until:
+            now = clock.monotonic()
+            if now > held_until:
                 collector.close()
+            elif self._aside is not None and now > aside_at:
+                self._aside.again()
+                aside_at = now + SET_ASIDE_EVERY_SECONDS
             due = book.next_due()
             if due is not None and self._heed_set_back():
                 continue
