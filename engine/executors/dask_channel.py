@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import distributed
 from dask._task_spec import Task
@@ -268,6 +268,21 @@ class ClusterWatch(SchedulerPlugin):
             lost = [msg["worker"], *keys, bool(msg["expected"]), threads]
             self.scheduler.log_event(f"{TOPIC}{client_key}", {"lost": lost})
 
+    def update_graph(self, scheduler: distributed.Scheduler, *, tasks: Any, **_: Any) -> None:
+        """Called by the scheduler for each portion of a graph: of ours, equal annotations are one dict from then on.
+
+        Each task has one of its own otherwise, 180 bytes for the name of the run's span alone.
+        """
+        shared: dict[str, Any] | None = None
+        for key in tasks:
+            task = scheduler.tasks.get(key)
+            if task is None or not _is_ours(task.run_spec):
+                continue
+            if task.annotations == shared:
+                task.annotations = shared
+            else:
+                shared = task.annotations
+
     def transition(self, key: Any, start: Any, finish: Any, *args: Any, **kwargs: Any) -> None:
         """Called by the scheduler for each change of a task, before the next one."""
         if finish == "released" and start in ("processing", "memory"):
@@ -305,13 +320,18 @@ async def _end_run(scheduler: distributed.Scheduler, name: str) -> None:
         await scheduler.broadcast(msg={"op": "plugin-remove", "name": name}, on_error="ignore")
 
 
+def _is_ours(made_by: object) -> TypeGuard[Task]:
+    """Whether a node of ours is what a key of Dask's is made by."""
+    return isinstance(made_by, Task) and made_by.func in (run_group, run_once)
+
+
 def _disarm(task: Any) -> None:
     """Have a node of ours run nothing when Dask makes it anew, nor those above it whose values it let go."""
     left = [task]
     while left:
         task = left.pop()
         spec = task.run_spec
-        if isinstance(spec, Task) and spec.func in (run_group, run_once):
+        if _is_ours(spec):
             task.run_spec = Task(task.key, undo_group, spec.args[1])
             left += [above for above in task.dependencies if above.state == "released"]
 
