@@ -222,8 +222,9 @@ def test_a_cluster_that_is_restarted_crashes_what_ran_and_the_run_ends(gate, tmp
 def test_what_is_stopped_by_a_worker_that_leaves_does_not_count_as_over(tmp_path):
     def stop_all_here():
         (gate / "began").open("a").write("x")
-        run, _ = current_node()
-        run.stop()  # as when a worker leaves, but this one stays
+        at = current_node()
+        assert at is not None
+        at[0].stop()  # as when a worker leaves, but this one stays
         threading.Event().wait(20)
 
     gate = tmp_path
