@@ -11,6 +11,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
+from typing import Any
 
 from . import clock
 from .columns import slots_in_order
@@ -324,7 +325,12 @@ class Book:
         return state
 
     def hand_back(
-        self, node: NodeId, message: str, *, had_value: bool = False
+        self,
+        node: NodeId,
+        message: str,
+        *,
+        had_value: bool = False,
+        turn: Mapping[str, Any] | None = None,
     ) -> list[tuple[NodeId, State]]:
         """Note that an execution, also one that was over, left nothing behind; it has to be handed over again.
 
@@ -332,6 +338,7 @@ class Book:
             node: The execution.
             message: What those are told that have to run again.
             had_value: Whether what looks at it may have begun, though it was not told to be over.
+            turn: With what facts of the context it goes on, where it was in a loop.
 
         Returns:
             The states that tell of it: its own, and those of what was running below; empty where the execution
@@ -348,7 +355,7 @@ class Book:
                 return []
         had_value = had_value or not self.runs.is_out[row]
         self.runs.set_out(index, row, is_out=False)
-        state = self._begin_again(index, map_index + 1, message)
+        state = self._begin_again(index, map_index + 1, message, turn)
         if not had_value:
             self._hold_below(index, map_index + 1)  # none of that has begun
             return [(node, state)]
@@ -749,11 +756,13 @@ class Book:
             and clock.to_seconds(state.start_time) > now
         )
 
-    def _begin_again(self, index: int, place: int, message: str) -> State:
-        """Have a task run whose execution is lost begin again, at the attempt that it was at, and without another
-        pause; returns the state that tells of it."""
+    def _begin_again(
+        self, index: int, place: int, message: str, turn: Mapping[str, Any] | None = None
+    ) -> State:
+        """Have a task run whose execution is lost begin again, at the attempt and turn that it was at, and without
+        another pause; returns the state that tells of it."""
         told, attempt = Pending(message), self.attempt_to_come(index, place - 1)
-        facts = {"task_run_count": attempt} if attempt > 1 else {}
+        facts = {**(turn or {}), **({"task_run_count": attempt} if attempt > 1 else {})}
         if (index, place) in self._resumed:
             self._give(index, place, Resume(message, context=facts))
         elif facts:

@@ -137,10 +137,15 @@ class Attempt(Moves):
             pass
         except ENDRUN as end:
             self.move_unasked(end.state)
+        except BaseException:
+            # Stopped from outside, such as by a worker that leaves: it did not come to its end, whatever it had
+            # come to, and who stopped it sees to what follows.
+            self.give_up()
+            raise
         finally:
             if self.kept is not None:
                 self.kept.close()
-            self.send_held(is_over=True)
+        self.send_held(is_over=True)
         return self.state
 
     def column(self) -> None:

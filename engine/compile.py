@@ -244,10 +244,13 @@ class NodesExpr(Expr):
             key: DataNode(key, state) for key, state in given.items()
         }
         refs: dict[DaskKey, TaskRef] = {}
+        known: dict[frozenset[DaskKey], frozenset[DaskKey]] = {}
         for key, told, arguments in rows:
             above = [refs.get(each) or refs.setdefault(each, TaskRef(each)) for each in arguments]
             function = run_once if limited and key[1] in limited else run_group
-            dsk[key] = Task(key, function, token, told, *above)
+            task = dsk[key] = Task(key, function, token, told, *above)
+            # The children of a map need the same; the scheduler keeps these sets, 216 bytes each.
+            task._dependencies = known.setdefault(task._dependencies, task._dependencies)
         return dsk
 
 

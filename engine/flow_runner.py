@@ -35,6 +35,7 @@ from .state import (
     Cancelled,
     Cancelling,
     Crashed,
+    Looped,
     Paused,
     Pending,
     Retrying,
@@ -76,6 +77,9 @@ HELD_SECONDS = 0.2
 #: seconds. Fewer of them may each want room for something large that only the collector gives back.
 SET_ASIDE_TASKS = 10_000
 SET_ASIDE_SECONDS = 10.0
+
+#: How often what its run has made is set aside, too, seconds: states by the ten thousand, which stay.
+SET_ASIDE_EVERY_SECONDS = 0.25
 
 #: After how long without progress it is said who waits for what, where nobody says another time.
 STALL_SECONDS = 300.0
@@ -164,6 +168,8 @@ class FlowRunner:
         self._slots = HeldSlots(slots)
         self._stall = StallWatch(stall_seconds)
         self._set_back = clock.SetBack()
+        #: Task runs that were told to be in a loop.
+        self._looping: set[tuple[int, int]] = set()
         #: Where those task runs run, or ran, that were told to.
         self._where: dict[tuple[int, int], str] = {}
         self.steering = steering or Steering()
@@ -180,6 +186,7 @@ class FlowRunner:
         )
         #: Whether anybody wants to know what task runs come to.
         self._is_followed = observer is not None or self._announcer.is_wanted
+        self._aside: SetAside | None = None
         self._is_closing = False
         self._state: State = Pending()
 
@@ -438,7 +445,7 @@ class FlowRunner:
                 collector.enter_context(CollectorHeld())
                 seconds = HELD_SECONDS
             elif len(self.graph) >= SET_ASIDE_TASKS:
-                collector.enter_context(SetAside())
+                self._aside = collector.enter_context(SetAside())
                 seconds = SET_ASIDE_SECONDS
             self._advance_with(graph_run, collector, clock.monotonic() + seconds)
 
@@ -447,9 +454,14 @@ class FlowRunner:
         with CollectorHeld():
             plan = book.take_all(clock.now(), graph_run.room())
         self._hand_over(graph_run, plan)
+        aside_at = clock.monotonic() + SET_ASIDE_EVERY_SECONDS
         while self.steering.asked is None:
-            if clock.monotonic() > held_until:
+            now = clock.monotonic()
+            if now > held_until:
                 collector.close()
+            elif self._aside is not None and now > aside_at:
+                self._aside.again()
+                aside_at = now + SET_ASIDE_EVERY_SECONDS
             due = book.next_due()
             if due is not None and self._heed_set_back():
                 continue
@@ -529,10 +541,11 @@ class FlowRunner:
         if plan and not self._is_closing:
             graph_run.extend(plan)
 
-    def _take_in(self, graph_run: GraphRun, events: Iterable[Event]) -> None:
+    def _take_in(self, graph_run: GraphRun, events: Sequence[Event]) -> None:
         told: list[StateChange] = []
         again: list[tuple[int, int]] = []
         lost: list[ValueLost] = []
+        turns = self._turns(events) if self._looping else {}
         self._heed_set_back()
         with CollectorHeld():
             for event in events:
@@ -545,7 +558,7 @@ class FlowRunner:
                 elif isinstance(event, AttemptLost):
                     self._take_loss(event, told)
                 elif isinstance(event, HandedBack):
-                    again += self._take_back(event, told)
+                    again += self._take_back(event, told, turns.get(event.node[:2]))
                 elif isinstance(event, ValueLost):
                     lost.append(event)
                 elif isinstance(event, ClusterChanged):
@@ -598,6 +611,8 @@ class FlowRunner:
             self._slots.hear_of_uncounted(node, is_over=is_over)
         if not is_over:
             self._where[node[:2]] = worker
+            if isinstance(state, Looped):
+                self._looping.add(node[:2])
         elif self._must_hear_ends:
             if moves and node in self._slots.holding:
                 self._slots.note_over(node)
@@ -611,9 +626,19 @@ class FlowRunner:
         else:
             told += self._teller.lost([(lost.node, state)], lost.worker)
 
-    def _take_back(self, back: HandedBack, told: list[StateChange]) -> list[tuple[int, int]]:
+    def _turns(self, events: Iterable[Event]) -> Mapping[tuple[int, int], Mapping[str, Any]]:
+        """At which turns those task runs go on that are handed back from a loop."""
+        looping = [e.node[:2] for e in events if isinstance(e, HandedBack)]
+        looping = [task_run for task_run in looping if task_run in self._looping]
+        if not looping or self._recovery is None:
+            return {}
+        return self._recovery.turns(looping)
+
+    def _take_back(
+        self, back: HandedBack, told: list[StateChange], turn: Mapping[str, Any] | None
+    ) -> list[tuple[int, int]]:
         message = f"attempt lost: {back.cause}"
-        losses = self.book.hand_back(back.node, message, had_value=back.had_value)
+        losses = self.book.hand_back(back.node, message, had_value=back.had_value, turn=turn)
         told += self._teller.lost(losses, back.worker)
         if not losses:
             return []

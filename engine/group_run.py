@@ -16,7 +16,15 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from . import clock
 from .collector import CollectorHeld
-from .node import HostedRun, RunNotHosted, hosted, opened, whole_state
+from .node import (
+    HostedRun,
+    RunNotHosted,
+    RunUnanswered,
+    Unanswered,
+    hosted,
+    opened,
+    whole_state,
+)
 from .state import Pending, State
 from .stream import FLUSH_SECONDS, NodeId, NotBegun, without_result
 from .task_runs import is_final
@@ -35,6 +43,9 @@ CUT_BYTES: Final = 64 * 2**20
 SLOW_SECONDS: Final = 0.4
 """For how long a task run may keep others of its node waiting. With what it takes to see that, and to hand
 them over again, none waits for longer than a second."""
+
+STOPPED: Final = "it was stopped on its worker"
+"""Why a member begins once more that was stopped after others of its node had come to their end."""
 
 MANY: Final = 20
 """From so many members on, a node is worth a message of its own when it ends."""
@@ -115,6 +126,7 @@ def run_group(token: str, told: bytes, *arguments: Any) -> list[State]:
 
     Raises:
         RunNotHosted: The run was not brought to this process, or is over, or was ended.
+        RunUnanswered: The coordinating process was silent for too long when a result was to get its name.
     """
     run = hosted(token)
     if run is None:
@@ -130,6 +142,8 @@ def run_group(token: str, told: bytes, *arguments: Any) -> list[State]:
                 held = stack.enter_context(CollectorHeld())
                 run.cutting.call_later(HELD_SECONDS, held.let_go)
             return run.stoppably(group.run, group.at_work)
+    except Unanswered:
+        raise RunUnanswered(token) from None
     except BodyStopped:
         # Dask knows no such end, and whoever reads the value should not be stopped by it.
         raise RunNotHosted(token) from None
@@ -189,6 +203,8 @@ class GroupRun:
         self._at_work: NodeId | None = None
         self._size = 0
         self._began = clock.monotonic()
+        #: Whether the one at work was stopped, after others had come to their end; whether it had begun.
+        self._is_stopped = self._has_begun = False
         #: Whether it is told before each task run begins, such that the word outlives this process.
         self.announces = False
 
@@ -207,8 +223,10 @@ class GroupRun:
                 if position >= self._end or self._run.is_ending:
                     break
                 self._position, self._began, self._at_work = position, now, member.node
+                self._has_begun = False
             try:
                 self._run.check_not_stopped()
+                self._has_begun = True
                 if self.announces:
                     with self._run.announced(member.node):
                         state = self._run_member(member)
@@ -218,6 +236,7 @@ class GroupRun:
             except BodyStopped:
                 if not self._states:
                     raise
+                self._is_stopped = self._has_begun
                 break  # what is finished stays
             if cutting is not None and type(state._result) not in SMALL:
                 self._size += cutting.size_of(state._result)
@@ -230,7 +249,9 @@ class GroupRun:
             # So many, or what took so long, does not wait for company, and somebody may wait for it.
             cutting.flush()
         left = len(self._members) - len(self._states)
-        return self._states + [Pending()] * left
+        # What had begun is told why it begins once more; the others have only to be handed over again.
+        stopped = [Pending(STOPPED)] if self._is_stopped else []
+        return self._states + stopped + [Pending()] * (left - len(stopped))
 
     def at_work(self) -> NodeId | None:
         """Which member is at work, or was so last; None where none has begun, or all are over."""

@@ -142,6 +142,14 @@ class Moves:
                 StateChange(self.node_id, self.run_count, self.state, True, self.worker)
             )
 
+    def give_up(self) -> None:
+        """Tell neither the state that is held back nor that the node is over; only that the body ran."""
+        held, self._held = self._held, None
+        began = self._end_work() if held is None else held.began
+        if began is not None:
+            running = state_at(Running, began, tags=self.tags)
+            self.report.tell(StateChange(self.node_id, self.run_count, running, False, self.worker))
+
     def tell_stored(self, stored: Stored) -> None:
         """Have the last state told with what is kept of its result."""
         if self._held is not None:

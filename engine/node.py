@@ -7,6 +7,7 @@ place in it.
 from __future__ import annotations
 
 import logging
+import math
 import pickle
 import threading
 import uuid
@@ -33,6 +34,11 @@ from .tolerance import Tolerance
 from .widths import Pick, what_child_sees
 
 
+def no_other() -> float:
+    """For how long no other process can have a run that is not recorded, seconds."""
+    return math.inf
+
+
 class RunPackage:
     """A flow run as its nodes need it: its flow, and the facts of the run.
 
@@ -44,7 +50,7 @@ class RunPackage:
         keep: Indices of the tasks whose results are kept; None: all.
         limited: Indices of the tasks of which each execution has a slot: none may be repeated unasked.
         tolerance: How much may die before something of the run is given up.
-        check_counted: Raises where another process has the run now; for nodes that run in this process.
+        check_counted: As `Observer.check_right`.
     """
 
     def __init__(
@@ -55,7 +61,7 @@ class RunPackage:
         keep: frozenset[int] | None = None,
         limited: frozenset[int] = frozenset(),
         tolerance: Tolerance | None = None,
-        check_counted: Callable[[], None] | None = None,
+        check_counted: Callable[[], float] = no_other,
     ) -> None:
         self.token, self.graph, self.info, self.keep = token, graph, info, keep
         self.check_counted = check_counted
@@ -117,8 +123,8 @@ class HostedRun:
         worker: The name of this place, for the records.
         leaves_process: Whether results must be able to travel to other processes.
         cutting: By which a node that takes long hands back what has not begun; None where it runs it all.
-        check_counted: Raises where this place was given up, so that what runs here does not count any more; None
-            where that cannot be.
+        check_counted: Raises where what runs here does not count any more, because this place was given up, or
+            another process has the run; None where that cannot be.
         announce: Tells which of the task runs that are announced are at work; returns when that is known outside
             of this process.
     """
@@ -131,7 +137,7 @@ class HostedRun:
         worker: str = "",
         leaves_process: bool = False,
         cutting: Cutting | None = None,
-        check_counted: Callable[[], None] | None = None,
+        check_counted: Callable[[], object] | None = None,
         announce: Callable[[Sequence[NodeId]], None] | None = None,
     ) -> None:
         self.check_counted = check_counted
@@ -413,6 +419,23 @@ def opened(state: State | bytes) -> State:
     # Pickled by the client that submitted the graph.
     whole: State = pickle.loads(state) if isinstance(state, bytes) else state
     return whole
+
+
+class Unanswered(BodyStopped):
+    """Whether what runs here counts still could not be found out."""
+
+
+class RunUnanswered(PrefectDaskError, RuntimeError):
+    """What a node was about to leave behind was given up, because nobody said whether it counts."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__(
+            f"the coordinating process of the flow run {token!r} did not say whether that is still its own"
+        )
+        self.token = token
+
+    def __reduce__(self) -> tuple[type, tuple[str]]:
+        return type(self), (self.token,)
 
 
 class RunNotHosted(PrefectDaskError, RuntimeError):

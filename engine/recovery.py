@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from .state import State
 from .stream import StateChange
@@ -26,6 +26,17 @@ class Recovery(Protocol):
         self, task_runs: Collection[tuple[int, int]]
     ) -> Mapping[tuple[int, int], State]:
         """The states that task runs came to, of those whose results are kept: those lie in the states.
+
+        Args:
+            task_runs: (index of the task, map index) of each.
+        """
+        ...
+
+    def turns(
+        self, task_runs: Collection[tuple[int, int]]
+    ) -> Mapping[tuple[int, int], Mapping[str, Any]]:
+        """With what facts of the context task runs in a loop go on at the turn to which they had come; of those
+        whose last turn's result is kept.
 
         Args:
             task_runs: (index of the task, map index) of each.

@@ -7,6 +7,7 @@ without the result; many of them make a batch, numbered so that a lost one is no
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -511,12 +512,16 @@ class Observer:
             Exception: What was told cannot be kept; the run is ended and becomes Failed.
         """
 
-    def check_right(self) -> None:
+    def check_right(self) -> float:
         """Asked, in any thread of this process, before a result of the run gets a name that others know.
+
+        Returns:
+            For how long no other process can have the run, seconds.
 
         Raises:
             Exception: Another process has the run now, and what is made of it here does not count.
         """
+        return math.inf
 
     def end(self) -> None:
         """The run is over; returns when all that was told is kept.
@@ -560,9 +565,8 @@ class Observers(Observer):
         for observer in self._observers:
             observer.check()
 
-    def check_right(self) -> None:
-        for observer in self._observers:
-            observer.check_right()
+    def check_right(self) -> float:
+        return min((each.check_right() for each in self._observers), default=math.inf)
 
     def end(self) -> None:
         for observer in self._observers:

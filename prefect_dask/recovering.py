@@ -7,7 +7,7 @@ is imported when something has died: every run has one of these.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prefect_dask.engine.errors import PrefectDaskError
 from prefect_dask.engine.failures import text_of
@@ -50,13 +50,7 @@ class RecordedRecovery:
         """See `engine.recovery.Recovery`; nothing is kept where the ledger does not come back."""
         from prefect_dask.resumption import kept_state
 
-        try:
-            known = self._known()
-        except PrefectDaskError as error:
-            get_logger("ledger").warning(
-                "what is kept of results cannot be read, and is made again: %s", text_of(error)
-            )
-            return {}
+        known = self._known_if_there()
         found: dict[TaskRun, State] = {}
         for task_run in task_runs:
             history = known.get(task_run)
@@ -64,6 +58,13 @@ class RecordedRecovery:
             if state is not None:
                 found[task_run] = state
         return found
+
+    def turns(self, task_runs: Collection[TaskRun]) -> dict[TaskRun, dict[str, Any]]:
+        """See `engine.recovery.Recovery`; loops begin at their first turn where the ledger does not come back."""
+        from prefect_dask.resumption import loop_context
+
+        known = self._known_if_there()
+        return {each: loop_context(known[each]) for each in task_runs if each in known}
 
     def going_on(self, cause: str) -> Resumption:
         """See `engine.recovery.Recovery`.
@@ -89,6 +90,15 @@ class RecordedRecovery:
             causes=Causes(cause, lost, anew, None),
         )
         return plan._replace(changes=[*finished, *plan.changes])
+
+    def _known_if_there(self) -> dict[TaskRun, History]:
+        try:
+            return self._known()
+        except PrefectDaskError as error:
+            get_logger("ledger").warning(
+                "what is kept of results cannot be read, and is made again: %s", text_of(error)
+            )
+            return {}
 
     def _known(self) -> dict[TaskRun, History]:
         from prefect_dask.kept_results import kept_results

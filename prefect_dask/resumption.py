@@ -327,7 +327,7 @@ class _Planner:
         if not issubclass(kind, Scheduled) or "start_time" not in last.details:
             return start_of(history, last.attempt)
         start_time = clock.to_datetime(last.details["start_time"])
-        context = _loop_context(history)
+        context = loop_context(history)
         if issubclass(kind, Retrying):
             count = int(last.details["run_count"])
             return Retrying(last.message, start_time=start_time, context=context, run_count=count)
@@ -343,7 +343,7 @@ class _Planner:
             seconds = 0.0
         return Retrying(
             start_time=last.time + timedelta(seconds=seconds),
-            context=_loop_context(history),
+            context=loop_context(history),
             run_count=last.attempt,
         )
 
@@ -499,13 +499,13 @@ def finished_state(label: TaskLabel, history: History) -> State:
 
 def start_of(history: History, attempt: int) -> Pending:
     """The state from which an attempt begins: its number, its turn, whether it was let go on from a pause."""
-    facts = _loop_context(history)
+    facts = loop_context(history)
     if attempt > 1:
         facts["task_run_count"] = attempt
     return Resume(context=facts) if history.is_approved else Pending(context=facts)
 
 
-def _loop_context(history: History) -> dict[str, Any]:
+def loop_context(history: History) -> dict[str, Any]:
     """What a task run in a loop goes on from."""
     if history.turn is None:
         return {}

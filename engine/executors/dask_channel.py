@@ -15,13 +15,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import distributed
 from dask._task_spec import Task
 from dask.sizeof import sizeof
 from distributed.diagnostics.plugin import NannyPlugin, SchedulerPlugin, WorkerPlugin
-from distributed.utils import sync
 from tornado.ioloop import PeriodicCallback
 
 from .. import clock
@@ -33,7 +32,8 @@ from ..node import PROCESS_ID, Cutting, HostedRun, forward_log_lines, host, host
 from ..parcels import Parcels
 from ..state import State
 from ..stream import Batcher, ClusterChanged, NodeId, StateChange, StillAtWork, encode_batch
-from ..timeouts import BodyStopped, make_threads_known
+from ..timeouts import make_threads_known
+from .dask_right import Rights, answer, check_counted
 
 #: Topics of ours begin so.
 TOPIC = "prefect-dask-"
@@ -44,8 +44,6 @@ SPILL_SECONDS = 1.0
 #: Where Dask's nannies tell of workers that took too much memory.
 MEMORY_TOPIC = "worker-restart-memory"
 
-#: How long a worker waits for its scheduler's word on whether it is one of its workers still, seconds.
-KNOWN_SECONDS = 30.0
 #: Where our plugin in nannies tells how worker processes ended.
 EXIT_TOPIC = "prefect_dask-worker-exit"
 
@@ -84,12 +82,15 @@ class Ears(NamedTuple):
         on_loss: With what is gone with a worker.
         on_change: With other news of the cluster.
         on_at_work: With a worker, and which of the task runs that are announced are at work there.
+        check_counted: Says for how long the run is this process's for certain, seconds, and raises where it is not;
+            called in any thread.
     """
 
     on_batch: OnBatch
     on_loss: OnLoss
     on_change: OnChange
     on_at_work: OnAtWork
+    check_counted: Callable[[], float]
 
 
 class Hub:
@@ -101,12 +102,14 @@ class Hub:
         self._numbers: dict[str, dict[str, int]] = {}
         #: The connection over which it is known to the cluster.
         self._comm: object = None
+        self._client: weakref.ref[distributed.Client] | None = None
 
     def _attend(self, client: distributed.Client) -> None:
         """Have the cluster tell what happens; with the connection, it forgets who listens."""
         if self._comm is client.scheduler_comm:
             return
         self._comm = client.scheduler_comm
+        self._client = weakref.ref(client)
         client.register_plugin(ClusterWatch(), name=ClusterWatch.name)
         loop: Any = client.loop
         loop.add_callback(_watch_exits, client)
@@ -149,6 +152,9 @@ class Hub:
             for ears in list(self._listeners.values()):
                 ears.on_change(change)
             return
+        if "asked" in message:
+            self._answer(message["run"], message["asked"])
+            return
         listener, numbers = self._listeners.get(message["run"]), self._numbers.get(message["run"])
         if listener is None or numbers is None:
             return  # a late word of a run that is over
@@ -162,6 +168,19 @@ class Hub:
             get_logger("DaskExecutor").warning("records of worker %s were lost", message["worker"])
         numbers[source] = number + 1
         listener.on_batch(message["batch"], message["worker"])
+
+    def _answer(self, token: str, asked: float) -> None:
+        """Say whether a run is this process's still; that of a run that is over is not."""
+        ears = self._listeners.get(token)
+        check = _raise_over if ears is None else ears.check_counted
+        client = None if self._client is None else self._client()
+        if client is not None:
+            loop: Any = client.loop
+            loop.add_callback(answer, client, token, asked, check)
+
+
+def _raise_over() -> float:
+    raise LookupError("the run is over here")
 
 
 _hubs: weakref.WeakKeyDictionary[distributed.Client, Hub] = weakref.WeakKeyDictionary()
@@ -216,10 +235,14 @@ class ClusterWatch(SchedulerPlugin):
         self.scheduler = scheduler
         #: How much each worker had written to its disk when that was last told, bytes.
         self._spilled: dict[str, int] = {}
+        Rights(scheduler, self._ask)
         look = PeriodicCallback(self._look_for_spills, SPILL_SECONDS * 1000)
         # Stopped by the scheduler with its own.
         scheduler.periodic_callbacks["prefect-dask-spills"] = look
         look.start()
+
+    def _ask(self, client: str, token: str, number: float) -> None:
+        self.scheduler.log_event(f"{TOPIC}{client}", {"run": token, "asked": number})
 
     def _look_for_spills(self) -> None:
         """Tell of workers that begin to write results to their disks, and each time that it has doubled."""
@@ -268,6 +291,21 @@ class ClusterWatch(SchedulerPlugin):
             lost = [msg["worker"], *keys, bool(msg["expected"]), threads]
             self.scheduler.log_event(f"{TOPIC}{client_key}", {"lost": lost})
 
+    def update_graph(self, scheduler: distributed.Scheduler, *, tasks: Any, **_: Any) -> None:
+        """Called by the scheduler for each portion of a graph: equal annotations of ours become one dict.
+
+        Each task has one of its own otherwise, 180 bytes for the name of the run's span alone.
+        """
+        shared: dict[str, Any] | None = None
+        for key in tasks:
+            task = scheduler.tasks.get(key)
+            if task is None or not _is_ours(task.run_spec):
+                continue
+            if task.annotations == shared:
+                task.annotations = shared
+            else:
+                shared = task.annotations
+
     def transition(self, key: Any, start: Any, finish: Any, *args: Any, **kwargs: Any) -> None:
         """Called by the scheduler for each change of a task, before the next one."""
         if finish == "released" and start in ("processing", "memory"):
@@ -305,13 +343,18 @@ async def _end_run(scheduler: distributed.Scheduler, name: str) -> None:
         await scheduler.broadcast(msg={"op": "plugin-remove", "name": name}, on_error="ignore")
 
 
+def _is_ours(made_by: object) -> TypeGuard[Task]:
+    """Whether a node of ours is what a key of Dask's is made by."""
+    return isinstance(made_by, Task) and made_by.func in (run_group, run_once)
+
+
 def _disarm(task: Any) -> None:
     """Have a node of ours run nothing when Dask makes it anew, nor those above it whose values it let go."""
     left = [task]
     while left:
         task = left.pop()
         spec = task.run_spec
-        if isinstance(spec, Task) and spec.func in (run_group, run_once):
+        if _is_ours(spec):
             task.run_spec = Task(task.key, undo_group, spec.args[1])
             left += [above for above in task.dependencies if above.state == "released"]
 
@@ -322,17 +365,18 @@ class RunPlugin(WorkerPlugin):
     Args:
         token: The run's token.
         parcels: Its tasks.
-        topic: Where its records go.
+        client: The id of the client that hears of it.
         log_level: Level from which the lines that its tasks log are sent home.
     """
 
-    def __init__(self, token: str, parcels: Parcels, topic: str, log_level: int) -> None:
+    def __init__(self, token: str, parcels: Parcels, client: str, log_level: int) -> None:
         # The first attribute, so that it is unpickled first.
         self.beforehand = Beforehand()
-        self.token, self.parcels, self.topic, self.log_level = token, parcels, topic, log_level
+        self.token, self.parcels, self.client, self.log_level = token, parcels, client, log_level
+        self.topic = f"{TOPIC}{client}"
         self.coordinator = PROCESS_ID
         # By which the scheduler knows whose it is.
-        self.name = f"{topic}-{token}"
+        self.name = f"{self.topic}-{token}"
 
     def setup(self, worker: distributed.Worker) -> None:
         """Called by the worker when the plugin arrives, before any node of the run."""
@@ -373,7 +417,7 @@ class RunPlugin(WorkerPlugin):
             worker=worker.address,
             leaves_process=True,
             cutting=Cutting(self.batcher.collect, call_later, sizeof, self.batcher.flush),
-            check_counted=partial(check_known, worker),
+            check_counted=partial(check_counted, worker, self.client, self.token),
             announce=announce,
         )
         host(self.token, self.run)
@@ -405,24 +449,6 @@ def _thread_of_task(worker: distributed.Worker, key: Any) -> Iterator[None]:
     finally:
         with worker.active_threads_lock:
             del worker.active_threads[ident]
-
-
-def check_known(worker: distributed.Worker) -> None:
-    """See that a worker is one of its cluster still, in a thread of a task.
-
-    One that was stopped for longer than `distributed.scheduler.worker-ttl` is not: what it held runs elsewhere, and
-    may be over there, before it learns of that itself.
-
-    Raises:
-        BodyStopped: It is not, or nobody can say.
-    """
-    ask = partial(worker.scheduler.ncores, workers=[worker.address])
-    try:
-        known = sync(worker.loop, ask, callback_timeout=KNOWN_SECONDS)
-    except Exception as error:  # the connection, or a loop that has ended
-        raise BodyStopped from error
-    if worker.address not in known:
-        raise BodyStopped
 
 
 class EndingPlugin(WorkerPlugin):

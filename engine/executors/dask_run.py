@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -23,7 +23,7 @@ from ..failures import text_of
 from ..grouping import Chain, Grouping, Kinds
 from ..hand_over import HandOver
 from ..logs import get_logger
-from ..node import RunPackage
+from ..node import RunNotHosted, RunPackage, RunUnanswered
 from ..parcels import pack
 from ..staging import NODES_AT_ONCE, Stage
 from ..state import Pending, Running, Success
@@ -139,6 +139,8 @@ class DaskRun:
         #: Task runs that a cut node handed back: at which move they went to Dask again, or `HERE`.
         self._moved: dict[NodeId, float] = {}
         self._moves = 0
+        #: How often each task run came to a worker that does not host the run.
+        self._not_hosted: Counter[tuple[int, int]] = Counter()
         self._deaths = Deaths(package.tolerance.worker_deaths)
         #: The connection over which Dask knows our keys.
         self._comm = client.scheduler_comm
@@ -151,11 +153,17 @@ class DaskRun:
         self._plugin = RunPlugin(
             package.token,
             pack(package.graph, package.info),
-            Hub.topic(client),
+            client.id,
             package.info.log_level,
         )
         self._hub = Hub.of(client)
-        ears = Ears(self._take_batch, self._take_loss, self._take_change, self._take_at_work)
+        ears = Ears(
+            self._take_batch,
+            self._take_loss,
+            self._take_change,
+            self._take_at_work,
+            package.check_counted,
+        )
         self._hub.listen(package.token, ears)
         client.register_plugin(self._plugin, name=self._plugin.name)
 
@@ -672,7 +680,12 @@ class DaskRun:
         elif repair.status == "finished":
             batch, worker = repair.result()
             changes = [c for c in decode_batch(batch, worker) if isinstance(c, StateChange)]
-            if any(type(change.state) is Pending for change in changes):
+            for change in changes:
+                if type(change.state) is not Pending:
+                    continue
+                if change.state.message:
+                    self._drop(node)
+                    return [HandedBack(node, worker, change.state.message, False)]
                 self._stage_again([node])  # the word that it was handed back is what is missing
                 return []
             for change in changes:
@@ -702,7 +715,14 @@ class DaskRun:
             worker = error.last_worker.address if isinstance(error, KilledWorker) else ""
             why = text_of(error) if error is not None else "unknown"
             return self._hand_back(holding, worker, f"its batch could not be run: {why}")
+        if isinstance(error, RunUnanswered):
+            return self._hand_back(holding, "", text_of(error))
         (node,) = nodes
+        if isinstance(error, RunNotHosted):
+            # Its worker is about to leave, and the word of that is under way; or it never took the run in.
+            self._not_hosted[node[:2]] += 1
+            if self._not_hosted[node[:2]] <= self._package.tolerance.worker_deaths:
+                return self._hand_back(holding, "", text_of(error))
         del self._out[node]
         self._stage.end(node)
         if erred:

@@ -593,4 +593,5 @@ def _process_lane(
         run.report,
         name,
         package.info.log_level,
+        package.check_counted,
     )

@@ -5,13 +5,15 @@ from __future__ import annotations
 import pickle
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from .. import child_main
+from .. import child_main, clock
 from ..child import Child, ChildDied, ChildError, ChildTimeout, dumps_call
 from ..errors import ProcessDied
-from ..failures import check_portable, portable_exception
+from ..failures import check_portable, portable_exception, text_of
 from ..hand_over import HandOver
+from ..logs import get_logger
 from ..node import HostedRun, forward_log_lines, host, hosted, unhost
 from ..parcels import Parcels
 from ..state import State
@@ -28,6 +30,11 @@ from ..stream import (
 from ..timeouts import BodyStopped
 from ..widths import Pick
 from .base import call_in_context
+
+#: What a child sends that wants to know whether what it runs counts still, and how the answer begins, which says
+#: for how many seconds, less than none where it does not; no batch of records and no token is the same.
+ASK = b"?"
+COUNTS = b"counts "
 
 #: How long a child may take to forget a run before it is ended, seconds.
 STOP_SECONDS = 5.0
@@ -80,7 +87,9 @@ class ProcessLane:
         report: Callable[[StateChange | LineLogged | ArtifactMade], None],
         name: str,
         log_level: int,
+        check_counted: Callable[[], float],
     ) -> None:
+        self._check_counted = check_counted
         self._stock = stock
         self._token, self._parcels, self._task_name = token, parcels, task_name
         self._report, self.name, self._log_level = report, name, log_level
@@ -102,7 +111,7 @@ class ProcessLane:
             payload = dumps_call(
                 run_in_child, self._token, item.node, start, item.as_of, list(upstream), item.picks
             )
-            outcome = child.call(payload, timeout_seconds=None, on_message=self._take_batch)
+            outcome = child.call(payload, timeout_seconds=None, on_message=self._take_message)
         except ChildDied as death:
             self.close()
             raise ProcessDied(self._task_name(item.node), death.exit_code) from death
@@ -147,6 +156,19 @@ class ProcessLane:
             self._child.call(payload, timeout_seconds=None, on_message=None)
         return self._child
 
+    def _take_message(self, message: bytes) -> None:
+        if message == ASK:
+            child = self._child
+            assert child is not None, "it is in a call"
+            try:
+                seconds = self._check_counted()
+            except Exception as error:
+                get_logger("LocalDaskExecutor").warning("%s", text_of(error))
+                seconds = -1.0
+            child.notify(COUNTS + str(seconds).encode())
+            return
+        self._take_batch(message)
+
     def _take_batch(self, batch: bytes) -> None:
         for record in decode_batch(batch, self.name):
             assert not isinstance(record, (NotBegun, StillAtWork)), "a lane's nodes are not cut"
@@ -162,14 +184,49 @@ def host_in_child(token: str, parcels: Parcels, worker: str, log_level: int) -> 
     # In a child one node runs at a time, and what it reports is flushed before its value goes home;
     # the timer is for bodies that take long.
     batcher = Batcher(lambda _, batch: _send_home(token, batch), _call_later)
-    host(token, HostedRun(parcels, batcher, worker=worker, leaves_process=True))
-    child_main.listen(let_end_in_child)
+    right = _Right()
+    run = HostedRun(parcels, batcher, worker=worker, leaves_process=True, check_counted=right.check)
+    host(token, run)
+    child_main.listen(partial(_take_notice, right))
     return b""
 
 
-def let_end_in_child(token: bytes) -> None:
-    """In the child: begin no other body of a run, and ask the one at work to end."""
-    run = hosted(token.decode())
+class _Right:
+    """In the child: whether what runs here counts still, asked of the coordinating process."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+        self._is_answered = threading.Event()
+        self._seconds = 0.0
+
+    def check(self) -> None:
+        """See that it does.
+
+        Raises:
+            BodyStopped: It does not.
+        """
+        while clock.monotonic() >= self._until:
+            self._is_answered.clear()
+            # Counted from here: the answer of a process that is stopped may be late.
+            asked = clock.monotonic()
+            child_main.send(ASK)
+            self._is_answered.wait()
+            if self._seconds < 0:
+                raise BodyStopped
+            self._until = asked + self._seconds
+
+    def take_answer(self, seconds: float) -> None:
+        """Take the word that it counts for so long for certain; where it does not, that is negative."""
+        self._seconds = seconds
+        self._is_answered.set()
+
+
+def _take_notice(right: _Right, notice: bytes) -> None:
+    """In the child: take an answer in, or begin no other body of a run and ask the one at work to end."""
+    if notice.startswith(COUNTS):
+        right.take_answer(float(notice[len(COUNTS) :]))
+        return
+    run = hosted(notice.decode())
     if run is not None:
         run.let_end()
 

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 #: How often a ledger is asked whether it is back, by who has to read it, seconds.
 LOOK_SECONDS = 0.2
 
+#: For how long a run counts as this process's that has just asked the ledger, and renews its lease now, seconds.
+RENEWING_SECONDS = 1.0
+
 #: So many changes that come at once are packed where they come, and do not wait for company.
 MANY_CHANGES = 200
 
@@ -145,7 +148,7 @@ class Recording(Observer):
         if self._run_id in self._writer.superseded:
             raise Superseded(self._run_id)
 
-    def check_right(self) -> None:
+    def check_right(self) -> float:
         """Raises Superseded where another process has the run now; called in any thread.
 
         Nobody takes a run whose lease has not run out: the ledger is asked after that alone, as in a process that
@@ -153,12 +156,14 @@ class Recording(Observer):
         """
         if self._run_id in self._writer.superseded:
             raise Superseded(self._run_id)
-        if self._writer.is_leased:
-            return
+        if (seconds := self._writer.leased_seconds) > 0:
+            return seconds
         with suppress(LedgerAway, LedgerRefused):
             fences = self._writer.ask("fence_of_run", (self._run_id,))
             if fences != [(self._fence,)] and not self._writer.is_behind:
                 raise Superseded(self._run_id)
+        # The lease is about to be renewed; where that is not possible, nobody can take the run there either.
+        return RENEWING_SECONDS
 
     def read_back(self, within_seconds: float) -> tuple[list[RecordedState], list[RecordedResult]]:
         """All that was recorded of the run until now: its changes of state, and what is kept of results.

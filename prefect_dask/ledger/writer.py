@@ -158,9 +158,9 @@ class Writer:
             self._changed.notify_all()
 
     @property
-    def is_leased(self) -> bool:
-        """Whether the leases of the runs that are held cannot have run out."""
-        return clock.monotonic() < self._leased_until
+    def leased_seconds(self) -> float:
+        """For how long the leases of the runs that are held cannot run out; at most 0 where they may have."""
+        return self._leased_until - clock.monotonic()
 
     @property
     def is_behind(self) -> bool:

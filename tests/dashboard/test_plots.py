@@ -91,3 +91,22 @@ def test_a_scheduler_without_spans_runs_flows_all_the_same(cluster):
     assert "spans" not in cluster.scheduler.extensions
 
     assert names_flow().run(executor=DaskExecutor()).is_successful()
+
+
+def test_what_the_nodes_of_a_map_have_in_common_the_scheduler_keeps_once(cluster):
+    def look(records):
+        if not seen and any(r.task_name == "double" and r.state == "Success" for r in records):
+            tasks = [t for k, t in cluster.scheduler.tasks.items() if k[0].startswith("double")]
+            seen.append([(id(t.annotations), id(t.run_spec.dependencies)) for t in tasks])
+
+    with Flow("one by one") as flow:
+        xs = task(lambda: list(range(100)), name="list")()
+        task(lambda x: x, name="double", batch=1).map(xs)
+    seen: list[list[tuple[int, int]]] = []
+
+    assert flow.run(executor=DaskExecutor(), on_state=look).is_successful()
+
+    [pairs] = seen
+    assert len(pairs) >= 50
+    annotations, needs = map(set, zip(*pairs, strict=True))
+    assert max(len(annotations), len(needs)) < 10, "once for all that came together"

@@ -11,8 +11,9 @@ import uuid
 from datetime import timedelta
 from pathlib import Path
 
-from prefect_dask import Flow, Parameter, task, triggers, unmapped
+from prefect_dask import Flow, Parameter, context, task, triggers, unmapped
 from prefect_dask.engine.clock import settable
+from prefect_dask.engine.signals import LOOP
 from tests.outside_ledger import counts_in, note_execution
 from tests.waiting import wait_until
 
@@ -115,6 +116,21 @@ def fail_twice(notes: Path) -> None:
     if counts_in(notes)["fail_twice-1", -1] == 2:
         os._exit(3)
     raise ValueError("again")
+
+
+@task
+def turn(notes: Path, turns: int) -> list[int]:
+    """Counts its turns, and ends its worker once, in the middle of the third."""
+    note_execution(notes)
+    count = context.task_loop_count
+    before = context.get("task_loop_result") or []
+    if count == 3 and not notes.with_name("died").exists():
+        wait_until(notes.with_name("known").exists, 50)
+        notes.with_name("died").touch()
+        os._exit(3)
+    if count < turns:
+        raise LOOP(result=[*before, count])
+    return [*before, count]
 
 
 @task(trigger=triggers.all_finished)

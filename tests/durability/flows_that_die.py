@@ -3,7 +3,8 @@
     python flows_that_die.py FLOW LEDGER [PARAMETERS as JSON]
 
 Each body appends a line to the file that the variable NOTES names. A task that dies does so only where DIES is set,
-and after the ledger has what it waits for. It runs on the cluster of SCHEDULER where that is set.
+and after the ledger has what it waits for. It runs on the cluster of SCHEDULER where that is set, and in a child
+process where CHILDREN is.
 """
 
 import json
@@ -16,7 +17,7 @@ from pathlib import Path
 from prefect_dask import Flow, Parameter, context, flatten, task
 from prefect_dask.engine.results import LocalResult
 from prefect_dask.engine.signals import FAIL, LOOP, PAUSE
-from prefect_dask.executors import DaskExecutor
+from prefect_dask.executors import DaskExecutor, LocalDaskExecutor
 from prefect_dask.ledger import Ledger, writer
 from prefect_dask.triggers import all_finished
 from tests.waiting import wait_until
@@ -174,7 +175,7 @@ def stalled():
     note("stalled")
     ledger = Ledger(os.environ["LEDGER"])
     # Where this process is stopped; it goes on when another one has taken the run.
-    wait_until(lambda: ledger.flow_runs()[0].state == "Running")
+    wait_until(lambda: [run for run in ledger.flow_runs() if run.state == "Running"])
     Path(os.environ["NOTES"]).with_name("stop-me").touch()
     wait_until(Path(os.environ["NOTES"]).with_name("go-on").exists, 50)
     return "too late"
@@ -253,8 +254,9 @@ if __name__ == "__main__":
             60.0  # on a slow machine, too, it dies before the ledger hears of it
         )
     where = os.environ.get("SCHEDULER")
+    here = LocalDaskExecutor("processes", 1) if os.environ.get("CHILDREN") else None
     FLOWS[sys.argv[1]].run(
         json.loads((sys.argv[3:] or ["{}"])[0]),
         ledger=sys.argv[2],
-        executor=DaskExecutor(where) if where else None,
+        executor=DaskExecutor(where) if where else here,
     )

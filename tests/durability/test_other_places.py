@@ -2,9 +2,14 @@
 
 import os
 import signal
+from contextlib import ExitStack
+
+import pytest
 
 from prefect_dask import resume
 from prefect_dask.engine import node
+from prefect_dask.engine.executors import dask_right
+from prefect_dask.engine.files import UNFINISHED
 from prefect_dask.engine.results import LocalResult
 from prefect_dask.executors import DaskExecutor
 from prefect_dask.ledger import Ledger
@@ -62,28 +67,77 @@ def test_a_process_that_was_stopped_while_its_lease_ran_out_writes_nothing(place
     check_lawful(place, run.run_id)
 
 
+@pytest.mark.parametrize("where", ["here", "in a child process", "on a cluster"])
 def test_a_process_that_was_stopped_for_longer_than_its_lease_gives_no_result_its_name(
-    place, diary, monkeypatch
+    where, place, diary, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("PREFECT__LEDGER__LEASE_SECONDS", "1")
-    stale = begin("stalls", place)
     written = diary.with_name("stalled.pickle")
-    try:
-        wait_until(diary.with_name("stop-me").exists)
-        os.kill(stale.pid, signal.SIGSTOP)
-        wait_until(lambda: Ledger(place).flow_runs()[0].state == "Crashed", 20)
+    with ExitStack() as cluster:
+        if where == "in a child process":
+            monkeypatch.setenv("CHILDREN", "1")
+        elif where == "on a cluster":
+            both = cluster.enter_context(cluster_of(tmp_path / "cluster", "one", "two"))
+            monkeypatch.setenv("SCHEDULER", both.address)
+        stale = begin("stalls", place)
+        try:
+            wait_until(diary.with_name("stop-me").exists)
+            os.kill(stale.pid, signal.SIGSTOP)
+            wait_until(lambda: Ledger(place).flow_runs()[0].state == "Crashed", 20)
 
-        diary.with_name("go-on").touch()
-        os.kill(stale.pid, signal.SIGCONT)
-        assert stale.wait(50) == 0
-        assert not written.exists()
-    finally:
-        stale.kill()
-        stale.wait()
+            diary.with_name("go-on").touch()
+            if where != "here":
+                # Its task comes to its end while it is stopped, and asks it.
+                wait_until(lambda: list(diary.parent.glob(f"*{UNFINISHED}")))
+            os.kill(stale.pid, signal.SIGCONT)
+            assert stale.wait(50) == 0
+            wait_until(lambda: not list(diary.parent.glob(f"*{UNFINISHED}")))
+            assert not written.exists()
+        finally:
+            stale.kill()
+            stale.wait()
 
-    [run] = Ledger(place).flow_runs()
-    assert resume(run.run_id, FLOWS["stalls"], ledger=place).is_successful()
+        [run] = Ledger(place).flow_runs()
+        executor = DaskExecutor(both.address) if where == "on a cluster" else None
+        state = resume(run.run_id, FLOWS["stalls"], ledger=place, executor=executor)
+        assert state.is_successful()
     assert LocalResult().read(str(written)).value == "too late"
+
+
+@pytest.mark.parametrize("is_given_up", [False, True])
+def test_a_process_that_was_stopped_and_has_its_run_still_goes_on(
+    is_given_up, place, diary, tmp_path, monkeypatch
+):
+    def give_up_soon():
+        dask_right.SILENT_SECONDS = 1.0  # on the scheduler: a test cannot wait for a minute
+
+    monkeypatch.setenv("PREFECT__LEDGER__LEASE_SECONDS", "1")
+    with cluster_of(tmp_path / "cluster", "one") as cluster, cluster.client() as client:
+        monkeypatch.setenv("SCHEDULER", cluster.address)
+        process = begin("stalls", place)
+        try:
+            wait_until(diary.with_name("stop-me").exists)
+            if is_given_up:
+                client.run_on_scheduler(give_up_soon)
+            os.kill(process.pid, signal.SIGSTOP)
+            diary.with_name("go-on").touch()
+            if is_given_up:
+                wait_until(lambda: "RunUnanswered" in cluster.log("one"))
+            else:
+                wait_until(lambda: list(diary.parent.glob(f"*{UNFINISHED}")))
+            os.kill(process.pid, signal.SIGCONT)
+            assert process.wait(50) == 0
+        finally:
+            process.kill()
+            process.wait()
+    [run] = Ledger(place).flow_runs()
+    assert run.state == "Success"
+    assert notes(diary)["stalled"] == 1 + is_given_up
+    assert LocalResult().read(str(diary.with_name("stalled.pickle"))).value == "too late"
+    told = [each for each in Ledger(place).states(run.run_id, 0) if each.state == "Pending"]
+    lost = [each.message for each in told if "attempt lost" in (each.message or "")]
+    assert len(lost) == is_given_up
+    check_lawful(place, run.run_id)
 
 
 def test_what_a_stopped_process_handed_over_is_not_taken_for_that_of_the_next(

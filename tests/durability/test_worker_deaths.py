@@ -11,6 +11,7 @@ import pytest
 from prefect_dask import Flow
 from prefect_dask.engine.errors import WorkerDied
 from prefect_dask.engine.state import Crashed, TriggerFailed
+from prefect_dask.engine.stream import StateRecord
 from prefect_dask.executors import DaskExecutor
 from prefect_dask.ledger import Ledger
 from prefect_dask.settings import set_temporary_config
@@ -23,6 +24,7 @@ from tests.durability.flows_of_deaths import (
     hold,
     outlast,
     tidy_up,
+    turn,
     wide_flow,
 )
 from tests.faults.cluster import cluster_of
@@ -128,6 +130,25 @@ def test_what_was_let_go_is_made_again_only_where_that_is_needed(place, tmp_path
     assert counts["die_once-1", -1] == 2
     times = 1 if is_stored else 2
     assert (counts["double-1", -1], counts["double-2", -1]) == (times, times)
+
+
+def test_a_loop_goes_on_at_the_turn_in_which_its_worker_died(place, tmp_path):
+    notes = tmp_path / "notes"
+    with Flow("turns") as flow:
+        counted = turn(notes, 5)
+
+    def tell(records) -> None:
+        told.extend(records)
+        if sum(record.state == "Looped" for record in told) == 2:
+            notes.with_name("known").touch()
+
+    told: list[StateRecord] = []
+    with cluster_of(tmp_path / "cluster", "one", "two") as cluster:
+        state = flow.run(executor=DaskExecutor(cluster.address), ledger=place, on_state=tell)
+    assert state.is_successful(), state.message
+    assert state.result[counted].result == [1, 2, 3, 4, 5]
+    assert counts_in(notes)["turn-1", -1] == 6, "the third one twice"
+    check_executions(notes, *last_run(place))
 
 
 @pytest.mark.parametrize("has_nanny", [True, False], ids=["nanny", "no nanny"])

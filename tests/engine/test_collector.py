@@ -146,3 +146,20 @@ def test_a_flow_of_many_tasks_runs_beside_what_is_set_aside(monkeypatch):
         state = flow.run(ledger="none")
         assert state.result[looks[0]].result is is_set_aside
         assert not gc.get_freeze_count()
+
+
+def test_what_was_made_since_is_left_alone_too_but_young_garbage_is_not():
+    class Cycle:
+        def __init__(self):
+            self.itself = self
+
+    with SetAside() as aside:
+        before = gc.get_freeze_count()
+        kept = [[] for _ in range(1_000)]
+        garbage = weakref.ref(Cycle())
+        aside.again()
+        assert gc.get_freeze_count() >= before + len(kept)
+        assert garbage() is None
+    assert gc.get_freeze_count() == 0
+    aside.again()
+    assert gc.get_freeze_count() == 0, "it is over"

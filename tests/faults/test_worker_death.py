@@ -2,13 +2,15 @@
 
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
 
 from prefect_dask import Flow, task, triggers
 from prefect_dask.engine.errors import WorkerDied
-from prefect_dask.engine.state import Crashed, TriggerFailed
+from prefect_dask.engine.node import current_node
+from prefect_dask.engine.state import Crashed, Failed, TriggerFailed
 from prefect_dask.executors import DaskExecutor
 from prefect_dask.settings import set_temporary_config
 from tests.faults.bodies import (
@@ -215,6 +217,29 @@ def test_a_cluster_that_is_restarted_crashes_what_ran_and_the_run_ends(gate, tmp
     assert state.is_failed()
     assert type(state.result[held]) is Crashed
     assert type(state.result[below]) is TriggerFailed
+
+
+def test_what_is_stopped_by_a_worker_that_leaves_does_not_count_as_over(tmp_path):
+    def stop_all_here():
+        (gate / "began").open("a").write("x")
+        at = current_node()
+        assert at is not None
+        at[0].stop()  # as when a worker leaves, but this one stays
+        threading.Event().wait(20)
+
+    gate = tmp_path
+    with Flow("stopped") as flow:
+        stopped = task(stop_all_here)()
+        below = add(1, upstream_tasks=[stopped])
+
+    with cluster_of(tmp_path / "cluster", "one") as cluster:
+        state = flow.run(executor=DaskExecutor(cluster.address))
+
+    assert state.is_failed(), "it is Pending where the task counts as over"
+    assert type(state.result[stopped]) is Crashed
+    assert "does not host" in state.result[stopped].message
+    assert isinstance(state.result[below], Failed)
+    assert (gate / "began").read_text() == "x"
 
 
 def test_a_worker_without_this_package_that_joins_late_does_no_harm(gate, tmp_path):

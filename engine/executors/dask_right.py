@@ -1,0 +1,159 @@
+"""Whether what runs on a worker counts still: the worker asks the scheduler, and that the coordinating process.
+
+A worker may have been given up by its cluster, and a coordinating process may have been stopped for so long that
+another one has its run. Either learns of that later than those who went on without it, and what it has written by
+then is where the others look for theirs. So a worker asks before what it has written gets its name.
+
+The scheduler keeps the answer of a coordinating process for as long as that has its run for certain, counted from
+the moment in which it was asked: an answer that was held up on its way, as in a process that is stopped just then,
+is good for no longer, and no clock is compared with another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import distributed
+from distributed.utils import sync
+
+from .. import clock
+from ..failures import text_of
+from ..logs import get_logger
+from ..node import Unanswered
+from ..timeouts import BodyStopped
+
+#: How long a worker waits for its scheduler's word, seconds; within that it asks as often as the connection breaks.
+KNOWN_SECONDS = 30.0
+
+#: How long a coordinating process may be silent before what runs for it is given up, seconds: within a minute it is
+#: taken for dead by whoever looks.
+SILENT_SECONDS = 60.0
+
+#: How long an answer is kept at most, seconds: those of runs that are over go with it.
+KEPT_SECONDS = 600.0
+
+#: How often it is asked again meanwhile, and looked whether anybody is there who could answer, seconds.
+ASK_SECONDS = 5.0
+LOOK_SECONDS = 1.0
+
+#: The calls by which they talk, among Dask's own.
+COUNTS = "prefect_dask_counts"
+RIGHT = "prefect_dask_right"
+
+
+class Rights:
+    """On the scheduler: of which runs it is known for how long that their coordinating processes have them.
+
+    Args:
+        scheduler: Where it is.
+        ask: Sends a question to a client: its id, the token of the run, and a number to be told with the answer.
+    """
+
+    def __init__(
+        self, scheduler: distributed.Scheduler, ask: Callable[[str, str, float], None]
+    ) -> None:
+        self._scheduler, self._ask = scheduler, ask
+        self._until: dict[str, float] = {}
+        #: The answers that are waited for, by the token of the run, and when they were last asked for.
+        self._waiting: dict[str, asyncio.Future[bool]] = {}
+        self._asked: dict[str, float] = {}
+        scheduler.handlers[COUNTS] = self.counts
+        scheduler.handlers[RIGHT] = self.take_answer
+
+    async def counts(self, worker: str, client: str, token: str) -> bool | None:
+        """Whether what a worker runs for a run counts; None where the coordinating process does not say."""
+        give_up_at = clock.monotonic() + SILENT_SECONDS
+        while worker in self._scheduler.workers and client in self._scheduler.clients:
+            now = clock.monotonic()
+            if now < self._until.get(token, 0.0):
+                return True
+            if now > give_up_at:
+                return None
+            answer = self._answer_of(client, token, now)
+            # Now and then it is looked whether the one who is asked is there still.
+            await asyncio.wait([answer], timeout=LOOK_SECONDS)
+            if answer.done() and not answer.result():
+                return False
+        self._waiting.pop(token, None)
+        return False
+
+    def _answer_of(self, client: str, token: str, now: float) -> asyncio.Future[bool]:
+        """The answer that is to come; asked for, and again where it does not."""
+        answer = self._waiting.get(token)
+        if answer is None or now - self._asked[token] > ASK_SECONDS:
+            self._until = {of: end for of, end in self._until.items() if end > now}
+            self._asked = {of: self._asked[of] for of in self._waiting}
+            self._asked[token] = now
+            self._ask(client, token, now)
+        if answer is None:
+            answer = self._waiting[token] = asyncio.get_running_loop().create_future()
+        return answer
+
+    def take_answer(self, token: str, asked: float, seconds: float | None) -> None:
+        """Take a coordinating process's word on whether a run is its own.
+
+        Args:
+            token: The run's.
+            asked: The number that came with the question.
+            seconds: For how long it is so for certain; None where it is not.
+        """
+        if seconds is not None:
+            self._until[token] = asked + min(seconds, KEPT_SECONDS)
+        waiting = self._waiting.pop(token, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(seconds is not None)
+
+
+async def answer(
+    client: distributed.Client, token: str, asked: float, check: Callable[[], float]
+) -> None:
+    """In the coordinating process: answer a question of the scheduler's.
+
+    Args:
+        client: Through which it came.
+        token: The run's.
+        asked: The number that came with it.
+        check: As `Observer.check_right`.
+    """
+    seconds: float | None = None
+    try:
+        # It may ask the ledger.
+        seconds = await asyncio.to_thread(check)
+    except Exception as error:
+        get_logger("DaskExecutor").debug(
+            "what runs for %s counts no more: %s", token, text_of(error)
+        )
+    try:
+        scheduler: Any = client.scheduler
+        await getattr(scheduler, RIGHT)(token=token, asked=asked, seconds=seconds)
+    except Exception as error:  # the cluster is gone; it asks no more either
+        get_logger("DaskExecutor").debug("an answer did not arrive: %s", text_of(error))
+
+
+def check_counted(worker: distributed.Worker, client: str, token: str) -> None:
+    """See that what a worker runs counts still, in a thread of a task.
+
+    Args:
+        worker: This worker.
+        client: The id of the coordinating process's client.
+        token: The run's.
+
+    Raises:
+        BodyStopped: It does not.
+        Unanswered: Nobody could say.
+    """
+    ask = partial(
+        getattr(worker.scheduler, COUNTS), worker=worker.address, client=client, token=token
+    )
+    limit = SILENT_SECONDS + KNOWN_SECONDS
+    try:
+        counts = sync(worker.loop, ask, callback_timeout=limit)
+    except Exception as error:  # the connection, or a loop that has ended
+        raise BodyStopped from error
+    if counts is None:
+        raise Unanswered
+    if not counts:
+        raise BodyStopped
