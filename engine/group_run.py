@@ -245,9 +245,10 @@ class GroupRun:
             self._at_work = None
         self._let_go()
         took = clock.monotonic() - began
-        if cutting is not None and (len(self._states) >= MANY or took > FLUSH_SECONDS):
+        if cutting is not None:
             # So many, or what took so long, does not wait for company, and somebody may wait for it.
-            cutting.flush()
+            is_worth_it = len(self._states) >= MANY or took > FLUSH_SECONDS
+            (cutting.flush if is_worth_it else cutting.flush_if_quiet)()
         left = len(self._members) - len(self._states)
         # What had begun is told why it begins once more; the others have only to be handed over again.
         stopped = [Pending(STOPPED)] if self._is_stopped else []

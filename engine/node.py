@@ -106,12 +106,14 @@ class Cutting(NamedTuple):
         call_later: Calls a function once after so many seconds, in another thread than that of a node.
         size_of: How large a result is, bytes.
         flush: Sends what was told at once.
+        flush_if_quiet: The same where nothing was sent for a while.
     """
 
     tell: Callable[[NotBegun], None]
     call_later: Callable[[float, Callable[[], None]], None]
     size_of: Callable[[object], int]
     flush: Callable[[], None]
+    flush_if_quiet: Callable[[], None]
 
 
 class HostedRun:

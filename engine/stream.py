@@ -361,7 +361,7 @@ class Batcher(Report):
     Args:
         send: Takes (number of the batch, counted from 0; its bytes). Called by one thread at a time.
         call_later: Calls a function once after so many seconds, in any thread.
-        quiet_seconds: What comes so long after the last batch does not wait for company.
+        quiet_seconds: What comes so long after the last batch need not wait for company; see `flush_if_quiet`.
     """
 
     def __init__(
@@ -412,10 +412,7 @@ class Batcher(Report):
             must_schedule = not self._is_flush_due
             self._is_flush_due = True
             count = len(self._records)
-            is_full = count >= FLUSH_RECORDS or (
-                count == 1 and clock.monotonic() - self._last_sent > self._quiet_seconds
-            )
-        if is_full:
+        if count >= FLUSH_RECORDS:
             self.flush()
         elif must_schedule:
             self._call_later(FLUSH_SECONDS, self.flush)
@@ -423,6 +420,11 @@ class Batcher(Report):
     def flush(self) -> None:
         """Send what is there now."""
         self._send_all()
+
+    def flush_if_quiet(self) -> None:
+        """Send what is there now, if nothing was sent for a while: somebody may wait for it."""
+        if clock.monotonic() - self._last_sent > self._quiet_seconds:
+            self.flush()
 
     def _send_all(self, at_work: Collection[NodeId] = ()) -> None:
         """Send what is there now, and that these are at work, where they still are."""

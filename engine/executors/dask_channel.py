@@ -416,7 +416,13 @@ class RunPlugin(WorkerPlugin):
             self.batcher,
             worker=worker.address,
             leaves_process=True,
-            cutting=Cutting(self.batcher.collect, call_later, sizeof, self.batcher.flush),
+            cutting=Cutting(
+                self.batcher.collect,
+                call_later,
+                sizeof,
+                self.batcher.flush,
+                self.batcher.flush_if_quiet,
+            ),
             check_counted=partial(check_counted, worker, self.client, self.token),
             announce=announce,
         )

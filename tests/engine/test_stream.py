@@ -5,6 +5,8 @@ import math
 import threading
 from datetime import datetime, timezone
 
+import pytest
+
 from prefect_dask.engine.logs import LogLine
 from prefect_dask.engine.state import Failed, Mapped, Retrying, Running, Success
 from prefect_dask.engine.stream import (
@@ -150,15 +152,17 @@ def test_batches_are_numbered_and_keep_the_order():
     assert [c.node[0] for _, batch in sent for c in decode_batch(batch, "")] == [0, 1, 2]
 
 
-def test_after_a_quiet_time_a_record_does_not_wait_for_company():
-    sent, timers = [], []
-    batcher = Batcher(lambda n, b: sent.append(b), lambda s, f: timers.append(f), 0.0)
+@pytest.mark.parametrize(("quiet_seconds", "sizes"), [(0.0, [2, 2]), (math.inf, [])])
+def test_after_a_quiet_time_what_is_over_does_not_wait_for_company(quiet_seconds, sizes):
+    sent = []
+    batcher = Batcher(lambda n, b: sent.append(b), lambda s, f: None, quiet_seconds)
 
-    for i in range(3):
+    for i in range(4):
         batcher.tell(change(i))
+        if i % 2:
+            batcher.flush_if_quiet()
 
-    assert [len(decode_batch(batch, "")) for batch in sent] == [1, 1, 1]
-    assert timers == []
+    assert [len(decode_batch(batch, "")) for batch in sent] == sizes
 
 
 def test_a_full_batch_does_not_wait():
