@@ -417,7 +417,7 @@ class RunPlugin(WorkerPlugin):
             worker=worker.address,
             leaves_process=True,
             cutting=Cutting(self.batcher.collect, call_later, sizeof, self.batcher.flush),
-            check_counted=partial(check_counted, worker, self.client, self.token),
+            check_counted=partial(check_counted, worker, self.client, self.token, self.name),
             announce=announce,
         )
         host(self.token, self.run)
