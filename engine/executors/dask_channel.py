@@ -423,7 +423,7 @@ class RunPlugin(WorkerPlugin):
                 self.batcher.flush,
                 self.batcher.flush_if_quiet,
             ),
-            check_counted=partial(check_counted, worker, self.client, self.token),
+            check_counted=partial(check_counted, worker, self.client, self.token, self.name),
             announce=announce,
         )
         host(self.token, self.run)

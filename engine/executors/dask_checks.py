@@ -71,7 +71,7 @@ def check_fitness(client: distributed.Client) -> int:
     """See that all parts of a cluster can run what this process sends them; of those seen before, that is known.
 
     Returns:
-        As `threads_of`.
+        How many task runs it can run at a time; at least 1, for one whose workers are still to come.
 
     Raises:
         WorkersUnfit: Naming each that cannot, and both versions.
@@ -80,12 +80,6 @@ def check_fitness(client: distributed.Client) -> int:
     if client not in _fit or not threads.keys() <= _fit[client]:
         check_versions(versions_on(client))
         _fit[client] = set(threads)
-    return max(1, sum(threads.values()))
-
-
-def threads_of(client: distributed.Client) -> int:
-    """How many task runs a cluster can run at a time; at least 1, for one whose workers are still to come."""
-    threads: dict[str, int] = client.nthreads()
     return max(1, sum(threads.values()))
 
 

@@ -4,9 +4,10 @@ A worker may have been given up by its cluster, and a coordinating process may h
 another one has its run. Either learns of that later than those who went on without it, and what it has written by
 then is where the others look for theirs. So a worker asks before what it has written gets its name.
 
-The scheduler keeps the answer of a coordinating process for as long as that has its run for certain, counted from
-the moment in which it was asked: an answer that was held up on its way, as in a process that is stopped just then,
-is good for no longer, and no clock is compared with another one.
+An answer says for how long it is good. That is counted from the moment in which it was asked for, by who asked:
+one that was held up on its way, as in a process that is stopped just then, is good for less, and no clock is
+compared with another one. So does the scheduler with that of a coordinating process, which it keeps as long, and
+the worker with that of its scheduler.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 import distributed
 from distributed.utils import sync
+from distributed.worker import WORKER_ANY_RUNNING
 
 from .. import clock
 from ..failures import text_of
@@ -25,12 +27,17 @@ from ..logs import get_logger
 from ..node import Unanswered
 from ..timeouts import BodyStopped
 
-#: How long a worker waits for its scheduler's word, seconds; within that it asks as often as the connection breaks.
-KNOWN_SECONDS = 30.0
-
 #: How long a coordinating process may be silent before what runs for it is given up, seconds: within a minute it is
 #: taken for dead by whoever looks.
 SILENT_SECONDS = 60.0
+
+#: For how much longer than that a worker waits for its scheduler's word, seconds; within all of it, it asks again
+#: as often as the connection breaks.
+KNOWN_SECONDS = 30.0
+
+#: How long after it asked a worker takes its scheduler's word for true, seconds: it may have been stopped since,
+#: and given up by its cluster.
+FRESH_SECONDS = 5.0
 
 #: How long an answer is kept at most, seconds: those of runs that are over go with it.
 KEPT_SECONDS = 600.0
@@ -38,6 +45,9 @@ KEPT_SECONDS = 600.0
 #: How often it is asked again meanwhile, and looked whether anybody is there who could answer, seconds.
 ASK_SECONDS = 5.0
 LOOK_SECONDS = 1.0
+
+#: How long a worker waits before it asks again where the connection broke, seconds.
+AGAIN_SECONDS = 0.1
 
 #: The calls by which they talk, among Dask's own.
 COUNTS = "prefect_dask_counts"
@@ -63,22 +73,35 @@ class Rights:
         scheduler.handlers[COUNTS] = self.counts
         scheduler.handlers[RIGHT] = self.take_answer
 
-    async def counts(self, worker: str, client: str, token: str) -> bool | None:
-        """Whether what a worker runs for a run counts; None where the coordinating process does not say."""
+    async def counts(self, worker: str, client: str, token: str, plugin: str) -> float | None:
+        """For how long what a worker runs for a run counts for certain.
+
+        Args:
+            worker: Its address.
+            client: The id of the coordinating process's client.
+            token: The run's.
+            plugin: By the name of which workers host the run until it is over.
+
+        Returns:
+            Seconds; 0 where it does not count; None where the coordinating process does not say.
+        """
         give_up_at = clock.monotonic() + SILENT_SECONDS
-        while worker in self._scheduler.workers and client in self._scheduler.clients:
+        there = self._scheduler
+        while (
+            worker in there.workers and client in there.clients and plugin in there.worker_plugins
+        ):
             now = clock.monotonic()
-            if now < self._until.get(token, 0.0):
-                return True
+            if (seconds := self._until.get(token, 0.0) - now) > 0:
+                return seconds
             if now > give_up_at:
                 return None
             answer = self._answer_of(client, token, now)
             # Now and then it is looked whether the one who is asked is there still.
             await asyncio.wait([answer], timeout=LOOK_SECONDS)
             if answer.done() and not answer.result():
-                return False
+                return 0.0
         self._waiting.pop(token, None)
-        return False
+        return 0.0
 
     def _answer_of(self, client: str, token: str, now: float) -> asyncio.Future[bool]:
         """The answer that is to come; asked for, and again where it does not."""
@@ -102,6 +125,8 @@ class Rights:
         """
         if seconds is not None:
             self._until[token] = asked + min(seconds, KEPT_SECONDS)
+        else:
+            self._until.pop(token, None)
         waiting = self._waiting.pop(token, None)
         if waiting is not None and not waiting.done():
             waiting.set_result(seconds is not None)
@@ -133,27 +158,41 @@ async def answer(
         get_logger("DaskExecutor").debug("an answer did not arrive: %s", text_of(error))
 
 
-def check_counted(worker: distributed.Worker, client: str, token: str) -> None:
+def check_counted(worker: distributed.Worker, client: str, token: str, plugin: str) -> None:
     """See that what a worker runs counts still, in a thread of a task.
 
     Args:
         worker: This worker.
-        client: The id of the coordinating process's client.
-        token: The run's.
+        client, token, plugin: As for `Rights.counts`.
 
     Raises:
         BodyStopped: It does not.
         Unanswered: Nobody could say.
     """
     ask = partial(
-        getattr(worker.scheduler, COUNTS), worker=worker.address, client=client, token=token
+        getattr(worker.scheduler, COUNTS),
+        worker=worker.address,
+        client=client,
+        token=token,
+        plugin=plugin,
     )
-    limit = SILENT_SECONDS + KNOWN_SECONDS
-    try:
-        counts = sync(worker.loop, ask, callback_timeout=limit)
-    except Exception as error:  # the connection, or a loop that has ended
-        raise BodyStopped from error
-    if counts is None:
-        raise Unanswered
-    if not counts:
-        raise BodyStopped
+    until = clock.monotonic() + SILENT_SECONDS + KNOWN_SECONDS
+    while (asked := clock.monotonic()) < until:
+        try:
+            seconds = sync(worker.loop, ask, callback_timeout=until - asked)
+        except (TimeoutError, asyncio.TimeoutError):
+            break
+        except OSError:  # the connection; where the scheduler is gone, the worker ends
+            if worker.status not in WORKER_ANY_RUNNING:
+                raise BodyStopped from None
+            clock.wait_for(AGAIN_SECONDS)
+            continue
+        except Exception as error:  # a loop that has ended
+            raise BodyStopped from error
+        if seconds is None:
+            break
+        if seconds <= 0:
+            raise BodyStopped
+        if clock.monotonic() - asked < min(seconds, FRESH_SECONDS):
+            return
+    raise Unanswered

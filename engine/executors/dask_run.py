@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import threading
 from collections import Counter, deque
@@ -42,7 +43,7 @@ from ..stream import (
 )
 from ..worker_resources import worker_resources
 from .dask_channel import Ears, Hub, Loss, RunPlugin, bare_state_of
-from .dask_checks import resources_of_workers, shortage_text, threads_of
+from .dask_checks import resources_of_workers, shortage_text
 from .dask_deaths import Deaths
 from .dask_ending import Ending
 from .dask_places import Holding, Places
@@ -143,7 +144,7 @@ class DaskRun:
         self._not_hosted: Counter[tuple[int, int]] = Counter()
         self._deaths = Deaths(package.tolerance.worker_deaths)
         #: The connection over which Dask knows our keys.
-        self._comm = client.scheduler_comm
+        self._comm: Any = client.scheduler_comm
         #: On which workers those should run that were kept waiting on theirs.
         self._rather: dict[NodeId, list[str]] = {}
         #: How it comes to its end before all is done.
@@ -479,8 +480,9 @@ class DaskRun:
                 moved.append(node)
         if cut.is_held and moved:
             # Dask takes what is short for not worth stealing, and leaves it behind what keeps its worker busy.
-            others = [worker for worker in self._client.nthreads() if worker != cut.worker]
-            self._rather.update(dict.fromkeys(moved, others))
+            others = [worker for worker in self._threads_by_worker() or () if worker != cut.worker]
+            if others:
+                self._rather.update(dict.fromkeys(moved, others))
         return moved
 
     def _take_refusal(self, cut: NotBegun) -> list[Event]:
@@ -640,7 +642,9 @@ class DaskRun:
         """What the futures know that no record told."""
         self._check_cluster()
         if self._stage or self._package.limited:
-            self._threads = threads_of(self._client)
+            threads = self._threads_by_worker()
+            if threads is not None:
+                self._threads = max(1, sum(threads.values()))
         events = self._give_up_undone()
         for node in list(self._out):
             holding = self._places.holding(node)
@@ -661,9 +665,25 @@ class DaskRun:
                 events.append(NodeCrashed(node, NodeFailed(self._name(node), cause), ""))
         return events
 
+    def _threads_by_worker(self) -> dict[str, int] | None:
+        """How many threads each worker has; None where the scheduler does not say.
+
+        It may just be dying: what follows from that, follows when the connection is seen to be gone over which it
+        knows the run, which is another one. Where that stays, the run does not need to know.
+        """
+        try:
+            threads: dict[str, int] = self._client.nthreads()
+        except (Exception, asyncio.CancelledError) as error:
+            self._check_cluster()
+            get_logger("DaskExecutor").debug("no word of the workers: %s", text_of(error))
+            return None
+        return threads
+
     def _check_cluster(self) -> None:
         if self._client.status != "running":
             raise ClusterLost(self._address, f"the client is {self._client.status}")
+        if self._comm.closed():
+            raise ClusterLost(self._address, "the connection is closed")
         if self._client.scheduler_comm is not self._comm:
             raise ClusterLost(self._address, "it came back, and knows nothing of the run")
 

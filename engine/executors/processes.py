@@ -31,10 +31,14 @@ from ..timeouts import BodyStopped
 from ..widths import Pick
 from .base import call_in_context
 
-#: What a child sends that wants to know whether what it runs counts still, and how the answer begins, which says
-#: for how many seconds, less than none where it does not; no batch of records and no token is the same.
-ASK = b"?"
+#: With what a child's question begins, whether what it runs counts still, and the answer to it. Both go on with
+#: when it was asked; then the answer says for how many seconds it does, less than none where it does not. No batch
+#: of records and no token begins so.
+ASK = b"? "
 COUNTS = b"counts "
+
+#: How often a thread that waits for an answer looks whether the run is here still, seconds.
+LOOK_SECONDS = 1.0
 
 #: How long a child may take to forget a run before it is ended, seconds.
 STOP_SECONDS = 5.0
@@ -157,7 +161,7 @@ class ProcessLane:
         return self._child
 
     def _take_message(self, message: bytes) -> None:
-        if message == ASK:
+        if message.startswith(ASK):
             child = self._child
             assert child is not None, "it is in a call"
             try:
@@ -165,7 +169,7 @@ class ProcessLane:
             except Exception as error:
                 get_logger("LocalDaskExecutor").warning("%s", text_of(error))
                 seconds = -1.0
-            child.notify(COUNTS + str(seconds).encode())
+            child.notify(COUNTS + message[len(ASK) :] + f" {seconds}".encode())
             return
         self._take_batch(message)
 
@@ -184,7 +188,7 @@ def host_in_child(token: str, parcels: Parcels, worker: str, log_level: int) -> 
     # In a child one node runs at a time, and what it reports is flushed before its value goes home;
     # the timer is for bodies that take long.
     batcher = Batcher(lambda _, batch: _send_home(token, batch), _call_later)
-    right = _Right()
+    right = _Right(token)
     run = HostedRun(parcels, batcher, worker=worker, leaves_process=True, check_counted=right.check)
     host(token, run)
     child_main.listen(partial(_take_notice, right))
@@ -192,39 +196,59 @@ def host_in_child(token: str, parcels: Parcels, worker: str, log_level: int) -> 
 
 
 class _Right:
-    """In the child: whether what runs here counts still, asked of the coordinating process."""
+    """In the child: whether what runs here counts still, asked of the coordinating process.
 
-    def __init__(self) -> None:
-        self._until = 0.0
-        self._is_answered = threading.Event()
-        self._seconds = 0.0
+    Args:
+        token: The run's.
+    """
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+        #: Until when it does for certain, and when the question was asked that was answered last.
+        self._until = self._answered = 0.0
+        self._is_over = False
+        self._told = threading.Condition()
 
     def check(self) -> None:
-        """See that it does.
+        """See that it does; several threads may do so at once.
 
         Raises:
             BodyStopped: It does not.
         """
         while clock.monotonic() >= self._until:
-            self._is_answered.clear()
             # Counted from here: the answer of a process that is stopped may be late.
             asked = clock.monotonic()
-            child_main.send(ASK)
-            self._is_answered.wait()
-            if self._seconds < 0:
+            child_main.send(ASK + str(asked).encode())
+            with self._told:
+                while self._must_wait_since(asked):
+                    self._told.wait(LOOK_SECONDS)
+            if self._is_over or hosted(self._token) is None:
                 raise BodyStopped
-            self._until = asked + self._seconds
 
-    def take_answer(self, seconds: float) -> None:
-        """Take the word that it counts for so long for certain; where it does not, that is negative."""
-        self._seconds = seconds
-        self._is_answered.set()
+    def _must_wait_since(self, asked: float) -> bool:
+        # The answer to an earlier question, of another thread, is good for what is left of it: perhaps nothing.
+        is_answered = self._answered >= asked or clock.monotonic() < self._until
+        return not (is_answered or self._is_over) and hosted(self._token) is not None
+
+    def take_answer(self, asked: float, seconds: float) -> None:
+        """Take the word that it counts for so long for certain; where it does not, that is negative.
+
+        Args:
+            asked: When the question was asked.
+            seconds: For how long, from then on.
+        """
+        with self._told:
+            self._answered = max(self._answered, asked)
+            self._is_over |= seconds < 0
+            self._until = max(self._until, asked + seconds)
+            self._told.notify_all()
 
 
 def _take_notice(right: _Right, notice: bytes) -> None:
     """In the child: take an answer in, or begin no other body of a run and ask the one at work to end."""
     if notice.startswith(COUNTS):
-        right.take_answer(float(notice[len(COUNTS) :]))
+        asked, seconds = notice[len(COUNTS) :].split()
+        right.take_answer(float(asked), float(seconds))
         return
     run = hosted(notice.decode())
     if run is not None:

@@ -40,9 +40,6 @@ SELECT id, state, fence, lease_until, process, coordinator FROM flow_runs WHERE 
 -- kept_of_run: what is there of a run beside its record, to take it up again
 SELECT fence, pickled, origin FROM flow_runs WHERE id = ?;
 
--- fence_of_run: under which fence a run is written now
-SELECT fence FROM flow_runs WHERE run_id = ?;
-
 -- flow_of_run: the flow as it was when it ran
 SELECT f.digest, f.name, f.code, f.graph, f.first_seen
 FROM flow_runs r JOIN flows f ON f.id = r.flow WHERE r.id = ?;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import chain
 from logging import LogRecord
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from prefect_dask.engine.state import State
 from prefect_dask.engine.steering import Steering
 from prefect_dask.engine.stream import ArtifactMade, ClusterChanged, Observer, StateChange
 from prefect_dask.ledger.entries import Begun, Entry, Leased, Moved, Rows
-from prefect_dask.ledger.errors import LedgerAway, LedgerRefused, Superseded
+from prefect_dask.ledger.errors import LedgerAway, Superseded
 from prefect_dask.ledger.flows import as_json, as_pickle, flow_facts
 from prefect_dask.ledger.leases import lease_seconds
 from prefect_dask.ledger.lines import recording_lines
@@ -36,8 +36,11 @@ if TYPE_CHECKING:
 #: How often a ledger is asked whether it is back, by who has to read it, seconds.
 LOOK_SECONDS = 0.2
 
-#: For how long a run counts as this process's that has just asked the ledger, and renews its lease now, seconds.
-RENEWING_SECONDS = 1.0
+#: For how long a run counts as this process's while the ledger is away, and its lease cannot be renewed, seconds.
+AWAY_SECONDS = 1.0
+
+#: How long is waited for that at most, seconds.
+RENEW_SECONDS = 10.0
 
 #: So many changes that come at once are packed where they come, and do not wait for company.
 MANY_CHANGES = 200
@@ -145,25 +148,25 @@ class Recording(Observer):
         """Raises what keeps the run from being recorded: NotRecorded, Superseded."""
         if self._writer.error is not None:
             raise self._writer.error
-        if self._run_id in self._writer.superseded:
-            raise Superseded(self._run_id)
+        self._check_superseded()
 
     def check_right(self) -> float:
         """Raises Superseded where another process has the run now; called in any thread.
 
-        Nobody takes a run whose lease has not run out: the ledger is asked after that alone, as in a process that
-        was stopped and wakes up. While it cannot be asked the run goes on.
+        Nobody takes a run whose lease has not run out. Where it may have, as in a process that was stopped and
+        wakes up, it is renewed first, which goes under its fence or not at all: that no other one has the run yet
+        would say little, since one may take it in the next moment. While the ledger is away the run goes on.
         """
+        self._check_superseded()
+        if (seconds := self._writer.leased_seconds(self._run_id)) > 0:
+            return seconds
+        self._writer.renew(RENEW_SECONDS)
+        self._check_superseded()
+        return max(self._writer.leased_seconds(self._run_id), AWAY_SECONDS)
+
+    def _check_superseded(self) -> None:
         if self._run_id in self._writer.superseded:
             raise Superseded(self._run_id)
-        if (seconds := self._writer.leased_seconds) > 0:
-            return seconds
-        with suppress(LedgerAway, LedgerRefused):
-            fences = self._writer.ask("fence_of_run", (self._run_id,))
-            if fences != [(self._fence,)] and not self._writer.is_behind:
-                raise Superseded(self._run_id)
-        # The lease is about to be renewed; where that is not possible, nobody can take the run there either.
-        return RENEWING_SECONDS
 
     def read_back(self, within_seconds: float) -> tuple[list[RecordedState], list[RecordedResult]]:
         """All that was recorded of the run until now: its changes of state, and what is kept of results.

@@ -69,7 +69,9 @@ class Writer:
         self._retry_at = 0.0
         #: Runs that this process coordinates, with their fences, and who takes what is asked of them.
         self._held: dict[str, tuple[int, TakesRequest]] = {}
-        self._renew_at = self._look_at = self._leased_until = 0.0
+        self._renew_at = self._look_at = 0.0
+        #: Of those, until when nobody else can have them, on this process's clock.
+        self._leased_until: dict[str, float] = {}
         self._leases = LeaseClock()
         #: Written nowhere yet.
         self._unwritten: list[Entry] = []
@@ -142,13 +144,13 @@ class Writer:
             if not self._held:
                 self._renew_at = clock.monotonic() + renew_seconds()
                 self._look_at = clock.monotonic() + LOOK_SECONDS
-                self._leased_until = clock.monotonic() + lease_seconds()
             self._held[run_id] = fence, take
 
     def let_go(self, run_id: str) -> None:
         """Renew the lease of a run no more, nor look for what is asked of it."""
         with self._changed:
             self._held.pop(run_id, None)
+            self._leased_until.pop(run_id, None)
 
     def look_soon(self) -> None:
         """Look now for what is asked of runs: somebody in this process has just asked something."""
@@ -157,10 +159,19 @@ class Writer:
             self._is_hurried = True
             self._changed.notify_all()
 
-    @property
-    def leased_seconds(self) -> float:
-        """For how long the leases of the runs that are held cannot run out; at most 0 where they may have."""
-        return self._leased_until - clock.monotonic()
+    def leased_seconds(self, run_id: str) -> float:
+        """For how long the lease of a run that is held cannot run out, seconds; at most 0 where it may have.
+
+        Known of those whose lease was renewed here: when the one with which a run begins is written, nobody says.
+        """
+        return self._leased_until.get(run_id, 0.0) - clock.monotonic()
+
+    def renew(self, timeout_seconds: float) -> None:
+        """Renew the leases of the runs that are held, and wait for that as long; from any other thread."""
+        with self._changed:
+            self._renew_at = 0.0
+        self.put(_nothing, None)
+        self.flush(timeout_seconds)
 
     @property
     def is_behind(self) -> bool:
@@ -223,7 +234,7 @@ class Writer:
                 until = clock.monotonic() + lease_seconds()
                 renewals = self._renewals()
                 if self._settle([*_entries_of(items), *renewals]) and renewals:
-                    self._leased_until = until
+                    self._note_renewed(renewals, until)
             except Exception:
                 # Nothing is known that leads here; what is lost must be told all the same.
                 get_logger("ledger").exception("the ledger %s lost entries", self.store.place)
@@ -268,7 +279,7 @@ class Writer:
             patience = min(patience, max(0.0, next_time - clock.monotonic()))
         return patience
 
-    def _renewals(self) -> list[Entry]:
+    def _renewals(self) -> list[Leased]:
         """The leases that are due to be renewed."""
         with self._changed:
             if not self._held or clock.monotonic() < self._renew_at:
@@ -279,6 +290,11 @@ class Writer:
             return [
                 Leased(run_id, fence, until, holder) for run_id, (fence, _) in self._held.items()
             ]
+
+    def _note_renewed(self, renewals: Iterable[Leased], until: float) -> None:
+        with self._changed:
+            held = (each.run_id for each in renewals if each.run_id in self._held)
+            self._leased_until.update(dict.fromkeys(held, until))
 
     def _look_for_requests(self) -> None:
         """Pass on what is asked of the runs that are held, now and then."""
@@ -367,6 +383,11 @@ def _entries_of(items: Sequence[tuple[MakesEntries, Any]]) -> Iterator[Entry]:
     """The entries that follow from items; those that belong together make theirs at once."""
     for make, group in groupby(items, itemgetter(0)):
         yield from make([item for _, item in group])
+
+
+def _nothing(_: Sequence[Any]) -> Iterable[Entry]:
+    """Entries of what is put only for the thread to come round."""
+    return ()
 
 
 def adopt_journals(store: Store, folder: Path) -> None:

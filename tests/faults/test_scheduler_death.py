@@ -1,5 +1,6 @@
 """The scheduler dies during a run: the run ends, with what was known."""
 
+import signal
 import threading
 import time
 
@@ -10,10 +11,12 @@ from prefect_dask import Flow
 from prefect_dask.engine.errors import ClusterLost, ResultLost
 from prefect_dask.engine.state import Pending
 from prefect_dask.executors import DaskExecutor, LocalExecutor
+from prefect_dask.limits import set_limit
 from prefect_dask.settings import set_temporary_config
 from tests.faults.bodies import add, holding, number
 from tests.faults.cluster import cluster_of
 from tests.faults.watching import Watch
+from tests.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +63,42 @@ def test_a_run_whose_scheduler_is_killed_fails_and_tells_what_was_reached(
         assert watch.states("holding") == ["Running", "Pending"]
         with pytest.raises(ResultLost, match="'number'"):
             tasks[first].result
+
+
+def test_a_question_to_the_scheduler_that_breaks_off_does_not_end_the_run(gate, tmp_path):
+    """What the workers are, it is asked over another connection than the one over which it knows the run."""
+    ledger = str(tmp_path / "ledger.sqlite")
+    # Where there is a limit, it is asked that again and again.
+    set_limit("tag:scarce", 1, ledger=ledger)
+    with Flow("asks") as flow:
+        held = holding(gate, task_args={"tags": ["scarce"]})
+
+    def break_off():
+        try:
+            wait_until(lambda: client.rpc.occupied.get(cluster.address), what="a question")
+            client.loop.add_callback(client.rpc.remove, cluster.address)
+            wait_until(lambda: not client.rpc.occupied.get(cluster.address))
+        finally:
+            cluster.scheduler.send_signal(signal.SIGCONT)
+            (gate / "go").touch()
+
+    breaking = threading.Thread(target=break_off)
+
+    def stop(_):
+        cluster.scheduler.send_signal(signal.SIGSTOP)
+        breaking.start()
+
+    with (
+        cluster_of(tmp_path / "cluster", "one") as cluster,
+        cluster.client() as client,
+        client.as_current(),
+    ):
+        watch = Watch("holding", "Running", stop)
+        state = flow.run(executor=DaskExecutor(), ledger=ledger, on_state=watch)
+        breaking.join(30)
+
+        assert state.is_successful(), state.message
+        assert state.result[held].result == "let go"
 
 
 def test_after_a_lost_cluster_the_next_run_works(gate, tmp_path):

@@ -5,13 +5,16 @@ import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from prefect_dask import Flow, Parameter, task
 from prefect_dask.engine import clock
+from prefect_dask.engine.node import current_node
 from prefect_dask.ledger import Ledger, leases, writer
 from prefect_dask.ledger.entries import Begun, Entry, Leased, Moved, Rows
+from prefect_dask.ledger.errors import Superseded
 from prefect_dask.ledger.packed import pack_row
 from prefect_dask.ledger.processes import is_gone, this_process
 from prefect_dask.ledger.store import Store
@@ -129,6 +132,51 @@ def test_a_run_whose_process_was_taken_for_dead_is_told_so(tmp_path: Path):
     assert state.is_failed()
     assert "taken over by another process" in str(state.message)
     assert Ledger(place).flow_runs()[0].state == "Crashed"
+
+
+def test_who_asks_whether_a_run_is_its_own_has_the_lease_renewed_before_that_is_said(
+    url: str, ledger: Ledger
+):
+    """That nobody has taken it yet is not enough: who wants to could do so in the next moment."""
+    told: list[Any] = []
+    seen: list[str] = []
+
+    @task
+    def ask():
+        at = current_node()
+        assert at is not None and at[0].check_counted is not None
+        with ledger.opened() as store:
+            store.execute("UPDATE flow_runs SET lease_until = 1.0, process = ''")
+        told.append(at[0].check_counted())
+        seen.append(ledger.flow_runs()[0].state)
+        with ledger.opened() as store:
+            store.execute("UPDATE flow_runs SET lease_until = 1.0, process = ''")
+        told.append(at[0].check_counted())  # known from before: no time has passed
+        seen.append(ledger.flow_runs()[0].state)
+
+    state = Flow("asks", tasks=[ask]).run(ledger=url)
+
+    assert 0 < told[1] < told[0] <= leases.lease_seconds()
+    assert seen == ["Running", "Crashed"]
+    assert "taken over by another process" in str(state.message)
+
+
+def test_a_run_that_somebody_has_taken_is_not_said_to_be_ones_own(url: str, ledger: Ledger):
+    @task
+    def ask():
+        at = current_node()
+        assert at is not None and at[0].check_counted is not None
+        with ledger.opened() as store:
+            store.execute("UPDATE flow_runs SET lease_until = 1.0, process = ''")
+        assert ledger.flow_runs()[0].state == "Crashed"
+        with pytest.raises(Superseded):
+            at[0].check_counted()
+        refused.append(True)
+
+    refused: list[bool] = []
+    state = Flow("asks", tasks=[ask]).run(ledger=url)
+
+    assert refused and "taken over by another process" in str(state.message)
 
 
 def test_what_a_run_needs_to_be_taken_up_again_is_kept(url: str, ledger: Ledger):
