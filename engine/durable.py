@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from . import secrets
 from .failures import is_plain, text_of
-from .files import write_file
+from .files import check_right, write_file
 from .finish_log import Finish, note_finish
 from .graph import Node
 from .logs import get_logger
@@ -107,9 +107,12 @@ class Storing:
 
         Raises:
             StoreFailed: It cannot be noted.
+            Exception: The run may be another process's by now.
         """
         if not self.must_store:
             return
+        # Else who takes the run up again would take it for the end of an execution that was lost.
+        check_right()
         try:
             note_finish(self._home_seen() / flow_run_id, finish)
         except OSError as error:

@@ -18,22 +18,28 @@ from typing import Any
 UNFINISHED = ".unfinished"
 
 
-def _anybody() -> None:
+def _anybody(lately: bool) -> None:
     """Whoever writes may do so."""
 
 
 #: Raises where what writes does not count any more, such as a task run on a worker that its cluster has given up.
-_check_right: Callable[[], None] = _anybody
+_check_right: Callable[[bool], None] = _anybody
 
 
-def ask_before_naming(check: Callable[[], None]) -> None:
+def ask_before_naming(check: Callable[[bool], None]) -> None:
     """From now on call `check`, in the thread that writes, before what was written gets a name that others know.
 
     Args:
-        check: Raises where it is not to get it.
+        check: Raises where it is not to get it. Called with whether an answer of lately will do, as long as no
+            other process can have the run.
     """
     global _check_right
     _check_right = check
+
+
+def check_right() -> None:
+    """Raise where the run for which this thread writes may be another process's by now."""
+    _check_right(True)
 
 
 class WriteDamaged(OSError):
@@ -78,7 +84,7 @@ def write_file(
         if checksum_of(unfinished) != (len(data), zlib.crc32(data)):
             raise WriteDamaged(str(path))
         if is_shared:
-            _check_right()
+            _check_right(False)
         os.replace(unfinished, path)
     except BaseException:
         with suppress(OSError):
@@ -107,7 +113,7 @@ def write_through(filesystem: Any, path: str, data: bytes) -> None:
     if type(filesystem).mv is AbstractFileSystem.mv:
         # No renaming there, as in object stores: these show an object only when all of it has arrived, and
         # check it on the way. To copy it under its name would be no safer than to write it so.
-        _check_right()
+        _check_right(False)
         filesystem.pipe_file(path, data)
         if filesystem.size(path) != len(data):
             raise WriteDamaged(path)
@@ -119,7 +125,7 @@ def write_through(filesystem: Any, path: str, data: bytes) -> None:
         filesystem.pipe_file(unfinished, data)
         if filesystem.cat_file(unfinished) != data:
             raise WriteDamaged(path)
-        _check_right()
+        _check_right(False)
         filesystem.mv(unfinished, path)
     except BaseException:
         with suppress(Exception):

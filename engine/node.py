@@ -86,6 +86,10 @@ class RunPackage:
             for node, edges, views in zip(graph.nodes, graph.edges_to, graph.views, strict=True)
         ]
 
+    def check_here(self, lately: bool) -> float:
+        """As `check_counted`, for nodes that run in this process; `lately` makes no difference here."""
+        return self.check_counted()
+
     def is_passed_on(self, task: int, to: int) -> bool:
         """Whether the result of a task is wanted by another one alone, child by child where they are mapped."""
         if self.keep is None or task in self.keep or self.graph.downstream[task] != (to,):
@@ -126,7 +130,8 @@ class HostedRun:
         leaves_process: Whether results must be able to travel to other processes.
         cutting: By which a node that takes long hands back what has not begun; None where it runs it all.
         check_counted: Raises where what runs here does not count any more, because this place was given up, or
-            another process has the run; None where that cannot be.
+            another process has the run; None where that cannot be. Called with whether an answer of lately will
+            do, as long as no other process can have the run.
         announce: Tells which of the task runs that are announced are at work; returns when that is known outside
             of this process.
     """
@@ -139,7 +144,7 @@ class HostedRun:
         worker: str = "",
         leaves_process: bool = False,
         cutting: Cutting | None = None,
-        check_counted: Callable[[], object] | None = None,
+        check_counted: Callable[[bool], object] | None = None,
         announce: Callable[[Sequence[NodeId]], None] | None = None,
     ) -> None:
         self.check_counted = check_counted
@@ -334,10 +339,10 @@ def _facts_of_record() -> dict[str, object] | None:
 tag_records(_facts_of_record)
 
 
-def _check_counted() -> None:
+def _check_counted(lately: bool) -> None:
     at = current_node()
     if at is not None and at[0].check_counted is not None:
-        at[0].check_counted()
+        at[0].check_counted(lately)
 
 
 ask_before_naming(_check_counted)

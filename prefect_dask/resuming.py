@@ -122,13 +122,15 @@ def _go_on(
     graph = flow.describe()
     changed = changed_code(graph, found)
     values = {**(parameters_of(flow, found, parameters)), **(parameters or {})}
-    rules = result_rules(flow, durable=flow.durable)
+    # As the run was begun, whatever the flow says by now: what was finished under it is to stay so.
+    durable = flow.durable if found.durable is None else found.durable
+    rules = result_rules(flow, durable=durable)
     # Nothing may go wrong from here on but what the run itself is told.
     taken = take_up(where, found)
     known = histories(taken.states, kept_results(graph, rules, taken.results))
     found_finished = take_finishes(graph, known, noted_finishes(graph, rules, found.run.run_id))
     plan = resumption(graph, known, known_widths(graph, values), restarts=restarts)
-    _tell_changes(changed, graph, plan.to_run)
+    _tell_changes(changed, graph, plan.to_run, {index for index, _ in known})
     run = FlowRun(
         flow,
         executor=executor,
@@ -138,7 +140,7 @@ def _go_on(
         return_tasks=None if return_tasks is None else tuple(return_tasks),
         on_state=on_state,
         ledger=where,
-        durable=flow.durable,
+        durable=durable,
         runner_cls=None,
         progress=progress,
     )
@@ -154,12 +156,20 @@ def _go_on(
         )
 
 
-def _tell_changes(changed: Mapping[int, str], graph: FlowGraph, to_run: set[int]) -> None:
-    names = [repr(changed[index]) for index in sorted(to_run & set(changed))]
-    if names:
-        get_logger("resume").warning(
-            "flow %r: the code of %s is not, or may not be, what it was when the run began; what still has to run "
-            "uses it as it is now",
-            graph.name,
-            ", ".join(names),
-        )
+def _tell_changes(
+    changed: Mapping[int, str], graph: FlowGraph, to_run: set[int], begun: set[int]
+) -> None:
+    """Warn of code that differs: of what has to run, and of what ran as it was before."""
+    consequences = (
+        (to_run, "what still has to run uses it as it is now"),
+        (begun - to_run, "their results are those of the code as it was"),
+    )
+    for those, consequence in consequences:
+        names = [repr(changed[index]) for index in sorted(those & set(changed))]
+        if names:
+            get_logger("resume").warning(
+                "flow %r: the code of %s is not, or may not be, what it was when the run began; %s",
+                graph.name,
+                ", ".join(names),
+                consequence,
+            )

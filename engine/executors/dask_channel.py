@@ -14,7 +14,6 @@ import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from functools import partial
 from typing import Any, NamedTuple, TypeGuard
 
 import distributed
@@ -33,7 +32,7 @@ from ..parcels import Parcels
 from ..state import State
 from ..stream import Batcher, ClusterChanged, NodeId, StateChange, StillAtWork, encode_batch
 from ..timeouts import make_threads_known
-from .dask_right import Rights, answer, check_counted
+from .dask_right import Right, Rights, answer
 
 #: Topics of ours begin so.
 TOPIC = "prefect-dask-"
@@ -423,7 +422,7 @@ class RunPlugin(WorkerPlugin):
                 self.batcher.flush,
                 self.batcher.flush_if_quiet,
             ),
-            check_counted=partial(check_counted, worker, self.client, self.token, self.name),
+            check_counted=Right(worker, self.client, self.token, self.name).check,
             announce=announce,
         )
         host(self.token, self.run)

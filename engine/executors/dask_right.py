@@ -158,12 +158,41 @@ async def answer(
         get_logger("DaskExecutor").debug("an answer did not arrive: %s", text_of(error))
 
 
-def check_counted(worker: distributed.Worker, client: str, token: str, plugin: str) -> None:
+class Right:
+    """On a worker: whether what it runs for a run counts still.
+
+    Args:
+        worker: This worker.
+        client, token, plugin: As for `Rights.counts`.
+    """
+
+    def __init__(self, worker: distributed.Worker, client: str, token: str, plugin: str) -> None:
+        self._ask = partial(check_counted, worker, client, token, plugin)
+        self._until = 0.0
+
+    def check(self, lately: bool) -> None:
+        """See that it does, in a thread of a task.
+
+        Args:
+            lately: Whether an answer of lately will do: then a worker that its cluster has given up may pass, but
+                none whose run another process can have.
+
+        Raises:
+            BodyStopped, Unanswered: As `check_counted`.
+        """
+        if not lately or clock.monotonic() >= self._until:
+            self._until = self._ask()
+
+
+def check_counted(worker: distributed.Worker, client: str, token: str, plugin: str) -> float:
     """See that what a worker runs counts still, in a thread of a task.
 
     Args:
         worker: This worker.
         client, token, plugin: As for `Rights.counts`.
+
+    Returns:
+        Until when no other process can have the run, on the clock `clock.monotonic`.
 
     Raises:
         BodyStopped: It does not.
@@ -179,7 +208,7 @@ def check_counted(worker: distributed.Worker, client: str, token: str, plugin: s
     until = clock.monotonic() + SILENT_SECONDS + KNOWN_SECONDS
     while (asked := clock.monotonic()) < until:
         try:
-            seconds = sync(worker.loop, ask, callback_timeout=until - asked)
+            seconds: float | None = sync(worker.loop, ask, callback_timeout=until - asked)
         except (TimeoutError, asyncio.TimeoutError):
             break
         except OSError:  # the connection; where the scheduler is gone, the worker ends
@@ -194,5 +223,5 @@ def check_counted(worker: distributed.Worker, client: str, token: str, plugin: s
         if seconds <= 0:
             raise BodyStopped
         if clock.monotonic() - asked < min(seconds, FRESH_SECONDS):
-            return
+            return asked + seconds
     raise Unanswered

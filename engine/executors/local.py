@@ -149,7 +149,7 @@ class InlineRun:
         self._board = Board()
         self._events: list[Event] = []
         self._report = Report(self._take)
-        self._hosted = HostedRun(package.runners, self._report, check_counted=package.check_counted)
+        self._hosted = HostedRun(package.runners, self._report, check_counted=package.check_here)
         self._thread = threading.get_ident()
         self._is_ending = False
         self._woken = threading.Event()
@@ -278,7 +278,7 @@ class ThreadLane:
     def __init__(self, package: RunPackage, report: Report, name: str) -> None:
         self._report, self.name = report, name
         self._hosted = HostedRun(
-            package.runners, report, worker=name, check_counted=package.check_counted
+            package.runners, report, worker=name, check_counted=package.check_here
         )
         self._work: Stoppable[None] | None = None
         self._is_stopped = False

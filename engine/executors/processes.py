@@ -209,8 +209,8 @@ class _Right:
         self._is_over = False
         self._told = threading.Condition()
 
-    def check(self) -> None:
-        """See that it does; several threads may do so at once.
+    def check(self, lately: bool) -> None:
+        """See that it does; several threads may do so at once. An answer of lately always does here.
 
         Raises:
             BodyStopped: It does not.

@@ -9,7 +9,7 @@ from prefect_dask.ledger.schema import TABLES
 
 
 class Begun(NamedTuple):
-    """A flow run began; `flow_digest` tells a flow with the same graph and code."""
+    """A flow run began; `flow_digest` tells a flow with the same graph and code, `durable` is JSON."""
 
     run_id: str
     fence: int = 0
@@ -27,6 +27,7 @@ class Begun(NamedTuple):
     origin: str | None = None
     pickled: bytes | None = None
     lease_until: float | None = None
+    durable: str | None = None
 
 
 class Leased(NamedTuple):

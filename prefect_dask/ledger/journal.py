@@ -57,6 +57,8 @@ class Journal:
             while rest:
                 rest = rest[os.write(self._file, rest) :]
             _sync(self._file)
+            if not self._size:
+                _sync_folder(self.folder)
         except OSError:
             # What would follow a torn frame could not be read.
             with suppress(OSError):
@@ -135,3 +137,14 @@ def _sync(file: int) -> None:
         os.fdatasync(file)
     else:
         os.fsync(file)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the disk know the names in a folder; on Windows, where folders cannot be opened, it does by itself."""
+    if os.name == "nt":
+        return
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

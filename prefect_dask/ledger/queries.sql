@@ -38,7 +38,7 @@ SELECT (SELECT count(*) FROM (SELECT DISTINCT task, map_index FROM states WHERE 
 SELECT id, state, fence, lease_until, process, coordinator FROM flow_runs WHERE ended IS NULL;
 
 -- kept_of_run: what is there of a run beside its record, to take it up again
-SELECT fence, pickled, origin FROM flow_runs WHERE id = ?;
+SELECT fence, pickled, origin, durable FROM flow_runs WHERE id = ?;
 
 -- flow_of_run: the flow as it was when it ran
 SELECT f.digest, f.name, f.code, f.graph, f.first_seen
@@ -89,7 +89,7 @@ WHERE s.until >= ? OR (r.fence = s.fence AND r.ended IS NULL)
 ORDER BY s.since, s.run, s.task, s.map_index;
 
 -- open_requests: what is asked of runs and nobody has taken, oldest first
-SELECT q.id, r.run_id, q.kind, q.details, q.asker
+SELECT q.id, q.run, r.run_id, q.kind, q.details, q.asker
 FROM requests q JOIN flow_runs r ON r.id = q.run
 WHERE q.done IS NULL AND q.taken IS NULL
 ORDER BY q.id;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -228,6 +229,7 @@ class Recording(Observer):
                 origin=self._origin,
                 pickled=values,
                 lease_until=now + lease_seconds(),
+                durable=json.dumps(info.results.durable),
             )
 
     def _moved(self, states: Sequence[State]) -> Iterator[Entry]:

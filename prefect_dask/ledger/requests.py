@@ -10,11 +10,12 @@ import getpass
 import json
 import os
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from prefect_dask.engine import clock
-from prefect_dask.ledger.leases import is_over
+from prefect_dask.ledger.errors import UnknownRun
+from prefect_dask.ledger.leases import held_run, is_over
 from prefect_dask.ledger.store import Store
 
 LOOK_SECONDS: Final = 0.5
@@ -59,28 +60,44 @@ def ask(store: Store, run: int, kind: str, details: Mapping[str, Any]) -> bool:
     return True
 
 
-def take_requests(store: Store, run_ids: Iterable[str]) -> list[Request]:
+def take_requests(store: Store, fences: Mapping[str, int]) -> list[Request]:
     """Those requests to some runs that nobody has taken yet, oldest first; they are taken now.
 
     Args:
         store: An open store.
-        run_ids: The runs.
+        fences: Under which fence this process writes each of the runs. What is asked of one that another process
+            has is left for that.
     """
-    wanted = set(run_ids)
-    found = [
-        Request(number, run_id, kind, json.loads(details), asker)
-        for number, run_id, kind, details, asker in store.ask("open_requests")
-        if run_id in wanted
-    ]
-    if not found:
+    wanted = {run: run_id for run, run_id in _open_runs(store) if run_id in fences}
+    if not wanted:
         return []
     with store.transaction():
+        # Nobody takes a run over, nor its requests, before this is through.
+        own = {run for run in sorted(wanted) if _fence_of(store, run) == fences[wanted[run]]}
+        found = [
+            Request(number, run_id, kind, json.loads(details), asker)
+            for number, run, run_id, kind, details, asker in store.ask("open_requests")
+            if run in own
+        ]
         for request in found:
             store.execute(
                 f"UPDATE requests SET taken = {store.mark} WHERE id = {store.mark}",
                 (clock.now(), request.number),
             )
     return found
+
+
+def _open_runs(store: Store) -> set[tuple[int, str]]:
+    """Of which runs something is asked that nobody has taken: their keys and ids."""
+    return {(run, run_id) for _, run, run_id, *_ in store.ask("open_requests")}
+
+
+def _fence_of(store: Store, run: int) -> int | None:
+    """Under which fence a run is written; None where it was removed."""
+    try:
+        return held_run(store, run).fence
+    except UnknownRun:
+        return None
 
 
 def who_asks() -> str:

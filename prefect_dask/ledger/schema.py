@@ -67,7 +67,7 @@ TABLES: dict[str, Table] = {
             _columns(
                 "id integer, run_id text, flow integer, name text, parameters text, scheduled real, begun real,"
                 "ended real?, state text, message text?, state_number integer, coordinator text, version text,"
-                "process text, origin text?, pickled bytes?, fence integer, lease_until real?"
+                "process text, origin text?, pickled bytes?, fence integer, lease_until real?, durable text?"
             ),
         ),
         Table(

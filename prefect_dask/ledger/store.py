@@ -174,8 +174,8 @@ class Store(ABC):
         [(flow_key,)] = found
         self.execute(
             "INSERT INTO flow_runs (run_id, flow, name, parameters, scheduled, begun, state, state_number,"
-            " coordinator, version, process, origin, pickled, fence, lease_until)"
-            f" VALUES ({self._marks(15)}) ON CONFLICT (run_id) DO NOTHING",
+            " coordinator, version, process, origin, pickled, fence, lease_until, durable)"
+            f" VALUES ({self._marks(16)}) ON CONFLICT (run_id) DO NOTHING",
             (
                 begun.run_id,
                 flow_key,
@@ -192,6 +192,7 @@ class Store(ABC):
                 begun.pickled,
                 begun.fence,
                 begun.lease_until,
+                begun.durable,
             ),
         )
 

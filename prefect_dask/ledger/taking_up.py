@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from prefect_dask.engine import clock
 from prefect_dask.engine.steering import Steering
@@ -30,6 +31,7 @@ class FoundRun:
         fence: Under which its last process wrote.
         pickled: Its parameters; None where they were not kept.
         origin: The file with the flow; None where it was made in none.
+        durable: Which results it keeps; None where that was not recorded.
     """
 
     run: RecordedFlowRun
@@ -37,6 +39,7 @@ class FoundRun:
     fence: int
     pickled: bytes | None
     origin: str | None
+    durable: bool | Literal["auto"] | None
 
     def parameters(self) -> Mapping[str, Any] | None:
         """The parameters as they were given, by unpickling them; None where they were not kept."""
@@ -54,9 +57,10 @@ def find_run(ledger: Ledger, run_id: str) -> FoundRun:
     """
     run = ledger.flow_run(run_id)
     with ledger.opened() as store:
-        [(fence, pickled, origin)] = store.ask("kept_of_run", (run.key,))
+        [(fence, pickled, origin, durable)] = store.ask("kept_of_run", (run.key,))
     kept = None if pickled is None else bytes(pickled)
-    return FoundRun(run, ledger.flow(run.run_id), int(fence), kept, origin)
+    policy = None if durable is None else json.loads(durable)
+    return FoundRun(run, ledger.flow(run.run_id), int(fence), kept, origin, policy)
 
 
 def find_resumable(ledger: Ledger, run_id: str) -> FoundRun:

@@ -302,17 +302,18 @@ class Writer:
             if not self._held or clock.monotonic() < self._look_at:
                 return
             self._look_at = clock.monotonic() + LOOK_SECONDS
-            takers = {run_id: take for run_id, (_, take) in self._held.items()}
+            held = dict(self._held)
         if clock.monotonic() < self._retry_at:
             return  # it was away a moment ago
         try:
-            requests = take_requests(self.store, takers)
+            fences = {run_id: fence for run_id, (fence, _) in held.items()}
+            requests = take_requests(self.store, fences)
         except Exception as error:
             # Whoever asks waits until the ledger is back.
             get_logger("ledger").debug("no requests could be read: %s", error)
             return
         for request in requests:
-            takers[request.run_id](request)
+            held[request.run_id][1](request)
 
     def _settle(self, entries: list[Entry]) -> bool:
         """Write entries to the ledger, or else to the journal; whether they are in the ledger."""

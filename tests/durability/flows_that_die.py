@@ -185,6 +185,18 @@ with Flow("stalls") as stalls:
     stalled()
 
 
+@task(durable=True)
+def noted_late():
+    note("noted_late")
+    Path(os.environ["NOTES"]).with_name("stop-me").touch()
+    wait_until(Path(os.environ["NOTES"]).with_name("go-on").exists, 50)
+    return "too late"
+
+
+with Flow("notes late") as notes_late:
+    noted_late()
+
+
 @task
 def held_at_first():
     note("held_at_first")
@@ -242,6 +254,7 @@ FLOWS = {
         approved,
         fails,
         stalls,
+        notes_late,
         dies_at_once,
         held,
     )
@@ -258,5 +271,6 @@ if __name__ == "__main__":
     FLOWS[sys.argv[1]].run(
         json.loads((sys.argv[3:] or ["{}"])[0]),
         ledger=sys.argv[2],
+        durable=json.loads(os.environ.get("DURABLE", "null")),
         executor=DaskExecutor(where) if where else here,
     )

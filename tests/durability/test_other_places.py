@@ -10,6 +10,7 @@ from prefect_dask import resume
 from prefect_dask.engine import node
 from prefect_dask.engine.executors import dask_right
 from prefect_dask.engine.files import UNFINISHED
+from prefect_dask.engine.finish_log import ENDING
 from prefect_dask.engine.results import LocalResult
 from prefect_dask.executors import DaskExecutor
 from prefect_dask.ledger import Ledger
@@ -91,7 +92,8 @@ def test_a_process_that_was_stopped_for_longer_than_its_lease_gives_no_result_it
                 wait_until(lambda: list(diary.parent.glob(f"*{UNFINISHED}")))
             os.kill(stale.pid, signal.SIGCONT)
             assert stale.wait(50) == 0
-            wait_until(lambda: not list(diary.parent.glob(f"*{UNFINISHED}")))
+            if where == "on a cluster":  # a child may have been killed before it could clean up
+                wait_until(lambda: not list(diary.parent.glob(f"*{UNFINISHED}")))
             assert not written.exists()
         finally:
             stale.kill()
@@ -102,6 +104,33 @@ def test_a_process_that_was_stopped_for_longer_than_its_lease_gives_no_result_it
         state = resume(run.run_id, FLOWS["stalls"], ledger=place, executor=executor)
         assert state.is_successful()
     assert LocalResult().read(str(written)).value == "too late"
+
+
+@pytest.mark.parametrize("where", ["here", "on a cluster"])
+def test_what_ends_for_a_process_that_has_lost_its_run_is_no_end_for_who_takes_it_up(
+    where, place, diary, tmp_path, home, monkeypatch
+):
+    monkeypatch.setenv("PREFECT__LEDGER__LEASE_SECONDS", "1")
+    with ExitStack() as cluster:
+        if where == "on a cluster":
+            one = cluster.enter_context(cluster_of(tmp_path / "cluster", "one"))
+            monkeypatch.setenv("SCHEDULER", one.address)
+        stale = begin("notes late", place)
+        try:
+            wait_until(diary.with_name("stop-me").exists)
+            [run] = Ledger(place).flow_runs()
+            os.kill(stale.pid, signal.SIGSTOP)
+            wait_until(lambda: Ledger(place).flow_runs()[0].state == "Crashed", 20)
+            diary.with_name("go-on").touch()
+            os.kill(stale.pid, signal.SIGCONT)
+            assert stale.wait(50) == 0
+        finally:
+            stale.kill()
+            stale.wait()
+
+    assert not list((home / "results").rglob(f"*{ENDING}"))
+    assert resume(run.run_id, FLOWS["notes late"], ledger=place).is_successful()
+    assert notes(diary)["noted_late"] == 2
 
 
 @pytest.mark.parametrize("is_given_up", [False, True])

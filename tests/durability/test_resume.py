@@ -12,6 +12,7 @@ import pytest
 
 from prefect_dask import Flow, approve, context, restart, resume, task
 from prefect_dask.engine import clock
+from prefect_dask.engine.finish_log import ENDING
 from prefect_dask.engine.state import LazyResult
 from prefect_dask.executors import LocalDaskExecutor, LocalExecutor
 from prefect_dask.ledger import Ledger
@@ -339,3 +340,43 @@ def test_changed_code_is_told(place, diary, caplog):
     state = resume(run_id, flow_of("other"), ledger=place)
     assert [s.result for s in state.result.values()] == ["other"]
     assert "the code of 'turning' is not" in caplog.text
+
+
+def test_of_changed_code_it_is_told_what_becomes_of_it(place, caplog):
+    def flow_of(one: int, *, fails: bool) -> Flow:
+        @task
+        def made():
+            return one
+
+        @task
+        def taken(x):
+            if fails:
+                raise ValueError("not yet")
+            return x
+
+        with Flow("changed") as flow:
+            taken(made())
+        return flow
+
+    flow_of(1, fails=True).run(ledger=place)
+    [run] = Ledger(place).flow_runs()
+
+    state = restart(run.run_id, flow_of(100, fails=False), ledger=place)
+
+    assert [s.result for t, s in state.result.items() if t.name == "taken"] == [1]
+    ran = [line for line in caplog.messages if "is not, or may not be" in line]
+    assert ["'made'" in line for line in ran] == [False, True]
+    assert "what still has to run uses it as it is now" in ran[0]
+    assert "their results are those of the code as it was" in ran[1]
+
+
+def test_what_a_run_keeps_is_kept_also_when_it_is_taken_up(place, diary, home, monkeypatch):
+    monkeypatch.setenv("DURABLE", "true")
+    run_id = kill("maps", place, "5", xs=[1, 3, 2, 5])
+    noted = home / "results" / run_id
+    assert len(list(noted.glob(f"*{ENDING}"))) == 1
+
+    assert resume(run_id, ledger=place).is_successful()
+
+    assert len(list(noted.glob(f"*{ENDING}"))) == 2, "this process notes ends, too"
+    assert max(notes(diary).values()) == 2

@@ -28,7 +28,7 @@ def ask_twice() -> bytes:
 
     def ask() -> None:
         try:
-            right.check()
+            right.check(False)
         except BodyStopped:
             ended.append("stopped")
         else:
@@ -81,7 +81,7 @@ def test_a_run_that_a_child_hosts_no_more_counts_no_more():
     def ask_late() -> bytes:
         right = _Right(TOKEN)
         try:
-            right.check()
+            right.check(False)
         except BodyStopped:
             return b"stopped"
         return b"counts"

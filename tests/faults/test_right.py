@@ -151,12 +151,12 @@ def test_what_a_run_leaves_behind_on_a_worker_counts_no_more_when_it_is_over(gat
     def asks() -> None:
         at = current_node()
         assert at is not None and at[0].check_counted is not None
-        at[0].check_counted()
+        at[0].check_counted(False)
         vars(distributed.get_worker())["left_behind"] = at[0].check_counted
 
     def ask_again() -> str:
         try:
-            vars(distributed.get_worker())["left_behind"]()
+            vars(distributed.get_worker())["left_behind"](False)
         except BodyStopped:
             return "stopped"
         return "counts"

@@ -9,6 +9,7 @@ from prefect_dask import Flow, cancel, context, task
 from prefect_dask.engine.state import Cancelled
 from prefect_dask.executors import LocalExecutor
 from prefect_dask.ledger import Ledger
+from prefect_dask.ledger.entries import Begun
 from prefect_dask.ledger.errors import NothingRecorded
 from prefect_dask.ledger.requests import ask, take_requests
 from prefect_dask.steering import RunIsOver
@@ -81,9 +82,22 @@ def test_a_request_is_taken_once(store, running, url):
     store.open(is_to_read=True)
     ask(store, key, "something later", {})
     wait_until(lambda: rows_of(store, key)[0][4] is not None, what="the request is taken")
-    assert take_requests(store, [run_id]) == []
+    assert take_requests(store, {run_id: 0}) == []
     cancel(run_id, ledger=url, grace_seconds=0)
     assert {row[-1] for row in rows_of(store, key)} == {"Cancelled"}
+
+
+def test_a_process_that_has_lost_its_run_leaves_what_is_asked_to_the_one_that_has_it(store):
+    store.open()
+    store.write([Begun("lost", fence=0)])
+    [(key,)] = store.execute("SELECT id FROM flow_runs")
+    store.execute("UPDATE flow_runs SET state = 'Running', fence = 2")
+    assert ask(store, key, "cancel", {})
+
+    assert take_requests(store, {"lost": 0}) == []
+    [request] = take_requests(store, {"lost": 2})
+    assert (request.run_id, request.kind) == ("lost", "cancel")
+    assert take_requests(store, {"lost": 2}) == []
 
 
 def test_the_one_who_asks_in_the_same_process_waits_for_no_look(url, running):
