@@ -18,7 +18,7 @@ from prefect_dask.engine.state import STATES, Pending, Retrying, State, Success,
 from prefect_dask.ledger import Ledger
 from prefect_dask.ledger.facts import RecordedState
 from prefect_dask.limits import limits
-from tests.chaos.bodies import flat, number_in
+from tests.chaos.bodies import flat, named_places, number_in
 from tests.chaos.disturbed import LEASE_SECONDS, Broken, Disturbed, environment
 from tests.chaos.plan import Case, TaskPlan, expected, widths_of
 from tests.chaos.traces import Body
@@ -205,6 +205,8 @@ def check_values(done: Disturbed, ledger: Ledger, run_id: str) -> None:
             continue
         if result.value is not None:
             found = pickle.loads(result.value)
+        elif plan.is_named:
+            found = named_places(done.folder).read(result.location or "").value
         else:
             found = read_stored(done.folder / "home" / "results", result.location or "")
         wanted = values[plan.number]
