@@ -161,9 +161,13 @@ class Recording(Observer):
         self._check_superseded()
         if (seconds := self._writer.leased_seconds(self._run_id)) > 0:
             return seconds
+        began = clock.monotonic()
         self._writer.renew(RENEW_SECONDS)
         self._check_superseded()
-        return max(self._writer.leased_seconds(self._run_id), AWAY_SECONDS)
+        if (seconds := self._writer.leased_seconds(self._run_id)) > 0:
+            return seconds
+        # Who asks counts from the question.
+        return clock.monotonic() - began + AWAY_SECONDS
 
     def _check_superseded(self) -> None:
         if self._run_id in self._writer.superseded:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 from prefect_dask import Flow, case, context, task, unmapped
+from prefect_dask.engine.results import LocalResult
 from prefect_dask.tasks.control_flow import merge
 from tests.chaos import crash_points
 from tests.chaos.plan import BIG_BYTES, SCARCE, Case, TaskPlan, items_of, value_of
@@ -76,21 +78,26 @@ def child(plan: TaskPlan, item: Any) -> Any:
     return run_body(plan, [item])
 
 
-def flow_of(planned: Case) -> Flow:
-    """The flow of a case."""
+def flow_of(planned: Case, folder: Path) -> Flow:
+    """The flow of a case; what has a named place is written below a folder."""
     made: dict[int, Any] = {}
     with Flow(f"chaos-{planned.seed}") as flow:
         for plan in planned.tasks:
             if plan.branch is None:
-                made[plan.number] = _add(plan, made)
+                made[plan.number] = _add(plan, made, folder)
             else:
                 decides, way = plan.branch
                 with case(made[decides], int(way)):
-                    made[plan.number] = _add(plan, made)
+                    made[plan.number] = _add(plan, made, folder)
     return flow
 
 
-def _add(plan: TaskPlan, made: dict[int, Any]) -> Any:
+def named_places(folder: Path) -> LocalResult:
+    """Where results are that have names."""
+    return LocalResult(folder / "named")
+
+
+def _add(plan: TaskPlan, made: dict[int, Any], folder: Path) -> Any:
     above = [made[number] for number in plan.above]
     if plan.kind == "merge":
         return merge(*above)
@@ -102,6 +109,10 @@ def _add(plan: TaskPlan, made: dict[int, Any]) -> Any:
     }
     if plan.is_scarce:
         settings |= {"tags": [SCARCE]}
+    if plan.is_named:
+        place = named_places(folder)
+        place.location = f"{plan.name}-{{map_index}}" if plan.kind == "each" else plan.name
+        settings |= {"result": place}
     if plan.retries:
         settings |= {"max_retries": plan.retries, "retry_delay": plan.retry_seconds}
     if plan.kind != "each":

@@ -18,7 +18,7 @@ from prefect_dask.engine.state import STATES, Pending, Retrying, State, Success,
 from prefect_dask.ledger import Ledger
 from prefect_dask.ledger.facts import RecordedState
 from prefect_dask.limits import limits
-from tests.chaos.bodies import flat, number_in
+from tests.chaos.bodies import flat, named_places, number_in
 from tests.chaos.disturbed import LEASE_SECONDS, Broken, Disturbed, environment
 from tests.chaos.plan import Case, TaskPlan, expected, widths_of
 from tests.chaos.traces import Body
@@ -66,7 +66,7 @@ def check_all(done: Disturbed) -> None:
         if plan.max_in_flight is not None:
             check_in_flight(plan, done.case, bodies)
     for name, slots in done.case.limits.items():
-        check_limit(name, slots, done.case, bodies, histories)
+        check_limit(name, slots, done.case, bodies, histories, stopped_at(done))
     if done.case.limits:
         check_no_slot_is_left(done)
     check_nothing_is_left(done)
@@ -80,6 +80,14 @@ def dead_epochs(done: Disturbed) -> frozenset[int]:
         for epoch, process in enumerate(done.coordinators)
         if epoch != last or process.returncode != 0
     )
+
+
+def stopped_at(done: Disturbed) -> dict[int, int]:
+    """Under which coordinating processes bodies were stopped with them, and when, until the run was over."""
+    if done.case.place not in ("this thread", "threads"):
+        return {}
+    stopped = [epoch for epoch, process in enumerate(done.coordinators) if process in done.stale]
+    return {epoch: done.over_ns[epoch] for epoch in stopped}
 
 
 # ---- R1
@@ -205,6 +213,8 @@ def check_values(done: Disturbed, ledger: Ledger, run_id: str) -> None:
             continue
         if result.value is not None:
             found = pickle.loads(result.value)
+        elif plan.is_named:
+            found = named_places(done.folder).read(result.location or "").value
         else:
             found = read_stored(done.folder / "home" / "results", result.location or "")
         wanted = values[plan.number]
@@ -257,11 +267,21 @@ def check_limit(
     case: Case,
     bodies: Sequence[Body],
     histories: Mapping[TaskRun, Sequence[RecordedState]],
+    stopped_ns: Mapping[int, int],
 ) -> None:
     """R5: at no moment more bodies are at work than a limit has slots.
 
     One whose end nobody told was at work as long as its process is known to have been there, or until it was given
-    up together with its worker.
+    up together with its worker. One that was stopped is not at work, and its slot is free when it has been silent
+    for long enough; when it wakes up, the run is over.
+
+    Args:
+        name: Of the limit.
+        slots: How many it has.
+        case: What was planned.
+        bodies: All executions.
+        histories: What was recorded of each task run.
+        stopped_ns: When bodies were stopped with their coordinating processes.
     """
     kind, _, which = name.partition(":")
     names = {p.name for p in case.tasks if (p.is_scarce if kind == "tag" else p.name == which)}
@@ -281,6 +301,8 @@ def check_limit(
             for state in histories.get(task_run, ())
             if is_cause(state) and (given_up := (state.time.timestamp() - offset) * 1e9) > began
         ]
+        if began < (stopped := stopped_ns.get(body.epoch, began)):
+            ends.append(stopped)
         moments += [(began, 1, str(task_run)), (min(ends), 0, str(task_run))]
     at_work: Counter[str] = Counter()
     for _, is_begin, task_run_name in sorted(moments):

@@ -34,7 +34,7 @@ def main(folder: Path, epoch: int, what: str, scheduler: str = "") -> None:
     os.environ[crash_points.ROLE] = "worker"
     case: Case = pickle.loads((folder / "case.pickle").read_bytes())
     place = (folder / "place").read_text()
-    flow = flow_of(case)
+    flow = flow_of(case, folder)
     facts: dict[str, Any] = {
         "executor": executor_of(case, scheduler),
         "ledger": place,

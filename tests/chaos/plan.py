@@ -66,6 +66,7 @@ class TaskPlan:
         seconds: How long its body takes.
         max_in_flight: How many items may be under way at once.
         is_scarce: Whether it has the tag `SCARCE`.
+        is_named: Whether its results are written to named places.
     """
 
     number: int
@@ -80,6 +81,7 @@ class TaskPlan:
     seconds: float = 0
     max_in_flight: int | None = None
     is_scarce: bool = False
+    is_named: bool = False
 
     @property
     def name(self) -> str:
@@ -164,7 +166,13 @@ def case_of(seed: int) -> Case:
     more = random.Random(f"more of {seed}")
     if more.random() < 0.25:
         case = _recorded_in_postgresql(case, more, bodies)
-    return _with_limits(case, more) if more.random() < 0.4 else case
+    if more.random() < 0.4:
+        case = _with_limits(case, more)
+    # Of its own, too. Where there is no room, what has to be written fails its task.
+    names = random.Random(f"names of {seed}")
+    if names.random() < 0.4 and not any(fault.kind == "full" for fault in case.faults):
+        case = _with_names(case, names)
+    return case
 
 
 def _recorded_in_postgresql(case: Case, draw: random.Random, bodies: int) -> Case:
@@ -184,6 +192,13 @@ def _with_limits(case: Case, draw: random.Random) -> Case:
         mapped = draw.choice([task for task in tasks if task.kind == "each"])
         limits[f"task:{mapped.name}"] = draw.randint(1, 2)
     return replace(case, tasks=tasks, limits=limits)
+
+
+def _with_names(case: Case, draw: random.Random) -> Case:
+    tasks = tuple(
+        replace(task, is_named=task.kind != "merge" and draw.random() < 0.5) for task in case.tasks
+    )
+    return replace(case, tasks=tasks)
 
 
 def _draw_tasks(draw: random.Random) -> tuple[TaskPlan, ...]:

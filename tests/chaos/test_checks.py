@@ -87,9 +87,9 @@ def test_a_body_too_many_at_work_under_a_limit_is_seen():
     tasks = (TaskPlan(0, "list", width=3), TaskPlan(1, "each", (0,), is_scarce=True))
     case = Case(0, "threads", tasks, ())
 
-    def check(*bodies, histories=None):
-        check_limit("tag:scarce", 1, case, bodies, histories or {})
-        check_limit("task:each-1", 1, case, bodies, histories or {})
+    def check(*bodies, histories=None, stopped=None):
+        for name in ("tag:scarce", "task:each-1"):
+            check_limit(name, 1, case, bodies, histories or {}, stopped or {})
 
     check(body(1, left_ns=2), body(2, left_ns=3, index=1))
     with pytest.raises(Broken, match="R5"):
@@ -104,6 +104,10 @@ def test_a_body_too_many_at_work_under_a_limit_is_seen():
         body(now + second, left_ns=now + 2 * second, index=1),
         histories={TASK_RUN: [given_up]},
     )
+    asleep, other = body(1, left_ns=9), body(5, left_ns=6, index=1, epoch=1)
+    check(asleep, other, stopped={0: 4})
+    with pytest.raises(Broken, match="R5"):
+        check(asleep, other, stopped={0: 6})
 
 
 def test_what_is_expected_follows_branches():

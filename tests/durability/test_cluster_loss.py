@@ -77,8 +77,10 @@ def test_a_run_goes_on_when_the_scheduler_comes_back_at_its_address(place, tmp_p
         executor = DaskExecutor(cluster.address)
 
         def die_and_come_back() -> None:
+            # The executor may give it up, and look for another one, at any moment from then on.
+            client = executor.client
             cluster.scheduler.send_signal(how)
-            wait_until(lambda: executor.client.status != "running")
+            wait_until(lambda: client.status != "running")
             # One that closes in good order waits for others to do so.
             cluster.close()
             notes.with_name("go").touch()
@@ -139,9 +141,11 @@ def test_after_its_connection_was_cut_a_run_hears_all_that_happens(place, tmp_pa
         executor = DaskExecutor(proxy.address if whose == "ours" else None)
 
         def cut() -> None:
-            before = executor.client.scheduler_comm
+            # The run may be over, or its executor have another client, before this one is back.
+            lost = executor.client
+            before = lost.scheduler_comm
             proxy.abort()
-            wait_until(lambda: executor.client.scheduler_comm not in (None, before))
+            wait_until(lambda: lost.status == "closed" or lost.scheduler_comm not in (None, before))
             notes.with_name("go").touch()
 
         state = flow.run(executor=executor, ledger=place, on_state=WhenHolding(cut))

@@ -257,13 +257,25 @@ def test_after_ctrl_c_a_batch_begins_no_other_child_though_one_lets_the_stop_pas
         wait_until(lambda: marks(gate, "child-0-began"))
         signal.pthread_kill(main, signal.SIGINT)
 
-    watch = Watch("letting_the_stop_pass", "Running", interrupt)
-    with pytest.raises(RunInterrupted):
-        flow.run(executor=DaskExecutor(standing_cluster.address), on_state=watch)
+    def keep_busy(folder):
+        (folder / "busy").touch()
+        while not (folder / "go").exists():
+            threading.Event().wait(0.02)
 
-    wait_until(lambda: marks(gate, "child-0-ended"))
+    watch = Watch("letting_the_stop_pass", "Running", interrupt)
     with standing_cluster.client() as client:  # whose workers have one thread each
-        for worker in client.scheduler_info()["workers"]:
+        workers = list(client.nthreads())
+        # Where Ctrl-C takes its time, the second child goes to another worker, for the first one to keep it waiting
+        # no longer; that is not what is meant here.
+        busy = client.submit(keep_busy, gate, workers=workers[:1])
+        wait_until((gate / "busy").exists)
+        with pytest.raises(RunInterrupted):
+            flow.run(executor=DaskExecutor(standing_cluster.address), on_state=watch)
+
+        wait_until(lambda: marks(gate, "child-0-ended"))
+        (gate / "go").touch()
+        busy.result(20)
+        for worker in workers:
             client.submit(int, workers=[worker], pure=False).result(20)
     assert not marks(gate, "child-1-began")
 
