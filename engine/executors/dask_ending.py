@@ -6,11 +6,12 @@ import threading
 from collections.abc import Callable, Iterable
 
 import distributed
+from distributed.diagnostics.plugin import WorkerPlugin
 
 from ..failures import text_of
 from ..logs import get_logger
-from ..stream import ClusterChanged, NodeId, StillAtWork
-from .dask_channel import EndingPlugin, let_end
+from ..node import hosted
+from ..stream import Batcher, ClusterChanged, NodeId, StillAtWork
 
 
 class Ending:
@@ -79,3 +80,37 @@ class Ending:
         """Have workers that join later not told any more."""
         if self._is_registered:
             self._client.unregister_worker_plugin(self._plugin.name)
+
+
+# ---- on the workers
+
+
+class EndingPlugin(WorkerPlugin):
+    """On each worker, also those that join later: lets no other body of a flow run begin.
+
+    Args:
+        token: The run's token.
+    """
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+        self.name = f"prefect-dask-{token}-ending"
+
+    def setup(self, worker: distributed.Worker) -> None:
+        """Called by the worker when the plugin arrives."""
+        let_end(self.token)
+
+
+def let_end(token: str) -> bool:
+    """On a worker: let no other body of a run begin, ask those at work to end, and tell the run which these are.
+
+    Returns:
+        Whether the run is hosted here, and told.
+    """
+    run = hosted(token)
+    if run is None:
+        return False
+    assert isinstance(run.report, Batcher)
+    run.report.collect(StillAtWork(tuple(run.let_end()), run.worker))
+    run.report.flush()
+    return True

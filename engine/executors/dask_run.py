@@ -42,10 +42,11 @@ from ..stream import (
     decode_batch,
 )
 from ..worker_resources import worker_resources
-from .dask_channel import Ears, Hub, Loss, RunPlugin, bare_state_of
 from .dask_checks import resources_of_workers, shortage_text
 from .dask_deaths import Deaths
 from .dask_ending import Ending
+from .dask_hosting import RunPlugin, bare_state_of
+from .dask_hub import Ears, Hub, Loss
 from .dask_places import Holding, Places
 from .dask_report import PerformanceReport
 from .dask_results import bring_home, is_unmade, remote_state

@@ -261,10 +261,11 @@ def tampered_client(cluster):
     """A client of its own, and a function that puts something between it and what it hears from the cluster."""
     from distributed import Client
 
-    from prefect_dask.engine.executors.dask_channel import Hub
+    from prefect_dask.engine.executors.dask_hub import Hub
+    from prefect_dask.engine.executors.dask_watch import topic_of
 
     with Client(cluster, set_as_default=False) as client, client.as_current():
-        hub, topic = Hub.of(client), Hub.topic(client)
+        hub, topic = Hub.of(client), topic_of(client.id)
 
         def tamper(between):
             client.unsubscribe_topic(topic)
