@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 
 import dask
 import distributed
@@ -37,7 +36,6 @@ from ..stream import (
     NotBegun,
     StateChange,
     StillAtWork,
-    Told,
     ValueLost,
     decode_batch,
 )
@@ -46,7 +44,8 @@ from .dask_checks import resources_of_workers, shortage_text
 from .dask_deaths import Deaths
 from .dask_ending import Ending
 from .dask_hosting import RunPlugin, bare_state_of
-from .dask_hub import Ears, Hub, Loss
+from .dask_hub import Hub
+from .dask_inbox import AtWork, Inbox, Loss
 from .dask_places import Holding, Places
 from .dask_report import PerformanceReport
 from .dask_results import bring_home, is_unmade, remote_state
@@ -86,13 +85,6 @@ FETCH_GRACE_SECONDS = 5.0
 STOP_GRACE_SECONDS = 2.0
 
 
-class AtWork(NamedTuple):
-    """Of the task runs that are announced, these are at work on a worker, and no others."""
-
-    worker: str
-    nodes: tuple[NodeId, ...]
-
-
 class DaskRun:
     """A flow run on a cluster, seen through one client."""
 
@@ -111,8 +103,7 @@ class DaskRun:
         self._keys = Keys(package.token, package.graph)
         self._address = _address_of(client)
         self._span = span_of(package.info)
-        self._told: deque[Told | Loss | AtWork | ClusterChanged] = deque()
-        self._arrived = threading.Condition()
+        self._inbox = Inbox(self._keys.is_ours)
         self._last_look = clock.monotonic()
         self._kinds = Kinds(package.graph, grouping, package.limited)
         self._stage = Stage(self._kinds, SEEN)
@@ -150,8 +141,6 @@ class DaskRun:
         self._rather: dict[NodeId, list[str]] = {}
         #: How it comes to its end before all is done.
         self._ending: Ending | None = None
-        #: Whether `wait` should return without any news.
-        self._is_woken = False
         self._plugin = RunPlugin(
             package.token,
             pack(package.graph, package.info),
@@ -159,14 +148,7 @@ class DaskRun:
             package.info.log_level,
         )
         self._hub = Hub.of(client)
-        ears = Ears(
-            self._take_batch,
-            self._take_loss,
-            self._take_change,
-            self._take_at_work,
-            package.check_counted,
-        )
-        self._hub.listen(package.token, ears)
+        self._hub.listen(package.token, self._inbox, package.check_counted)
         client.register_plugin(self._plugin, name=self._plugin.name)
 
     # ---- the door
@@ -194,7 +176,7 @@ class DaskRun:
 
     def let_end(self, grace_seconds: float) -> None:
         if self._ending is None:
-            self._ending = Ending(self._client, self._package.token, self._wake)
+            self._ending = Ending(self._client, self._package.token, self._inbox.wake)
 
     def is_at_work(self) -> bool:
         if self._ending is None or self._client.status != "running":
@@ -202,19 +184,11 @@ class DaskRun:
         at_work = self._ending.at_work
         return at_work is None or any(node in self._out for node in at_work)
 
-    def _wake(self) -> None:
-        with self._arrived:
-            self._is_woken = True
-            self._arrived.notify()
-
     def wait(self, timeout_seconds: float) -> list[Event]:
         self._submit()
         wake_after = SUBMIT_SECONDS if self._has_more else self._stage.wake_after(clock.monotonic())
         limits = [timeout_seconds, LOOK_SECONDS, *([] if wake_after is None else [wake_after])]
-        with self._arrived:
-            if not self._told and not self._is_woken:
-                self._arrived.wait(min(limits))
-            self._is_woken = False
+        self._inbox.wait(min(limits))
         events = self._take_told()
         events += self._tell_given_up()
         if self._ending is None and clock.monotonic() - self._last_look > LOOK_SECONDS:
@@ -426,17 +400,14 @@ class DaskRun:
             holding is not None and holding.status == "finished"
             for holding in map(self._places.holding, self._out)
         ):
-            with self._arrived:
-                if not self._told:
-                    self._arrived.wait(until - clock.monotonic())
+            self._inbox.wait(until - clock.monotonic())
             events += self._take_told()
         return events
 
     def _take_told(self) -> list[Event]:
         events: list[Event] = []
         again: list[NodeId] = []
-        while self._told:
-            told = self._told.popleft()
+        for told in self._inbox.take():
             if isinstance(told, NotBegun):
                 events += self._take_refusal(told)
                 again += self._take_cut(told)
@@ -594,31 +565,6 @@ class DaskRun:
             self._repairs.pop(node, None)
         items = [self._out[node] for node in sorted(nodes, key=lambda each: each[:2])]
         self._stage.add(items, self._places.is_over, self._alone)
-
-    # ---- what the hub brings, in the client's thread
-
-    def _take_batch(self, batch: bytes, worker: str) -> None:
-        self._told.extend(decode_batch(batch, worker))
-        with self._arrived:
-            self._arrived.notify()
-
-    def _take_change(self, change: ClusterChanged) -> None:
-        self._told.append(change)
-        with self._arrived:
-            self._arrived.notify()
-
-    def _take_at_work(self, worker: str, nodes: Sequence[NodeId]) -> None:
-        self._told.append(AtWork(worker, tuple(nodes)))
-
-    def _take_loss(self, loss: Loss) -> None:
-        running, computed = (
-            tuple([tuple(key) for key in keys if self._keys.is_ours(key)])
-            for keys in (loss.running, loss.computed)
-        )
-        if running or computed:
-            self._told.append(loss._replace(running=running, computed=computed))
-        with self._arrived:
-            self._arrived.notify()
 
     # ---- what the futures tell
 
