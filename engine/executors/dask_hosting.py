@@ -18,7 +18,7 @@ from ..beforehand import Beforehand
 from ..node import PROCESS_ID, Cutting, HostedRun, forward_log_lines, host, unhost
 from ..parcels import Parcels
 from ..state import State
-from ..stream import Batcher, NodeId, StateChange, encode_batch
+from ..stream import Batcher, NodeId
 from ..timeouts import make_threads_known
 from .dask_right import Right
 from .dask_watch import topic_of
@@ -131,9 +131,3 @@ def size_of_state(state: State) -> int:
 
 
 sizeof.register(State, size_of_state)
-
-
-def bare_state_of(value: list[State], node: NodeId, position: int) -> tuple[bytes, str]:
-    """On the worker that holds a node's value: its last record, for one that was lost on the way."""
-    batch = encode_batch([StateChange(node, 1, value[position], True, "")])
-    return batch, distributed.get_worker().address

@@ -17,6 +17,9 @@ from ..stream import NodeId
 #: Nowhere.
 NONE = -1
 
+#: What a future's status is before it is decided; "lost": its worker died, and the word of that is under way.
+UNDER_WAY = ("pending", "lost")
+
 #: Stands for all task runs that are no children.
 OWN = -1
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import count
-from typing import Any
 
 import dask
 import distributed
@@ -37,26 +36,22 @@ from ..stream import (
     StateChange,
     StillAtWork,
     ValueLost,
-    decode_batch,
 )
 from ..worker_resources import worker_resources
 from .dask_checks import resources_of_workers, shortage_text
 from .dask_deaths import Deaths
 from .dask_ending import Ending
-from .dask_hosting import RunPlugin, bare_state_of
+from .dask_hosting import RunPlugin
 from .dask_hub import Hub
 from .dask_inbox import AtWork, Inbox, Loss
-from .dask_places import Holding, Places
+from .dask_places import UNDER_WAY, Holding, Places
+from .dask_repairs import Repairs
 from .dask_report import PerformanceReport
 from .dask_results import bring_home, is_unmade, remote_state
 from .dask_spans import span_of
 
 #: How often the futures are looked at while no records come, seconds.
 LOOK_SECONDS = 0.25
-
-#: How long a finished future may be without its last record before that is fetched, seconds: many times the
-#: 25 ms that records wait for company, and short beside what a person waits.
-RECORD_GRACE_SECONDS = 1.0
 
 #: How many hand-overs wait here for Dask: some 20 MB. What is beyond is not made before there is room.
 STAGED_AT_MOST = 20_000
@@ -74,9 +69,6 @@ SUBMIT_SECONDS = 0.01
 
 #: Stands for a move that is still to come.
 HERE = math.inf
-
-#: What a future's status is before it is decided; "lost": its worker died, and the word of that is under way.
-UNDER_WAY = ("pending", "lost")
 
 #: How long the fetching of results may take when a run is cancelled, seconds: nobody waits for long after Ctrl-C.
 FETCH_GRACE_SECONDS = 5.0
@@ -119,9 +111,7 @@ class DaskRun:
         self._undone: dict[NodeId, StateChange] = {}
         #: When those that are running began.
         self._began: dict[NodeId, float] = {}
-        #: Finished futures whose last record is still missing: since when, and what will tell.
-        self._missing_since: dict[NodeId, float] = {}
-        self._repairs: dict[NodeId, distributed.Future[Any]] = {}
+        self._repairs = Repairs(client)
         self._places = Places(len(package.graph), self._name)
         self.result_of = partial(remote_state, self._places)
         #: Whether anything was handed over a second time, and what never went to Dask because of that.
@@ -328,7 +318,7 @@ class DaskRun:
         finally:
             self._hub.forget(self._package.token)
             self._out.clear()
-            self._repairs.clear()
+            self._repairs.keep(())
             self._places = Places(0)
             self.result_of = partial(remote_state, self._places)
         return events
@@ -516,8 +506,6 @@ class DaskRun:
         self._out.pop(node, None)
         self._undone.pop(node, None)
         self._began.pop(node, None)
-        self._missing_since.pop(node, None)
-        self._repairs.pop(node, None)
         self._places.set_over(node, is_over=False)
         self._places.forget(node)
         self._stage.end(node)
@@ -561,8 +549,6 @@ class DaskRun:
             self._stage.end(node)
             self._places.forget(node)
             self._began.pop(node, None)
-            self._missing_since.pop(node, None)
-            self._repairs.pop(node, None)
         items = [self._out[node] for node in sorted(nodes, key=lambda each: each[:2])]
         self._stage.add(items, self._places.is_over, self._alone)
 
@@ -578,8 +564,6 @@ class DaskRun:
         kind = self._kinds.of(node)
         if began is not None and kind is not None and isinstance(change.state, Success):
             SEEN.note(kind, change.state._time - began)
-        self._missing_since.pop(node, None)
-        self._repairs.pop(node, None)
         lazy = self.result_of(node)
         if lazy is not None:
             change.state._lazy = lazy
@@ -593,6 +577,7 @@ class DaskRun:
             if threads is not None:
                 self._threads = max(1, sum(threads.values()))
         events = self._give_up_undone()
+        self._repairs.keep(self._out)
         for node in list(self._out):
             holding = self._places.holding(node)
             if node not in self._out or holding is None or holding.future is None:
@@ -601,7 +586,7 @@ class DaskRun:
             if status in UNDER_WAY or node in self._undone:
                 continue
             if status == "finished":
-                events += self._repair(node, holding.future)
+                events += self._repair(node, holding)
             elif status == "error":
                 events += self._blame(holding, holding.future.exception())
             else:
@@ -634,32 +619,19 @@ class DaskRun:
         if self._client.scheduler_comm is not self._comm:
             raise ClusterLost(self._address, "it came back, and knows nothing of the run")
 
-    def _repair(self, node: NodeId, future: distributed.Future[Any]) -> list[Event]:
-        """The last record of a node that did not arrive: asked for where the node's value lies."""
-        since = self._missing_since.setdefault(node, clock.monotonic())
-        if clock.monotonic() - since < RECORD_GRACE_SECONDS:
+    def _repair(self, node: NodeId, holding: Holding) -> list[Event]:
+        """What a node came to whose last record did not arrive, as soon as that is known."""
+        position = self._places.place(node).position
+        change = self._repairs.last_record(node, holding, position, clock.monotonic())
+        if change is None:
             return []
-        repair = self._repairs.get(node)
-        if repair is None:
-            self._repairs[node] = self._client.submit(
-                bare_state_of, future, node, self._places.place(node).position, pure=False
-            )
-        elif repair.status == "finished":
-            batch, worker = repair.result()
-            changes = [c for c in decode_batch(batch, worker) if isinstance(c, StateChange)]
-            for change in changes:
-                if type(change.state) is not Pending:
-                    continue
-                if change.state.message:
-                    self._drop(node)
-                    return [HandedBack(node, worker, change.state.message, False)]
-                self._stage_again([node])  # the word that it was handed back is what is missing
-                return []
-            for change in changes:
-                self._end(change)
-            return list(changes)
-        elif repair.status not in UNDER_WAY:
-            del self._repairs[node]  # asked again at the next look
+        if type(change.state) is not Pending:
+            self._end(change)
+            return [change]
+        if change.state.message:
+            self._drop(node)
+            return [HandedBack(node, change.worker, change.state.message, False)]
+        self._stage_again([node])  # the word that it was handed back is what is missing
         return []
 
     def _blame(self, holding: Holding, error: BaseException | None) -> list[Event]:
