@@ -110,6 +110,10 @@ class Places:
         """Those that somebody needs."""
         return (holding for holding in self._holdings if holding.future is not None)
 
+    def with_something_over(self) -> list[Holding]:
+        """Those of them in which some task run came to an end."""
+        return [each for each in self.holdings() if any(map(self.is_over, self.nodes_of(each.key)))]
+
     def nodes_of(self, key: DaskKey) -> list[NodeId]:
         """The task runs in a Dask node, without those that it handed back or that were replaced."""
         holding = self._by_key.get(key)

@@ -6,7 +6,6 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from functools import partial
 from itertools import count
 
@@ -47,8 +46,9 @@ from .dask_inbox import AtWork, Inbox, Loss
 from .dask_places import UNDER_WAY, Holding, Places
 from .dask_repairs import Repairs
 from .dask_report import PerformanceReport
-from .dask_results import bring_home, is_unmade, remote_state
+from .dask_results import bring_home, remote_state
 from .dask_spans import span_of
+from .dask_stopping import cancel, let_nodes_end
 
 #: How often the futures are looked at while no records come, seconds.
 LOOK_SECONDS = 0.25
@@ -72,9 +72,6 @@ HERE = math.inf
 
 #: How long the fetching of results may take when a run is cancelled, seconds: nobody waits for long after Ctrl-C.
 FETCH_GRACE_SECONDS = 5.0
-
-#: How long a node with something to show for it may take to end once it was told to stop, seconds.
-STOP_GRACE_SECONDS = 2.0
 
 
 class DaskRun:
@@ -328,59 +325,22 @@ class DaskRun:
         try:
             if is_cancelled:
                 events += self._take_finished()
-                self._cancel()
+                cancel(self._client, self._places, self._unhost)
             else:
-                self._wait_for(self._places.holdings())
+                let_nodes_end(self._client, self._places.holdings())
             if self._owns_client:
                 limit = FETCH_GRACE_SECONDS if is_cancelled else None
-                over = self._with_something_over()
-                bring_home(self._client, over, limit_seconds=limit)
-                events += self._not_brought_home(over)
+                events += bring_home(self._client, self._places, limit_seconds=limit)
         finally:
             if not is_cancelled:
-                self._client.unregister_worker_plugin(self._plugin.name)
+                self._unhost()
             if self._ending is not None:
                 self._ending.close()
         return events
 
-    def _not_brought_home(self, holdings: Iterable[Holding]) -> list[Event]:
-        """What was over, and was lost before it came home."""
-        return [
-            ValueLost(node, "", "it was gone when the run ended")
-            for holding in holdings
-            for node in self._places.nodes_of(holding.key)
-            if self._places.is_over(node) and is_unmade(holding, self._places.find(node)[1])
-        ]
-
-    def _cancel(self) -> None:
-        """Stop what runs; what is over is in the states that the user gets, and stays."""
-        over = self._with_something_over()
-        kept = set(map(id, over))
-        rest = [each.future for each in self._places.holdings() if id(each) not in kept]
-        self._client.cancel(rest, force=True)
-        # Stops the bodies. A node that has something to show for it ends with that.
+    def _unhost(self) -> None:
+        """Have the workers forget the run; a body at work there is stopped."""
         self._client.unregister_worker_plugin(self._plugin.name)
-        shared = [each.future for each in over if each.status in UNDER_WAY]
-        if shared:
-            self._wait_for(over, STOP_GRACE_SECONDS)
-            under_way = [future for future in shared if future is not None and not future.done()]
-            self._client.cancel(under_way, force=True)
-
-    def _wait_for(
-        self, holdings: Iterable[Holding], limit_seconds: float = FETCH_GRACE_SECONDS
-    ) -> None:
-        """Let nodes end whose last word came before their value; to stop one there would lose it."""
-        under_way = [each.future for each in holdings if each.status in UNDER_WAY]
-        if under_way:
-            with self._client.as_current(), suppress(distributed.TimeoutError):
-                distributed.wait(under_way, timeout=limit_seconds)
-
-    def _with_something_over(self) -> list[Holding]:
-        return [
-            each
-            for each in self._places.holdings()
-            if any(map(self._places.is_over, self._places.nodes_of(each.key)))
-        ]
 
     def _take_finished(self) -> list[Event]:
         """The last records of what is finished and not told yet, as far as they come soon."""
