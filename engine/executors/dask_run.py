@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import count
@@ -11,17 +10,16 @@ from typing import Any
 
 import dask
 import distributed
-from distributed.scheduler import KilledWorker
 
 from .. import clock
 from ..compile import Keys, as_expression, compile_groups
 from ..durations import SEEN
-from ..errors import ClusterLost, NodeFailed, WorkerDied
+from ..errors import ClusterLost, WorkerDied
 from ..failures import text_of
 from ..grouping import Grouping, Kinds
 from ..hand_over import HandOver
 from ..logs import get_logger
-from ..node import RunNotHosted, RunPackage, RunUnanswered
+from ..node import RunPackage
 from ..parcels import pack
 from ..state import Pending, Running
 from ..stream import (
@@ -40,11 +38,11 @@ from .dask_checks import resources_of_workers, shortage_text
 from .dask_deaths import Deaths
 from .dask_ending import Ending
 from .dask_executions import Executions
+from .dask_futures import Futures
 from .dask_hosting import RunPlugin
 from .dask_hub import Hub
 from .dask_inbox import AtWork, Inbox, Loss
-from .dask_places import UNDER_WAY, Holding, Places
-from .dask_repairs import Repairs
+from .dask_places import Places
 from .dask_report import PerformanceReport
 from .dask_results import bring_home, remote_state
 from .dask_spans import span_of
@@ -89,16 +87,20 @@ class DaskRun:
         self._inbox = Inbox(self._keys.is_ours)
         self._last_look = clock.monotonic()
         self._threads = threads
-        self._repairs = Repairs(client)
         self._executions = Executions(
             Kinds(package.graph, grouping, package.limited),
             SEEN,
             Places(len(package.graph), self._name),
         )
         self.result_of = partial(remote_state, self._executions.places)
+        self._futures = Futures(
+            client,
+            self._executions,
+            self._name,
+            package.tolerance.worker_deaths,
+            self._check_cluster,
+        )
         self._numbers = count(1)
-        #: How often each task run came to a worker that does not host the run.
-        self._not_hosted: Counter[tuple[int, int]] = Counter()
         self._deaths = Deaths(package.tolerance.worker_deaths)
         #: The connection over which Dask knows our keys.
         self._comm: Any = client.scheduler_comm
@@ -216,7 +218,7 @@ class DaskRun:
             get_logger("DaskExecutor").warning("clearing away the run failed: %s", text_of(error))
         finally:
             self._hub.forget(self._package.token)
-            self._repairs.keep(())
+            self._futures.let_go()
             self._executions.let_go()
             self.result_of = partial(remote_state, self._executions.places)
         return events
@@ -341,34 +343,16 @@ class DaskRun:
             for node, worker, deaths, code in self._deaths.take_given_up(clock.monotonic())
         ]
 
-    # ---- what the futures tell
+    # ---- now and then
 
     def _look(self) -> list[Event]:
-        """What the futures know that no record told."""
+        """What is known here that no record told."""
         self._check_cluster()
         if self._executions.staged or self._package.limited:
             threads = self._threads_by_worker()
             if threads is not None:
                 self._threads = max(1, sum(threads.values()))
-        events = self._executions.give_up_undone()
-        self._repairs.keep(self._executions)
-        for node in list(self._executions):
-            holding = self._executions.places.holding(node)
-            if node not in self._executions or holding is None or holding.future is None:
-                continue  # handed back with another one of its node, or not with Dask yet
-            status = holding.status
-            if status in UNDER_WAY or self._executions.is_undone(node):
-                continue
-            if status == "finished":
-                events += self._repair(node, holding)
-            elif status == "error":
-                events += self._blame(holding, holding.future.exception())
-            else:
-                self._check_cluster()
-                self._executions.give_up(node)
-                cause = f"its Dask key was {status} from outside the run"
-                events.append(NodeCrashed(node, NodeFailed(self._name(node), cause), ""))
-        return events
+        return [*self._executions.give_up_undone(), *self._futures.look(clock.monotonic())]
 
     def _threads_by_worker(self) -> dict[str, int] | None:
         """How many threads each worker has; None where the scheduler does not say.
@@ -391,70 +375,6 @@ class DaskRun:
             raise ClusterLost(self._address, "the connection is closed")
         if self._client.scheduler_comm is not self._comm:
             raise ClusterLost(self._address, "it came back, and knows nothing of the run")
-
-    def _repair(self, node: NodeId, holding: Holding) -> list[Event]:
-        """What a node came to whose last record did not arrive, as soon as that is known."""
-        position = self._executions.places.place(node).position
-        change = self._repairs.last_record(node, holding, position, clock.monotonic())
-        if change is None:
-            return []
-        if type(change.state) is not Pending:
-            self._executions.end(change)
-            return [change]
-        if change.state.message:
-            self._executions.drop(node)
-            return [HandedBack(node, change.worker, change.state.message, False)]
-        self._executions.stage_again([node])  # the word that it was handed back is what is missing
-        return []
-
-    def _blame(self, holding: Holding, error: BaseException | None) -> list[Event]:
-        """The node at which a chain of errors began; those below are handed over anew by who waits for them."""
-        nodes = [
-            node
-            for node in self._executions.places.nodes_of(holding.key)
-            if node in self._executions
-        ]
-        inside = set(nodes)
-        above = {
-            need: above.status
-            for node in nodes
-            for need in self._executions[node].needs()
-            if need not in inside
-            and (above := self._executions.places.holding(need)) not in (None, holding)
-        }
-        if any(status in UNDER_WAY for status in above.values()):
-            return []  # its own news is still under way
-        erred = {need for need, status in above.items() if status == "error"}
-        if any(not self._executions.places.is_over(need) for need in erred):
-            self._executions.drop_below(nodes, erred)
-            return []
-        if len(list(holding.nodes())) > 1:
-            worker = error.last_worker.address if isinstance(error, KilledWorker) else ""
-            why = text_of(error) if error is not None else "unknown"
-            return self._executions.hand_back(holding, worker, f"its batch could not be run: {why}")
-        if isinstance(error, RunUnanswered):
-            return self._executions.hand_back(holding, "", text_of(error))
-        (node,) = nodes
-        if isinstance(error, RunNotHosted):
-            # Its worker is about to leave, and the word of that is under way; or it never took the run in.
-            self._not_hosted[node[:2]] += 1
-            if self._not_hosted[node[:2]] <= self._package.tolerance.worker_deaths:
-                return self._executions.hand_back(holding, "", text_of(error))
-        self._executions.give_up(node)
-        if erred:
-            # Told as finished; its result died with a worker, and making it again failed.
-            lost = ", ".join(repr(self._name(need)) for need in sorted(erred))
-            cause: Exception = NodeFailed(
-                self._name(node),
-                f"the result of {lost} was lost, and made again in vain: "
-                f"{text_of(error) if error is not None else 'unknown'}",
-            )
-            return [NodeCrashed(node, cause, "")]
-        if isinstance(error, KilledWorker):
-            worker = error.last_worker.address
-            cause = WorkerDied(self._name(node), worker, error.allowed_failures + 1)
-            return [NodeCrashed(node, cause, worker)]
-        return [NodeCrashed(node, NodeFailed(self._name(node), repr(error)), "")]
 
     def _name(self, node: NodeId) -> str:
         return self._package.graph.nodes[node[0]].label.run_name(node[1])

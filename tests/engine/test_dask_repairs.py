@@ -8,26 +8,12 @@ import pytest
 from prefect_dask.engine.executors.dask_places import Holding, Places
 from prefect_dask.engine.executors.dask_repairs import RECORD_GRACE_SECONDS, Repairs
 from prefect_dask.engine.state import Success
-from prefect_dask.engine.stream import StateChange, encode_batch
+from prefect_dask.engine.stream import StateChange
+from tests.engine.without_cluster import Cluster
 
 NODE = (0, -1, 1)
 LAST = StateChange(NODE, 1, Success("one"), True, "a")
 LATER = RECORD_GRACE_SECONDS
-
-
-class Cluster:
-    """In the place of a client: holds back what it is asked until the test has it answered."""
-
-    def __init__(self) -> None:
-        self.asked: list[Any] = []
-
-    def submit(self, function: object, *arguments: object, pure: bool) -> Any:
-        self.asked.append(SimpleNamespace(status="pending", arguments=arguments))
-        return self.asked[-1]
-
-    def answer(self) -> None:
-        self.asked[-1].status = "finished"
-        self.asked[-1].result = lambda: (encode_batch([LAST]), "a")
 
 
 @pytest.fixture
@@ -58,7 +44,7 @@ def test_it_is_asked_for_once_where_the_value_lies(cluster):
     (asked,) = cluster.asked
     assert asked.arguments == (late.future, NODE, 3)
 
-    cluster.answer()
+    cluster.answer(LAST)
     assert repairs.last_record(NODE, late, 3, 3 * LATER) == LAST
 
 
@@ -77,7 +63,7 @@ def test_an_answer_about_another_dask_node_does_not_count(cluster):
     repairs, late = Repairs(cluster), holding()
     for now in (0.0, LATER):
         repairs.last_record(NODE, late, 0, now)
-    cluster.answer()
+    cluster.answer(LAST)
 
     assert repairs.last_record(NODE, holding(), 0, 2 * LATER) is None
 
@@ -86,7 +72,7 @@ def test_of_what_was_told_meanwhile_nothing_is_kept(cluster):
     repairs, late = Repairs(cluster), holding()
     for now in (0.0, LATER):
         repairs.last_record(NODE, late, 0, now)
-    cluster.answer()
+    cluster.answer(LAST)
 
     repairs.keep({NODE})
     assert repairs.last_record(NODE, late, 0, 2 * LATER) == LAST
