@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import count
-from typing import Any
 
 import dask
 import distributed
@@ -14,7 +12,7 @@ import distributed
 from .. import clock
 from ..compile import Keys, as_expression, compile_groups
 from ..durations import SEEN
-from ..errors import ClusterLost, WorkerDied
+from ..errors import WorkerDied
 from ..failures import text_of
 from ..grouping import Grouping, Kinds
 from ..hand_over import HandOver
@@ -35,6 +33,7 @@ from ..stream import (
 )
 from ..worker_resources import worker_resources
 from .dask_checks import resources_of_workers, shortage_text
+from .dask_connection import Connection
 from .dask_deaths import Deaths
 from .dask_ending import Ending
 from .dask_executions import Executions
@@ -82,7 +81,7 @@ class DaskRun:
         self._client, self._package, self._owns_client = client, package, owns_client
         self._report = report
         self._keys = Keys(package.token, package.graph)
-        self._address = _address_of(client)
+        self._connection = Connection(client)
         self._span = span_of(package.info)
         self._inbox = Inbox(self._keys.is_ours)
         self._last_look = clock.monotonic()
@@ -98,12 +97,10 @@ class DaskRun:
             self._executions,
             self._name,
             package.tolerance.worker_deaths,
-            self._check_cluster,
+            self._connection.check,
         )
         self._numbers = count(1)
         self._deaths = Deaths(package.tolerance.worker_deaths)
-        #: The connection over which Dask knows our keys.
-        self._comm: Any = client.scheduler_comm
         #: On which workers those should run that were kept waiting on theirs.
         self._rather: dict[NodeId, list[str]] = {}
         #: How it comes to its end before all is done.
@@ -179,7 +176,7 @@ class DaskRun:
             with dask.annotate(span=self._span):
                 futures = self._client.get(expression, keys, sync=False)
         except Exception:
-            self._check_cluster()
+            self._connection.check()
             raise
         self._executions.put(groups, keys, futures)
 
@@ -298,7 +295,11 @@ class DaskRun:
         moved = self._executions.handed_back(cut)
         if cut.is_held and moved:
             # Dask takes what is short for not worth stealing, and leaves it behind what keeps its worker busy.
-            others = [worker for worker in self._threads_by_worker() or () if worker != cut.worker]
+            others = [
+                worker
+                for worker in self._connection.threads_by_worker() or ()
+                if worker != cut.worker
+            ]
             if others:
                 self._rather.update(dict.fromkeys(moved, others))
         return moved
@@ -347,39 +348,12 @@ class DaskRun:
 
     def _look(self) -> list[Event]:
         """What is known here that no record told."""
-        self._check_cluster()
+        self._connection.check()
         if self._executions.staged or self._package.limited:
-            threads = self._threads_by_worker()
+            threads = self._connection.threads_by_worker()
             if threads is not None:
                 self._threads = max(1, sum(threads.values()))
         return [*self._executions.give_up_undone(), *self._futures.look(clock.monotonic())]
 
-    def _threads_by_worker(self) -> dict[str, int] | None:
-        """How many threads each worker has; None where the scheduler does not say.
-
-        It may just be dying: what follows from that, follows when the connection is seen to be gone over which it
-        knows the run, which is another one. Where that stays, the run does not need to know.
-        """
-        try:
-            threads: dict[str, int] = self._client.nthreads()
-        except (Exception, asyncio.CancelledError) as error:
-            self._check_cluster()
-            get_logger("DaskExecutor").debug("no word of the workers: %s", text_of(error))
-            return None
-        return threads
-
-    def _check_cluster(self) -> None:
-        if self._client.status != "running":
-            raise ClusterLost(self._address, f"the client is {self._client.status}")
-        if self._comm.closed():
-            raise ClusterLost(self._address, "the connection is closed")
-        if self._client.scheduler_comm is not self._comm:
-            raise ClusterLost(self._address, "it came back, and knows nothing of the run")
-
     def _name(self, node: NodeId) -> str:
         return self._package.graph.nodes[node[0]].label.run_name(node[1])
-
-
-def _address_of(client: distributed.Client) -> str:
-    scheduler = client.scheduler
-    return str(scheduler.address) if scheduler is not None else "(closed)"
