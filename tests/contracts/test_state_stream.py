@@ -10,7 +10,8 @@ import pytest
 
 from prefect_dask import Flow, context, task
 from prefect_dask.engine import clock, secrets, signals
-from prefect_dask.engine.state import STATES, Pending, Running, State, is_lawful
+from prefect_dask.engine.lawful import is_lawful
+from prefect_dask.engine.state import STATES, Pending, Running, State
 from prefect_dask.executors import DaskExecutor, LocalDaskExecutor
 from tests.contracts.observed import logged_records
 from tests.contracts.places import INSIDE
