@@ -12,6 +12,7 @@ from ..failures import text_of
 from ..logs import get_logger
 from ..node import hosted
 from ..stream import Batcher, ClusterChanged, NodeId, StillAtWork
+from .dask_asking import LAST_ANSWER_SECONDS, add_to_workers, ask_workers, take_from_workers
 
 
 class Ending:
@@ -39,12 +40,14 @@ class Ending:
 
     def _ask(self) -> None:
         try:
-            answers = self._client.run(let_end, self._token, on_error="ignore")
-            self._told = frozenset(worker for worker, is_told in answers.items() if is_told)
-            self._wake()
-            # Those that join from here on hear of it when they do.
-            self._client.register_plugin(self._plugin, name=self._plugin.name)
+            # First: those that join from here on hear of it when they do.
             self._is_registered = True
+            add_to_workers(
+                self._client, self._plugin, self._plugin.name, seconds=LAST_ANSWER_SECONDS
+            )
+            answers = ask_workers(self._client, let_end, self._token, seconds=LAST_ANSWER_SECONDS)
+            self._told = frozenset(worker for worker, told in answers.items() if told is True)
+            self._wake()
         except Exception as error:
             # The cluster may go at any moment; then nothing begins there either.
             get_logger("DaskExecutor").warning("workers were not told: %s", text_of(error))
@@ -79,7 +82,7 @@ class Ending:
     def close(self) -> None:
         """Have workers that join later not told any more."""
         if self._is_registered:
-            self._client.unregister_worker_plugin(self._plugin.name)
+            take_from_workers(self._client, self._plugin.name, seconds=LAST_ANSWER_SECONDS)
 
 
 # ---- on the workers

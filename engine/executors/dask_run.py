@@ -32,6 +32,7 @@ from ..stream import (
     ValueLost,
 )
 from ..worker_resources import worker_resources
+from .dask_asking import ANSWER_SECONDS, LAST_ANSWER_SECONDS, add_to_workers, take_from_workers
 from .dask_checks import resources_of_workers, shortage_text
 from .dask_connection import Connection
 from .dask_deaths import Deaths
@@ -113,7 +114,7 @@ class DaskRun:
         )
         self._hub = Hub.of(client)
         self._hub.listen(package.token, self._inbox, package.check_counted)
-        client.register_plugin(self._plugin, name=self._plugin.name)
+        add_to_workers(client, self._plugin, self._plugin.name, seconds=ANSWER_SECONDS)
 
     # ---- the door
 
@@ -240,7 +241,7 @@ class DaskRun:
 
     def _unhost(self) -> None:
         """Have the workers forget the run; a body at work there is stopped."""
-        self._client.unregister_worker_plugin(self._plugin.name)
+        take_from_workers(self._client, self._plugin.name, seconds=LAST_ANSWER_SECONDS)
 
     def _take_finished(self) -> list[Event]:
         """The last records of what is finished and not told yet, as far as they come soon."""
