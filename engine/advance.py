@@ -19,6 +19,7 @@ from .errors import TaskException
 from .folded import ResultOf
 from .graph import FlowGraph, Take
 from .hand_over import HandOver, Source, Whole
+from .lawful import is_lawful
 from .sources import Sources
 from .state import (
     NEVER,
@@ -34,7 +35,6 @@ from .state import (
     Skipped,
     State,
     Success,
-    is_lawful,
 )
 from .stream import NodeId, without_result
 from .task_runs import Flights, Slot, TaskRuns, chain_below, is_final

@@ -1,12 +1,12 @@
-"""The states of a run, and the table of lawful moves between them.
+"""The states of a run.
 
 Pending > Scheduled(start_time) > Paused | Resume | Retrying(run_count);  meta: Submitted, Queued
 Running > Cancelling
 Finished > Success > Cached | Mapped(map_states) | Skipped;  Looped(loop_count);  Cancelled
          > Failed > TimedOut | TriggerFailed | ValidationFailed | Crashed
 
-A State is plain data. It never changes class; a run moves from one State to the next. Where a result lies
-elsewhere (another process, a store), the State holds a `LazyResult` that fetches it when it is first read.
+A State is plain data. It never changes class; a run moves from one State to the next (`lawful.py`). Where a result
+lies elsewhere (another process, a store), the State holds a `LazyResult` that fetches it when it is first read.
 """
 
 from __future__ import annotations
@@ -461,7 +461,7 @@ class Cancelling(Running):
 
 
 class Finished(State):
-    """Over: no move follows but those that `LAWFUL` names."""
+    """Over: no move follows but those that `lawful.LAWFUL` names."""
 
     __slots__ = ()
     color = "#ba80ff"
@@ -609,47 +609,6 @@ NEVER = datetime(9999, 1, 1, tzinfo=clock.UTC)
 
 _ALL: list[type[State]] = [State, *State.children()]
 STATES: dict[str, type[State]] = {kind.__name__: kind for kind in _ALL}
-
-#: From each kind of state, the kinds that may follow; a kind stands for all below it too.
-LAWFUL: dict[type[State], tuple[type[State], ...]] = {
-    MetaState: (State,),
-    Pending: (Pending, MetaState, Running, Finished),
-    # Pending again: the worker died, and the run is handed to another one.
-    Running: (Pending, Cancelling, Finished),
-    Cancelling: (Finished,),
-    Looped: (Running, Failed, Success, Cancelled),
-    Success: (Cached, Failed),  # Failed: the result could not be kept, or a handler failed
-    Cached: (Running, Cached, Failed),  # validated again: still good, or not
-    Mapped: (Mapped, Pending, Failed, Success),
-    Failed: (Scheduled, Failed, Success),  # Scheduled: a retry; Success: set so by a handler
-    Skipped: (Failed,),
-    Cancelled: (),
-}
-
-
-def is_lawful(old: type[State], new: type[State]) -> bool:
-    """Whether a run may move from state `old` to state `new`.
-
-    >>> is_lawful(Pending, Running), is_lawful(Failed, Retrying), is_lawful(Cancelled, Running)
-    (True, True, False)
-    """
-    answer = _lawful.get((old, new))
-    if answer is None:
-        answer = _lawful[old, new] = _is_in_table(old, new)
-    return answer
-
-
-#: The answers of `is_lawful` until now.
-_lawful: dict[tuple[type[State], type[State]], bool] = {}
-
-
-def _is_in_table(old: type[State], new: type[State]) -> bool:
-    if new is Pending and issubclass(old, Finished):
-        return True  # what it came to was lost with its worker, and it has to run again
-    for kind in old.__mro__:
-        if kind in LAWFUL:
-            return issubclass(new, LAWFUL[kind])
-    return old is State
 
 
 def fetch_together(states: Sequence[State]) -> None:

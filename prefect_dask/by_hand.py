@@ -10,6 +10,7 @@ from typing import Any
 from prefect_dask.engine import clock, secrets
 from prefect_dask.engine.durable import Storing, results_folder
 from prefect_dask.engine.errors import PrefectDaskError
+from prefect_dask.engine.lawful import is_lawful
 from prefect_dask.engine.result import ResultRules
 from prefect_dask.engine.state import (
     NEVER,
@@ -22,7 +23,6 @@ from prefect_dask.engine.state import (
     State,
     Success,
     TriggerFailed,
-    is_lawful,
 )
 from prefect_dask.ledger.facts import RecordedFlow, RecordedTask, RecordedTaskRun
 from prefect_dask.ledger.leases import Decided, decide

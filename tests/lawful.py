@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from prefect_dask.engine.state import STATES, is_lawful
+from prefect_dask.engine.lawful import is_lawful
+from prefect_dask.engine.state import STATES
 from prefect_dask.ledger.facts import RecordedState
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from prefect_dask import context
-from prefect_dask.engine.state import STATES, Finished, Looped, Pending, Retrying, State, is_lawful
+from prefect_dask.engine.lawful import is_lawful
+from prefect_dask.engine.state import STATES, Finished, Looped, Pending, Retrying, State
 from prefect_dask.ledger import Ledger
 from prefect_dask.ledger.facts import RecordedState
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pkgutil
+import platform
 import sys
 import weakref
 from collections.abc import Mapping, Sequence
@@ -15,12 +16,10 @@ from distributed.comm import connect
 
 from ..errors import ClusterUnreachable, WorkersUnfit
 from ..failures import text_of
+from .dask_asking import ANSWER_SECONDS, ask_workers
 
 #: Looked up where the worker would import it from: installed or not, on its path is what counts.
 OUR_VERSION = "prefect_dask.version:__version__"
-
-#: How long a scheduler may take to say who is there, seconds.
-ANSWER_SECONDS = 10.0
 
 
 def check_answer(address: str, timeout_seconds: float, security: Any = None) -> None:
@@ -78,8 +77,10 @@ def check_fitness(client: distributed.Client) -> int:
     """
     threads: dict[str, int] = client.nthreads()
     if client not in _fit or not threads.keys() <= _fit[client]:
-        check_versions(versions_on(client))
-        _fit[client] = set(threads)
+        found = versions_on(client)
+        check_versions(found)
+        # One that does not answer is asked again by the next run.
+        _fit[client] = {address for address in threads if f"worker {address}" in found}
     return max(1, sum(threads.values()))
 
 
@@ -140,20 +141,23 @@ class Versions(NamedTuple):
 
 def versions_on(client: distributed.Client) -> dict[str, Versions]:
     """What the scheduler and each worker of a cluster run; by name, such as "worker tcp://10.0.0.1:4321"."""
-    told: Any = client.get_versions()
-    # A function of the standard library: one of ours would not arrive where we are missing.
-    ours: Any = client.run(pkgutil.resolve_name, OUR_VERSION, on_error="return")
+    # Functions of the standard library: ours would not arrive where we are missing.
+    python = ask_workers(client, platform.python_version, seconds=ANSWER_SECONDS)
+    ours = ask_workers(
+        client, pkgutil.resolve_name, OUR_VERSION, seconds=ANSWER_SECONDS, workers=python
+    )
     found = {
-        f"worker {address}": Versions(_python(told["workers"][address]), _ours(answer))
+        f"worker {address}": Versions(python[address], _ours(answer))
         for address, answer in ours.items()
-        # Else the worker came or went between the two questions.
-        if address in told["workers"] and isinstance(answer, (str, ImportError))
+        # Else the worker came or went between the two questions, or hangs.
+        if isinstance(python.get(address), str) and isinstance(answer, (str, ImportError))
     }
     try:
         answer = client.run_on_scheduler(pkgutil.resolve_name, OUR_VERSION)
     except ImportError as error:
         answer = error
-    found["the scheduler"] = Versions(_python(told["scheduler"]), _ours(answer))
+    here = str(client.run_on_scheduler(platform.python_version))
+    found["the scheduler"] = Versions(here, _ours(answer))
     return found
 
 
@@ -176,10 +180,6 @@ def check_versions(found: Mapping[str, Versions]) -> None:
             faults.append(f"{place} has no prefect_dask")
     if faults:
         raise WorkersUnfit(faults)
-
-
-def _python(told: Mapping[str, Any]) -> str:
-    return str(told["host"]["python"])
 
 
 def _ours(answer: str | ImportError) -> str | None:

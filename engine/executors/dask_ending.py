@@ -6,11 +6,13 @@ import threading
 from collections.abc import Callable, Iterable
 
 import distributed
+from distributed.diagnostics.plugin import WorkerPlugin
 
 from ..failures import text_of
 from ..logs import get_logger
-from ..stream import ClusterChanged, NodeId, StillAtWork
-from .dask_channel import EndingPlugin, let_end
+from ..node import hosted
+from ..stream import Batcher, ClusterChanged, NodeId, StillAtWork
+from .dask_asking import LAST_ANSWER_SECONDS, add_to_workers, ask_workers, take_from_workers
 
 
 class Ending:
@@ -38,12 +40,14 @@ class Ending:
 
     def _ask(self) -> None:
         try:
-            answers = self._client.run(let_end, self._token, on_error="ignore")
-            self._told = frozenset(worker for worker, is_told in answers.items() if is_told)
-            self._wake()
-            # Those that join from here on hear of it when they do.
-            self._client.register_plugin(self._plugin, name=self._plugin.name)
+            # First: those that join from here on hear of it when they do.
             self._is_registered = True
+            add_to_workers(
+                self._client, self._plugin, self._plugin.name, seconds=LAST_ANSWER_SECONDS
+            )
+            answers = ask_workers(self._client, let_end, self._token, seconds=LAST_ANSWER_SECONDS)
+            self._told = frozenset(worker for worker, told in answers.items() if told is True)
+            self._wake()
         except Exception as error:
             # The cluster may go at any moment; then nothing begins there either.
             get_logger("DaskExecutor").warning("workers were not told: %s", text_of(error))
@@ -78,4 +82,38 @@ class Ending:
     def close(self) -> None:
         """Have workers that join later not told any more."""
         if self._is_registered:
-            self._client.unregister_worker_plugin(self._plugin.name)
+            take_from_workers(self._client, self._plugin.name, seconds=LAST_ANSWER_SECONDS)
+
+
+# ---- on the workers
+
+
+class EndingPlugin(WorkerPlugin):
+    """On each worker, also those that join later: lets no other body of a flow run begin.
+
+    Args:
+        token: The run's token.
+    """
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+        self.name = f"prefect-dask-{token}-ending"
+
+    def setup(self, worker: distributed.Worker) -> None:
+        """Called by the worker when the plugin arrives."""
+        let_end(self.token)
+
+
+def let_end(token: str) -> bool:
+    """On a worker: let no other body of a run begin, ask those at work to end, and tell the run which these are.
+
+    Returns:
+        Whether the run is hosted here, and told.
+    """
+    run = hosted(token)
+    if run is None:
+        return False
+    assert isinstance(run.report, Batcher)
+    run.report.collect(StillAtWork(tuple(run.let_end()), run.worker))
+    run.report.flush()
+    return True

@@ -17,6 +17,9 @@ from ..stream import NodeId
 #: Nowhere.
 NONE = -1
 
+#: What a future's status is before it is decided; "lost": its worker died, and the word of that is under way.
+UNDER_WAY = ("pending", "lost")
+
 #: Stands for all task runs that are no children.
 OWN = -1
 
@@ -106,6 +109,10 @@ class Places:
     def holdings(self) -> Iterator[Holding]:
         """Those that somebody needs."""
         return (holding for holding in self._holdings if holding.future is not None)
+
+    def with_something_over(self) -> list[Holding]:
+        """Those of them in which some task run came to an end."""
+        return [each for each in self.holdings() if any(map(self.is_over, self.nodes_of(each.key)))]
 
     def nodes_of(self, key: DaskKey) -> list[NodeId]:
         """The task runs in a Dask node, without those that it handed back or that were replaced."""

@@ -16,6 +16,7 @@ from ..failures import text_of
 from ..home import report_file
 from ..logs import get_logger
 from ..stream import ArtifactMade
+from .dask_asking import LAST_ANSWER_SECONDS, ask_workers
 
 #: Stands in a path for the run's id.
 RUN_ID: Final = "{flow_run_id}"
@@ -60,7 +61,7 @@ class PerformanceReport:
             if "://" not in self.path:
                 Path(self.path).parent.mkdir(parents=True, exist_ok=True)
             # Dask leaves out what a worker saw since its last full second: all of a run that is short.
-            self._client.run(_end_cycle_of_profile, on_error="ignore")
+            ask_workers(self._client, _end_cycle_of_profile, seconds=LAST_ANSWER_SECONDS)
             with self._client.as_current():
                 # Where Dask would have the code around here; it takes it for HTML.
                 self._client.sync(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from .. import clock
 from ..errors import ResultLost
 from ..failures import text_of
 from ..state import LazyResult, Pending, State
-from ..stream import NodeId
+from ..stream import NodeId, ValueLost
 from .dask_places import Holding, Places
 
 #: How many results are fetched at a time.
@@ -75,11 +75,6 @@ class RemoteState(LazyResult):
         return state
 
 
-def is_unmade(holding: Holding, position: int) -> bool:
-    """Whether what was brought home is what stands for a value that was lost with its worker."""
-    return isinstance(holding.home, list) and type(holding.home[position]) is Pending
-
-
 def remote_state(places: Places, node: NodeId) -> RemoteState | None:
     """Where the state of an execution lies; None where nobody needs it any more."""
     holding, position = places.find(node)
@@ -87,23 +82,37 @@ def remote_state(places: Places, node: NodeId) -> RemoteState | None:
 
 
 def bring_home(
-    client: distributed.Client, holdings: Iterable[Holding], *, limit_seconds: float | None = None
-) -> None:
-    """Fetch the values of nodes that lie on a cluster, before it goes; or note why they are lost.
+    client: distributed.Client, places: Places, *, limit_seconds: float | None = None
+) -> list[ValueLost]:
+    """Fetch what a run came to that lies on a cluster, before that goes.
 
     Args:
         client: The cluster's client.
-        holdings: The nodes.
+        places: Where it lies; why something could not be had is noted there.
         limit_seconds: How long all of that may take.
+
+    Returns:
+        What was over, and was lost with its worker.
     """
     until = None if limit_seconds is None else clock.monotonic() + limit_seconds
-    away = [(each, future) for each in holdings if (future := each.future) is not None]
+    away = [(each, each.future) for each in places.with_something_over() if each.future is not None]
     # One result in each node is the rule only where nodes are not shared; several are a few megabytes then.
     for start in range(0, len(away), FETCH_AT_ONCE):
         part = away[start : start + FETCH_AT_ONCE]
         homes = _fetch(client, [future for _, future in part], until)
         for (holding, _), home in zip(part, homes, strict=True):
             holding.home = home
+    return [
+        ValueLost(node, "", "it was gone when the run ended")
+        for holding, _ in away
+        for node in places.nodes_of(holding.key)
+        if places.is_over(node) and _is_unmade(holding, places.find(node)[1])
+    ]
+
+
+def _is_unmade(holding: Holding, position: int) -> bool:
+    """Whether what was brought home is what stands for a value that was lost with its worker."""
+    return isinstance(holding.home, list) and type(holding.home[position]) is Pending
 
 
 def _fetch(

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
-import threading
-from collections import Counter, deque
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from functools import partial
 from itertools import count
-from typing import Any, NamedTuple
 
 import dask
 import distributed
-from distributed.scheduler import KilledWorker
 
 from .. import clock
 from ..compile import Keys, as_expression, compile_groups
 from ..durations import SEEN
-from ..errors import ClusterLost, NodeFailed, WorkerDied
+from ..errors import WorkerDied
 from ..failures import text_of
-from ..grouping import Chain, Grouping, Kinds
+from ..grouping import Grouping, Kinds
 from ..hand_over import HandOver
 from ..logs import get_logger
-from ..node import RunNotHosted, RunPackage, RunUnanswered
+from ..node import RunPackage
 from ..parcels import pack
-from ..staging import NODES_AT_ONCE, Stage
-from ..state import Pending, Running, Success
+from ..state import Pending, Running
 from ..stream import (
     ClusterChanged,
     Event,
@@ -37,26 +29,27 @@ from ..stream import (
     NotBegun,
     StateChange,
     StillAtWork,
-    Told,
     ValueLost,
-    decode_batch,
 )
 from ..worker_resources import worker_resources
-from .dask_channel import Ears, Hub, Loss, RunPlugin, bare_state_of
+from .dask_asking import ANSWER_SECONDS, LAST_ANSWER_SECONDS, add_to_workers, take_from_workers
 from .dask_checks import resources_of_workers, shortage_text
+from .dask_connection import Connection
 from .dask_deaths import Deaths
 from .dask_ending import Ending
-from .dask_places import Holding, Places
+from .dask_executions import Executions
+from .dask_futures import Futures
+from .dask_hosting import RunPlugin
+from .dask_hub import Hub
+from .dask_inbox import AtWork, Inbox, Loss
+from .dask_places import Places
 from .dask_report import PerformanceReport
-from .dask_results import bring_home, is_unmade, remote_state
+from .dask_results import bring_home, remote_state
 from .dask_spans import span_of
+from .dask_stopping import cancel, let_nodes_end
 
 #: How often the futures are looked at while no records come, seconds.
 LOOK_SECONDS = 0.25
-
-#: How long a finished future may be without its last record before that is fetched, seconds: many times the
-#: 25 ms that records wait for company, and short beside what a person waits.
-RECORD_GRACE_SECONDS = 1.0
 
 #: How many hand-overs wait here for Dask: some 20 MB. What is beyond is not made before there is room.
 STAGED_AT_MOST = 20_000
@@ -69,27 +62,8 @@ TAKEN_AT_ONCE = 1_000
 #: larger one a fourth of what it runs at a time. An adaptive cluster grows because of these.
 AHEAD_AT_LEAST = 2
 
-#: How soon Dask gets more, where it got as much as it takes at a time, seconds: its event loop breathes meanwhile.
-SUBMIT_SECONDS = 0.01
-
-#: Stands for a move that is still to come.
-HERE = math.inf
-
-#: What a future's status is before it is decided; "lost": its worker died, and the word of that is under way.
-UNDER_WAY = ("pending", "lost")
-
 #: How long the fetching of results may take when a run is cancelled, seconds: nobody waits for long after Ctrl-C.
 FETCH_GRACE_SECONDS = 5.0
-
-#: How long a node with something to show for it may take to end once it was told to stop, seconds.
-STOP_GRACE_SECONDS = 2.0
-
-
-class AtWork(NamedTuple):
-    """Of the task runs that are announced, these are at work on a worker, and no others."""
-
-    worker: str
-    nodes: tuple[NodeId, ...]
 
 
 class DaskRun:
@@ -108,49 +82,30 @@ class DaskRun:
         self._client, self._package, self._owns_client = client, package, owns_client
         self._report = report
         self._keys = Keys(package.token, package.graph)
-        self._address = _address_of(client)
+        self._connection = Connection(client)
         self._span = span_of(package.info)
-        self._told: deque[Told | Loss | AtWork | ClusterChanged] = deque()
-        self._arrived = threading.Condition()
+        self._inbox = Inbox(self._keys.is_ours)
         self._last_look = clock.monotonic()
-        self._kinds = Kinds(package.graph, grouping, package.limited)
-        self._stage = Stage(self._kinds, SEEN)
         self._threads = threads
-        #: Whether Dask got as much as it takes at a time, and there may be more.
-        self._has_more = False
-        #: Task runs that share a node with none: one of those with which they did ended a worker.
-        self._alone: set[tuple[int, int]] = set()
-        #: What was handed over and is not over yet.
-        self._out: dict[NodeId, HandOver] = {}
-        #: Those that came back undone: perhaps because a node above was cut, and the word of that is still under
-        #: way from another worker.
-        self._undone: dict[NodeId, StateChange] = {}
-        #: When those that are running began.
-        self._began: dict[NodeId, float] = {}
-        #: Finished futures whose last record is still missing: since when, and what will tell.
-        self._missing_since: dict[NodeId, float] = {}
-        self._repairs: dict[NodeId, distributed.Future[Any]] = {}
-        self._places = Places(len(package.graph), self._name)
-        self.result_of = partial(remote_state, self._places)
-        #: Whether anything was handed over a second time, and what never went to Dask because of that.
-        self._has_later = False
-        self._unwanted: set[NodeId] = set()
+        self._executions = Executions(
+            Kinds(package.graph, grouping, package.limited),
+            SEEN,
+            Places(len(package.graph), self._name),
+        )
+        self.result_of = partial(remote_state, self._executions.places)
+        self._futures = Futures(
+            client,
+            self._executions,
+            self._name,
+            package.tolerance.worker_deaths,
+            self._connection.check,
+        )
         self._numbers = count(1)
-        #: How often a worker died in the course of each task run that Dask must not repeat by itself.
-        #: Task runs that a cut node handed back: at which move they went to Dask again, or `HERE`.
-        self._moved: dict[NodeId, float] = {}
-        self._moves = 0
-        #: How often each task run came to a worker that does not host the run.
-        self._not_hosted: Counter[tuple[int, int]] = Counter()
         self._deaths = Deaths(package.tolerance.worker_deaths)
-        #: The connection over which Dask knows our keys.
-        self._comm: Any = client.scheduler_comm
         #: On which workers those should run that were kept waiting on theirs.
         self._rather: dict[NodeId, list[str]] = {}
         #: How it comes to its end before all is done.
         self._ending: Ending | None = None
-        #: Whether `wait` should return without any news.
-        self._is_woken = False
         self._plugin = RunPlugin(
             package.token,
             pack(package.graph, package.info),
@@ -158,62 +113,36 @@ class DaskRun:
             package.info.log_level,
         )
         self._hub = Hub.of(client)
-        ears = Ears(
-            self._take_batch,
-            self._take_loss,
-            self._take_change,
-            self._take_at_work,
-            package.check_counted,
-        )
-        self._hub.listen(package.token, ears)
-        client.register_plugin(self._plugin, name=self._plugin.name)
+        self._hub.listen(package.token, self._inbox, package.check_counted)
+        add_to_workers(client, self._plugin, self._plugin.name, seconds=ANSWER_SECONDS)
 
     # ---- the door
 
     def room(self) -> int:
-        return max(0, min(TAKEN_AT_ONCE, STAGED_AT_MOST - len(self._stage)))
+        return max(0, min(TAKEN_AT_ONCE, STAGED_AT_MOST - self._executions.staged))
 
     def at_once(self) -> int:
         return self._threads + max(AHEAD_AT_LEAST, self._threads // 4)
 
     def extend(self, plan: Sequence[HandOver]) -> None:
-        for item in plan:
-            # What this execution replaces is neither waited for nor kept; what it goes on from is held by Dask.
-            task, map_index, generation = item.node
-            if generation > 1:
-                self._has_later = True
-                before = (task, map_index, generation - 1)
-                self._out.pop(before, None)
-                self._undone.pop(before, None)
-                self._stage.end(before)
-                self._places.set_over(item.node, is_over=False)
-            self._out[item.node] = item
-        self._stage.add(plan, self._places.is_over, self._alone)
+        self._executions.add(plan)
         self._submit()
 
     def let_end(self, grace_seconds: float) -> None:
         if self._ending is None:
-            self._ending = Ending(self._client, self._package.token, self._wake)
+            self._ending = Ending(self._client, self._package.token, self._inbox.wake)
 
     def is_at_work(self) -> bool:
         if self._ending is None or self._client.status != "running":
             return False
         at_work = self._ending.at_work
-        return at_work is None or any(node in self._out for node in at_work)
-
-    def _wake(self) -> None:
-        with self._arrived:
-            self._is_woken = True
-            self._arrived.notify()
+        return at_work is None or any(node in self._executions for node in at_work)
 
     def wait(self, timeout_seconds: float) -> list[Event]:
         self._submit()
-        wake_after = SUBMIT_SECONDS if self._has_more else self._stage.wake_after(clock.monotonic())
+        wake_after = self._executions.wake_after(clock.monotonic())
         limits = [timeout_seconds, LOOK_SECONDS, *([] if wake_after is None else [wake_after])]
-        with self._arrived:
-            if not self._told and not self._is_woken:
-                self._arrived.wait(min(limits))
-            self._is_woken = False
+        self._inbox.wait(min(limits))
         events = self._take_told()
         events += self._tell_given_up()
         if self._ending is None and clock.monotonic() - self._last_look > LOOK_SECONDS:
@@ -223,28 +152,15 @@ class DaskRun:
 
     def _submit(self) -> None:
         """Give Dask what should go to it now."""
-        if not self._stage or self._ending is not None:
+        if not self._executions.staged or self._ending is not None:
             return
-        taken = self._stage.take(self._threads, clock.monotonic())
-        self._has_more = len(taken) >= NODES_AT_ONCE
-        groups = []
-        for group in taken:
-            for chain in group:
-                chain.items = [item for item in chain.items if self._is_wanted(item)]
-            if chains := [chain for chain in group if chain.items]:
-                groups.append(chains)
-        if self._moved:
-            groups = self._without_early(groups)
+        groups = self._executions.take(self._threads, clock.monotonic())
         if not groups:
             return
-        if self._moved:
-            self._moves += 1
-            moved = (i.node for group in groups for chain in group for i in chain.items)
-            self._moved.update((node, self._moves) for node in moved if node in self._moved)
         compiled = compile_groups(
             groups,
             self._keys,
-            self._places,
+            self._executions.places,
             self._numbers,
             self._package.is_passed_on,
             self._deaths.suspects,
@@ -261,68 +177,16 @@ class DaskRun:
             with dask.annotate(span=self._span):
                 futures = self._client.get(expression, keys, sync=False)
         except Exception:
-            self._check_cluster()
+            self._connection.check()
             raise
-        for group, key, future in zip(groups, keys, futures, strict=True):
-            nodes = [item.node for chain in group for item in chain.items]
-            self._places.put(key, future, nodes, self._moves)
-
-    def _without_early(self, groups: Sequence[list[Chain]]) -> list[list[Chain]]:
-        """What goes to Dask, without what needs a task run that was handed back meanwhile and waits here again.
-
-        That is staged once more, and waits for it.
-        """
-        known: set[NodeId] = set()
-        early: dict[NodeId, None] = {}
-        for group in groups:
-            for chain in group:
-                for item in chain.items:
-                    # A node refers to those before it alone, also where what it needs goes in the same portion.
-                    if any(self._moved.get(n) == HERE and n not in known for n in item.needs()):
-                        early[item.node] = None
-                        self._moved[item.node] = HERE
-                    else:
-                        known.add(item.node)
-        if not early:
-            return list(groups)
-        for group in groups:
-            for chain in group:
-                chain.items = [item for item in chain.items if item.node not in early]
-        for node in early:
-            self._stage.end(node)
-        self._stage.add([self._out[node] for node in early], self._places.is_over, self._alone)
-        left = ([chain for chain in group if chain.items] for group in groups)
-        return [group for group in left if group]
-
-    def _is_wanted(self, item: HandOver) -> bool:
-        """Whether what waited here was not replaced meanwhile, nor anything that it needs.
-
-        If it was, its outcome does not count, and whoever waits for that says when it is handed over again.
-        """
-        if item.node in self._out and not (
-            self._has_later
-            and any(
-                need in self._unwanted or self._places.is_replaced(need) for need in item.needs()
-            )
-        ):
-            return True
-        self._out.pop(item.node, None)
-        # The stage takes it for under way by now.
-        self._stage.end(item.node)
-        self._unwanted.add(item.node)
-        self._has_later = True
-        return False
+        self._executions.put(groups, keys, futures)
 
     def release(self, nodes: Iterable[NodeId]) -> None:
         for node in nodes:
-            self._places.forget(node)
+            self._executions.places.forget(node)
 
     def shortages(self) -> list[str]:
-        ready = [
-            node
-            for node, item in self._out.items()
-            if node not in self._began and all(map(self._places.is_over, item.needs()))
-        ]
+        ready = self._executions.idle()
         if not ready:
             return []
         try:
@@ -352,10 +216,9 @@ class DaskRun:
             get_logger("DaskExecutor").warning("clearing away the run failed: %s", text_of(error))
         finally:
             self._hub.forget(self._package.token)
-            self._out.clear()
-            self._repairs.clear()
-            self._places = Places(0)
-            self.result_of = partial(remote_state, self._places)
+            self._futures.let_go()
+            self._executions.let_go()
+            self.result_of = partial(remote_state, self._executions.places)
         return events
 
     def _end_on_cluster(self, *, is_cancelled: bool) -> list[Event]:
@@ -363,59 +226,22 @@ class DaskRun:
         try:
             if is_cancelled:
                 events += self._take_finished()
-                self._cancel()
+                cancel(self._client, self._executions.places, self._unhost)
             else:
-                self._wait_for(self._places.holdings())
+                let_nodes_end(self._client, self._executions.places.holdings())
             if self._owns_client:
                 limit = FETCH_GRACE_SECONDS if is_cancelled else None
-                over = self._with_something_over()
-                bring_home(self._client, over, limit_seconds=limit)
-                events += self._not_brought_home(over)
+                events += bring_home(self._client, self._executions.places, limit_seconds=limit)
         finally:
             if not is_cancelled:
-                self._client.unregister_worker_plugin(self._plugin.name)
+                self._unhost()
             if self._ending is not None:
                 self._ending.close()
         return events
 
-    def _not_brought_home(self, holdings: Iterable[Holding]) -> list[Event]:
-        """What was over, and was lost before it came home."""
-        return [
-            ValueLost(node, "", "it was gone when the run ended")
-            for holding in holdings
-            for node in self._places.nodes_of(holding.key)
-            if self._places.is_over(node) and is_unmade(holding, self._places.find(node)[1])
-        ]
-
-    def _cancel(self) -> None:
-        """Stop what runs; what is over is in the states that the user gets, and stays."""
-        over = self._with_something_over()
-        kept = set(map(id, over))
-        rest = [each.future for each in self._places.holdings() if id(each) not in kept]
-        self._client.cancel(rest, force=True)
-        # Stops the bodies. A node that has something to show for it ends with that.
-        self._client.unregister_worker_plugin(self._plugin.name)
-        shared = [each.future for each in over if each.status in UNDER_WAY]
-        if shared:
-            self._wait_for(over, STOP_GRACE_SECONDS)
-            under_way = [future for future in shared if future is not None and not future.done()]
-            self._client.cancel(under_way, force=True)
-
-    def _wait_for(
-        self, holdings: Iterable[Holding], limit_seconds: float = FETCH_GRACE_SECONDS
-    ) -> None:
-        """Let nodes end whose last word came before their value; to stop one there would lose it."""
-        under_way = [each.future for each in holdings if each.status in UNDER_WAY]
-        if under_way:
-            with self._client.as_current(), suppress(distributed.TimeoutError):
-                distributed.wait(under_way, timeout=limit_seconds)
-
-    def _with_something_over(self) -> list[Holding]:
-        return [
-            each
-            for each in self._places.holdings()
-            if any(map(self._places.is_over, self._places.nodes_of(each.key)))
-        ]
+    def _unhost(self) -> None:
+        """Have the workers forget the run; a body at work there is stopped."""
+        take_from_workers(self._client, self._plugin.name, seconds=LAST_ANSWER_SECONDS)
 
     def _take_finished(self) -> list[Event]:
         """The last records of what is finished and not told yet, as far as they come soon."""
@@ -423,21 +249,18 @@ class DaskRun:
         until = clock.monotonic() + LOOK_SECONDS
         while clock.monotonic() < until and any(
             holding is not None and holding.status == "finished"
-            for holding in map(self._places.holding, self._out)
+            for holding in map(self._executions.places.holding, self._executions)
         ):
-            with self._arrived:
-                if not self._told:
-                    self._arrived.wait(until - clock.monotonic())
+            self._inbox.wait(until - clock.monotonic())
             events += self._take_told()
         return events
 
     def _take_told(self) -> list[Event]:
         events: list[Event] = []
         again: list[NodeId] = []
-        while self._told:
-            told = self._told.popleft()
+        for told in self._inbox.take():
             if isinstance(told, NotBegun):
-                events += self._take_refusal(told)
+                events += self._executions.refused(told)
                 again += self._take_cut(told)
                 continue
             if isinstance(told, Loss):
@@ -456,53 +279,36 @@ class DaskRun:
                 if self._ending is not None:
                     self._ending.take_change(told)
             if isinstance(told, StateChange):
-                node, state = told.node, told.state
-                if told.is_over and type(state) is Pending and node in self._out:
-                    self._undone[node] = told
-                    continue
+                state = told.state
                 if told.is_over:
-                    self._end(told)
+                    if type(state) is Pending and self._executions.set_aside(told):
+                        continue
+                    self._executions.end(told)
                 elif isinstance(state, Running):
-                    self._began[node] = state._time
+                    self._executions.began[told.node] = state._time
             events.append(told)
-        if again or (self._undone and self._moved):
-            self._stage_again(again)
+        self._executions.stage_again(again)
         return events
 
     # ---- what nodes hand back
 
     def _take_cut(self, cut: NotBegun) -> list[NodeId]:
-        moved = []
-        for node in cut.nodes:
-            holding = self._places.holding(node)
-            # Dask may make a node anew that was cut before, and lost with its worker.
-            if node in self._out and holding is not None and holding.key[-1] == cut.number:
-                moved.append(node)
+        moved = self._executions.handed_back(cut)
         if cut.is_held and moved:
             # Dask takes what is short for not worth stealing, and leaves it behind what keeps its worker busy.
-            others = [worker for worker in self._threads_by_worker() or () if worker != cut.worker]
+            others = [
+                worker
+                for worker in self._connection.threads_by_worker() or ()
+                if worker != cut.worker
+            ]
             if others:
                 self._rather.update(dict.fromkeys(moved, others))
         return moved
 
-    def _take_refusal(self, cut: NotBegun) -> list[Event]:
-        """What follows where a result is gone that Dask must not make again by itself."""
-        events: list[Event] = []
-        for node in cut.nodes:
-            holding = self._places.holding(node)
-            if (
-                node[0] in self._package.limited
-                and node not in self._out
-                and holding is not None
-                and holding.key[-1] == cut.number
-            ):
-                events += self._hand_back(holding, cut.worker, "its result was lost")
-        return events
-
     def _lose(self, lost: Loss) -> list[Event]:
         """Nodes and values are gone with a worker, and Dask makes none anew: that is decided here."""
         running, computed = (
-            [node for key in keys for node in self._places.nodes_of(tuple(key))]
+            [node for key in keys for node in self._executions.places.nodes_of(tuple(key))]
             for keys in (lost.running, lost.computed)
         )
         nodes, had_value = running + computed, set(computed)
@@ -513,18 +319,18 @@ class DaskRun:
             if lost.is_expected
             else f"worker {lost.worker} died while it held this task"
         )
-        under_way = {node for node in nodes if node in self._out}
+        under_way = {node for node in nodes if node in self._executions}
         given_up: set[NodeId] = set()
         if not lost.is_expected:
             # What had come to its end was not at work.
             suspects = under_way - had_value
             given_up = self._deaths.blame(
-                lost.worker, suspects, self._began, lost.threads, clock.monotonic()
+                lost.worker, suspects, self._executions.began, lost.threads, clock.monotonic()
             )
-            self._alone |= {node[:2] for node in suspects}
+            self._executions.alone |= {node[:2] for node in suspects}
         events: list[Event] = []
         for node in nodes:
-            self._drop(node)
+            self._executions.drop(node)
             if node not in given_up:
                 events.append(
                     HandedBack(node, lost.worker, cause, node in had_value)
@@ -539,256 +345,16 @@ class DaskRun:
             for node, worker, deaths, code in self._deaths.take_given_up(clock.monotonic())
         ]
 
-    def _drop(self, node: NodeId) -> None:
-        """Forget an execution whose outcome does not count any more."""
-        self._out.pop(node, None)
-        self._undone.pop(node, None)
-        self._began.pop(node, None)
-        self._missing_since.pop(node, None)
-        self._repairs.pop(node, None)
-        self._places.set_over(node, is_over=False)
-        self._places.forget(node)
-        self._stage.end(node)
-        # What waits here for it goes to Dask when it is handed over again.
-        self._unwanted.add(node)
-        self._has_later = True
-
-    def _take_undone(self) -> list[NodeId]:
-        """The nodes that came back undone because one that they need was handed back by its own."""
-        moved: list[NodeId] = []
-        for node in sorted(self._undone, key=lambda each: each[:2]):
-            holding = self._places.holding(node)
-            known = 0 if holding is None else holding.moves_before
-            if any(self._moved.get(need, 0) > known for need in self._out[node].needs()):
-                self._moved[node] = HERE
-                del self._undone[node]
-                moved.append(node)
-        return moved
-
-    def _give_up_undone(self) -> list[Event]:
-        """The nodes that came back undone for another reason: who waits for something says when they run again.
-
-        As long as one that they need is not told to be over, it may have been handed back itself.
-        """
-        known = [
-            told
-            for node, told in self._undone.items()
-            if not any(need in self._out for need in self._out[node].needs())
-        ]
-        for told in known:
-            self._end(told)
-        return list(known)
-
-    def _stage_again(self, nodes: Sequence[NodeId]) -> None:
-        """Stage nodes that were handed back, and those that came back undone because of that."""
-        self._moved.update(dict.fromkeys(nodes, HERE))
-        nodes = [*nodes, *self._take_undone()]
-        if not nodes:
-            return
-        for node in nodes:
-            self._stage.end(node)
-            self._places.forget(node)
-            self._began.pop(node, None)
-            self._missing_since.pop(node, None)
-            self._repairs.pop(node, None)
-        items = [self._out[node] for node in sorted(nodes, key=lambda each: each[:2])]
-        self._stage.add(items, self._places.is_over, self._alone)
-
-    # ---- what the hub brings, in the client's thread
-
-    def _take_batch(self, batch: bytes, worker: str) -> None:
-        self._told.extend(decode_batch(batch, worker))
-        with self._arrived:
-            self._arrived.notify()
-
-    def _take_change(self, change: ClusterChanged) -> None:
-        self._told.append(change)
-        with self._arrived:
-            self._arrived.notify()
-
-    def _take_at_work(self, worker: str, nodes: Sequence[NodeId]) -> None:
-        self._told.append(AtWork(worker, tuple(nodes)))
-
-    def _take_loss(self, loss: Loss) -> None:
-        running, computed = (
-            tuple([tuple(key) for key in keys if self._keys.is_ours(key)])
-            for keys in (loss.running, loss.computed)
-        )
-        if running or computed:
-            self._told.append(loss._replace(running=running, computed=computed))
-        with self._arrived:
-            self._arrived.notify()
-
-    # ---- what the futures tell
-
-    def _end(self, change: StateChange) -> None:
-        node = change.node
-        began = self._began.pop(node, None) if change.began is None else change.began
-        self._undone.pop(node, None)
-        if self._out.pop(node, None) is None:
-            return  # told before: its result was lost with a worker, and Dask makes it again
-        self._stage.end(node)
-        kind = self._kinds.of(node)
-        if began is not None and kind is not None and isinstance(change.state, Success):
-            SEEN.note(kind, change.state._time - began)
-        self._missing_since.pop(node, None)
-        self._repairs.pop(node, None)
-        lazy = self.result_of(node)
-        if lazy is not None:
-            change.state._lazy = lazy
-        self._places.set_over(node, is_over=True)
+    # ---- now and then
 
     def _look(self) -> list[Event]:
-        """What the futures know that no record told."""
-        self._check_cluster()
-        if self._stage or self._package.limited:
-            threads = self._threads_by_worker()
+        """What is known here that no record told."""
+        self._connection.check()
+        if self._executions.staged or self._package.limited:
+            threads = self._connection.threads_by_worker()
             if threads is not None:
                 self._threads = max(1, sum(threads.values()))
-        events = self._give_up_undone()
-        for node in list(self._out):
-            holding = self._places.holding(node)
-            if node not in self._out or holding is None or holding.future is None:
-                continue  # handed back with another one of its node, or not with Dask yet
-            status = holding.status
-            if status in UNDER_WAY or node in self._undone:
-                continue
-            if status == "finished":
-                events += self._repair(node, holding.future)
-            elif status == "error":
-                events += self._blame(holding, holding.future.exception())
-            else:
-                self._check_cluster()
-                del self._out[node]
-                self._stage.end(node)
-                cause = f"its Dask key was {status} from outside the run"
-                events.append(NodeCrashed(node, NodeFailed(self._name(node), cause), ""))
-        return events
-
-    def _threads_by_worker(self) -> dict[str, int] | None:
-        """How many threads each worker has; None where the scheduler does not say.
-
-        It may just be dying: what follows from that, follows when the connection is seen to be gone over which it
-        knows the run, which is another one. Where that stays, the run does not need to know.
-        """
-        try:
-            threads: dict[str, int] = self._client.nthreads()
-        except (Exception, asyncio.CancelledError) as error:
-            self._check_cluster()
-            get_logger("DaskExecutor").debug("no word of the workers: %s", text_of(error))
-            return None
-        return threads
-
-    def _check_cluster(self) -> None:
-        if self._client.status != "running":
-            raise ClusterLost(self._address, f"the client is {self._client.status}")
-        if self._comm.closed():
-            raise ClusterLost(self._address, "the connection is closed")
-        if self._client.scheduler_comm is not self._comm:
-            raise ClusterLost(self._address, "it came back, and knows nothing of the run")
-
-    def _repair(self, node: NodeId, future: distributed.Future[Any]) -> list[Event]:
-        """The last record of a node that did not arrive: asked for where the node's value lies."""
-        since = self._missing_since.setdefault(node, clock.monotonic())
-        if clock.monotonic() - since < RECORD_GRACE_SECONDS:
-            return []
-        repair = self._repairs.get(node)
-        if repair is None:
-            self._repairs[node] = self._client.submit(
-                bare_state_of, future, node, self._places.place(node).position, pure=False
-            )
-        elif repair.status == "finished":
-            batch, worker = repair.result()
-            changes = [c for c in decode_batch(batch, worker) if isinstance(c, StateChange)]
-            for change in changes:
-                if type(change.state) is not Pending:
-                    continue
-                if change.state.message:
-                    self._drop(node)
-                    return [HandedBack(node, worker, change.state.message, False)]
-                self._stage_again([node])  # the word that it was handed back is what is missing
-                return []
-            for change in changes:
-                self._end(change)
-            return list(changes)
-        elif repair.status not in UNDER_WAY:
-            del self._repairs[node]  # asked again at the next look
-        return []
-
-    def _blame(self, holding: Holding, error: BaseException | None) -> list[Event]:
-        """The node at which a chain of errors began; those below are handed over anew by who waits for them."""
-        nodes = [node for node in self._places.nodes_of(holding.key) if node in self._out]
-        inside = set(nodes)
-        above = {
-            need: above.status
-            for node in nodes
-            for need in self._out[node].needs()
-            if need not in inside and (above := self._places.holding(need)) not in (None, holding)
-        }
-        if any(status in UNDER_WAY for status in above.values()):
-            return []  # its own news is still under way
-        erred = {need for need, status in above.items() if status == "error"}
-        if any(not self._places.is_over(need) for need in erred):
-            self._drop_below(nodes, erred)
-            return []
-        if len(list(holding.nodes())) > 1:
-            worker = error.last_worker.address if isinstance(error, KilledWorker) else ""
-            why = text_of(error) if error is not None else "unknown"
-            return self._hand_back(holding, worker, f"its batch could not be run: {why}")
-        if isinstance(error, RunUnanswered):
-            return self._hand_back(holding, "", text_of(error))
-        (node,) = nodes
-        if isinstance(error, RunNotHosted):
-            # Its worker is about to leave, and the word of that is under way; or it never took the run in.
-            self._not_hosted[node[:2]] += 1
-            if self._not_hosted[node[:2]] <= self._package.tolerance.worker_deaths:
-                return self._hand_back(holding, "", text_of(error))
-        del self._out[node]
-        self._stage.end(node)
-        if erred:
-            # Told as finished; its result died with a worker, and making it again failed.
-            lost = ", ".join(repr(self._name(need)) for need in sorted(erred))
-            cause: Exception = NodeFailed(
-                self._name(node),
-                f"the result of {lost} was lost, and made again in vain: "
-                f"{text_of(error) if error is not None else 'unknown'}",
-            )
-            return [NodeCrashed(node, cause, "")]
-        if isinstance(error, KilledWorker):
-            worker = error.last_worker.address
-            cause = WorkerDied(self._name(node), worker, error.allowed_failures + 1)
-            return [NodeCrashed(node, cause, worker)]
-        return [NodeCrashed(node, NodeFailed(self._name(node), repr(error)), "")]
-
-    def _drop_below(self, nodes: Sequence[NodeId], erred: set[NodeId]) -> None:
-        """Of a node that could not be run because of one above: those below that one wait for it to be handed over
-        again, and so they are; the others have to be staged again."""
-        dropped = set(erred)
-        again = []
-        for node in nodes:
-            if dropped.isdisjoint(self._out[node].needs()):
-                again.append(node)
-            else:
-                dropped.add(node)
-                del self._out[node]
-                self._stage.end(node)
-        if again:
-            self._stage_again(again)
-
-    def _hand_back(self, holding: Holding, worker: str, cause: str) -> list[Event]:
-        """A shared node whose runs have to run alone: nobody knows through whom it failed, and it has no value."""
-        events: list[Event] = []
-        for node in self._places.nodes_of(holding.key):
-            event = HandedBack if node in self._out else ValueLost
-            self._drop(node)
-            self._alone.add(node[:2])
-            events.append(event(node, worker, cause))
-        return events
+        return [*self._executions.give_up_undone(), *self._futures.look(clock.monotonic())]
 
     def _name(self, node: NodeId) -> str:
         return self._package.graph.nodes[node[0]].label.run_name(node[1])
-
-
-def _address_of(client: distributed.Client) -> str:
-    scheduler = client.scheduler
-    return str(scheduler.address) if scheduler is not None else "(closed)"

@@ -14,7 +14,8 @@ import distributed
 
 from prefect_dask.engine.durable import read_stored
 from prefect_dask.engine.files import UNFINISHED
-from prefect_dask.engine.state import STATES, Pending, Retrying, State, Success, is_lawful
+from prefect_dask.engine.lawful import is_lawful
+from prefect_dask.engine.state import STATES, Pending, Retrying, State, Success
 from prefect_dask.ledger import Ledger
 from prefect_dask.ledger.facts import RecordedState
 from prefect_dask.limits import limits

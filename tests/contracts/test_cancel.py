@@ -8,8 +8,9 @@ import pytest
 
 import prefect_dask
 from prefect_dask import Flow, context, task, unmapped
+from prefect_dask.engine.lawful import is_lawful
 from prefect_dask.engine.signals import LOOP
-from prefect_dask.engine.state import STATES, Cancelled, Pending, State, Success, is_lawful
+from prefect_dask.engine.state import STATES, Cancelled, Pending, State, Success
 from prefect_dask.executors import LocalDaskExecutor
 from prefect_dask.ledger import Ledger
 from prefect_dask.ledger.writer import close_writers

@@ -10,7 +10,8 @@ import pytest
 
 from prefect_dask import Flow, context, task
 from prefect_dask.engine import clock, secrets, signals
-from prefect_dask.engine.state import STATES, Pending, Running, State, is_lawful
+from prefect_dask.engine.lawful import is_lawful
+from prefect_dask.engine.state import STATES, Pending, Running, State
 from prefect_dask.executors import DaskExecutor, LocalDaskExecutor
 from tests.contracts.observed import logged_records
 from tests.contracts.places import INSIDE
@@ -261,10 +262,11 @@ def tampered_client(cluster):
     """A client of its own, and a function that puts something between it and what it hears from the cluster."""
     from distributed import Client
 
-    from prefect_dask.engine.executors.dask_channel import Hub
+    from prefect_dask.engine.executors.dask_hub import Hub
+    from prefect_dask.engine.executors.dask_watch import topic_of
 
     with Client(cluster, set_as_default=False) as client, client.as_current():
-        hub, topic = Hub.of(client), Hub.topic(client)
+        hub, topic = Hub.of(client), topic_of(client.id)
 
         def tamper(between):
             client.unsubscribe_topic(topic)

@@ -62,3 +62,17 @@ def test_what_is_over_is_known_by_task_run():
         places.set_over(node, is_over=False)
         assert not places.is_over(node)
     assert not places.is_over((1, 1000, 1))
+
+
+def test_what_has_something_to_show_for_it_is_known_as_long_as_somebody_needs_it():
+    places = Places(1)
+    places.put(KEYS[0], future(), [(0, 0, 1), (0, 1, 1)], 0)
+    places.put(KEYS[1], future("pending"), [(0, 2, 1)], 0)
+    assert places.with_something_over() == []
+
+    places.set_over((0, 1, 1), is_over=True)
+    assert [each.key for each in places.with_something_over()] == [KEYS[0]]
+
+    for node in ((0, 0, 1), (0, 1, 1)):
+        places.forget(node)
+    assert places.with_something_over() == []

@@ -1,4 +1,4 @@
-"""States: their family, their data, and the table of lawful moves."""
+"""States: their family and their data."""
 
 import pickle
 from datetime import datetime, timedelta, timezone
@@ -6,12 +6,9 @@ from typing import Any
 
 import cloudpickle
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from prefect_dask.engine.errors import ResultLost, UnknownStateType
 from prefect_dask.engine.state import (
-    LAWFUL,
     STATES,
     Cached,
     Cancelled,
@@ -36,7 +33,6 @@ from prefect_dask.engine.state import (
     TimedOut,
     TriggerFailed,
     ValidationFailed,
-    is_lawful,
 )
 
 KINDS = sorted(STATES.values(), key=lambda kind: kind.__name__)
@@ -153,31 +149,6 @@ def test_each_question_is_answered_by_the_family(state, true_of_it):
     questions = [name for name in dir(State) if name.startswith("is_")]
 
     assert {q.removeprefix("is_") for q in questions if getattr(state, q)()} == true_of_it
-
-
-@given(st.sampled_from(KINDS))
-def test_a_final_state_can_be_reached_from_every_state(kind):
-    reached, border = {kind}, [kind]
-    while border:
-        old = border.pop()
-        for new in KINDS:
-            if new not in reached and is_lawful(old, new):
-                reached.add(new)
-                border.append(new)
-
-    assert any(issubclass(state, Finished) and state is not Looped for state in reached)
-
-
-@given(st.sampled_from(KINDS), st.sampled_from([Running, Scheduled, Paused]))
-def test_what_is_over_never_goes_back(old, new):
-    finished_for_good = issubclass(old, (Cancelled, Skipped)) or old in (Success, Mapped)
-    if finished_for_good and not (old is Mapped and issubclass(new, Pending)):
-        assert not is_lawful(old, new)
-
-
-def test_the_table_speaks_of_states_only():
-    assert set(LAWFUL) <= set(KINDS)
-    assert all(issubclass(new, State) for follow in LAWFUL.values() for new in follow)
 
 
 class _Elsewhere(LazyResult):

@@ -2,7 +2,8 @@
 
 from itertools import pairwise
 
-from prefect_dask.engine.state import STATES, Pending, State, is_lawful
+from prefect_dask.engine.lawful import is_lawful
+from prefect_dask.engine.state import STATES, Pending, State
 from prefect_dask.engine.stream import StateRecord
 
 

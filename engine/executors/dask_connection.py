@@ -1,0 +1,56 @@
+"""The connection over which a Dask cluster knows a run: with another one, even to the same cluster, it is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import distributed
+
+from ..errors import ClusterLost
+from ..failures import text_of
+from ..logs import get_logger
+
+
+class Connection:
+    """The connection of a client when the run began.
+
+    Args:
+        client: The cluster's.
+    """
+
+    def __init__(self, client: distributed.Client) -> None:
+        self._client = client
+        self._comm: Any = client.scheduler_comm
+        scheduler = client.scheduler
+        self._address = str(scheduler.address) if scheduler is not None else "(closed)"
+
+    def check(self) -> None:
+        """See that it is there.
+
+        Raises:
+            ClusterLost: It is not.
+        """
+        if self._client.status != "running":
+            raise ClusterLost(self._address, f"the client is {self._client.status}")
+        if self._comm.closed():
+            raise ClusterLost(self._address, "the connection is closed")
+        if self._client.scheduler_comm is not self._comm:
+            raise ClusterLost(self._address, "it came back, and knows nothing of the run")
+
+    def threads_by_worker(self) -> dict[str, int] | None:
+        """How many threads each worker has; None where the scheduler does not say.
+
+        It may just be dying: what follows from that, follows when the connection is seen to be gone over which it
+        knows the run, which is another one. Where that stays, the run does not need to know.
+
+        Raises:
+            ClusterLost: It is gone by now.
+        """
+        try:
+            threads: dict[str, int] = self._client.nthreads()
+        except (Exception, asyncio.CancelledError) as error:
+            self.check()
+            get_logger("DaskExecutor").debug("no word of the workers: %s", text_of(error))
+            return None
+        return threads
