@@ -14,7 +14,7 @@ from itertools import accumulate
 from typing import Any
 
 from . import clock
-from .columns import slots_in_order
+from .columns import runs_in_order
 from .errors import TaskException
 from .folded import ResultOf
 from .graph import FlowGraph, Take
@@ -37,7 +37,7 @@ from .state import (
     is_lawful,
 )
 from .stream import NodeId, without_result
-from .task_runs import Flights, Slot, TaskRuns, chain_below, is_final
+from .task_runs import Flights, Position, TaskRuns, chain_below, is_final
 
 #: No bound to how much is taken.
 EVERYTHING = sys.maxsize
@@ -78,11 +78,11 @@ class Book:
         self.given = self._sources.given
         self._due: list[tuple[float, int, int, int]] = []
         #: Paused task runs that may go on, until the attempt is over for which that was said.
-        self._resumed: set[Slot] = set()
+        self._resumed: set[Position] = set()
         #: By how much the machine's clock was set back since the run began, seconds.
         self._set_back = 0.0
         #: Task runs that were not looked at yet, for want of room.
-        self._rest: deque[Iterator[Slot]] = deque()
+        self._rest: deque[Iterator[Position]] = deque()
         #: Mapped tasks whose width became known since `take_grown`.
         self._grown: set[int] = set()
         #: Per mapped task with a limit, its children between their start and the end of the chain of maps below.
@@ -97,11 +97,11 @@ class Book:
         self._limited: frozenset[int] = frozenset()
         self._before_limited: frozenset[int] = frozenset()
         #: Task runs that wait for a slot, those of them for which none was asked yet, and whose was just granted.
-        self._wanting: set[Slot] = set()
-        self._to_ask: list[Slot] = []
-        self._granted: set[Slot] = set()
+        self._wanting: set[Position] = set()
+        self._to_ask: list[Position] = []
+        self._granted: set[Position] = set()
         #: Task runs that are done since `take_freed`, where some that need a slot waited for them.
-        self._done_before: list[Slot] = []
+        self._done_before: list[Position] = []
         #: Whether `_have_ended` must hear of the success of a task's runs.
         self._must_hear: Sequence[bool] = graph.is_mapped
         self._widths = widths
@@ -110,7 +110,7 @@ class Book:
         for index, state in given.items():
             self._give_tree(index, state)
         self._resumed.update(
-            slot for slot, each in self.given.items() if isinstance(each.state, Resume)
+            position for position, each in self.given.items() if isinstance(each.state, Resume)
         )
         # In another process they were begun, and not all that is mapped over them was done.
         for index, place in self.given if self._flights else ():
@@ -511,35 +511,37 @@ class Book:
     def take_wanted(self) -> list[NodeId]:
         """The executions for which a slot has to be asked for."""
         new, self._to_ask = self._to_ask, []
-        return [self._next_node(slot) for slot in new]
+        return [self._next_node(position) for position in new]
 
     def take_granted(
         self, nodes: Iterable[NodeId], now: float
     ) -> tuple[list[HandOver], list[NodeId]]:
         """What can be handed over because executions have their slot, and which of these need none any more."""
         asked = {(index, map_index + 1): (index, map_index, g) for index, map_index, g in nodes}
-        self._granted = {slot for slot, node in asked.items() if self._next_node(slot) == node}
+        self._granted = {
+            position for position, node in asked.items() if self._next_node(position) == node
+        }
         self._wanting.difference_update(asked)
-        plan = self._take_slots(set(asked), now)
+        plan = self._take_at(set(asked), now)
         self._granted = set()
         taken = {item.node for item in plan}
         return plan, [node for node in asked.values() if node not in taken]
 
-    def _next_node(self, slot: Slot) -> NodeId:
+    def _next_node(self, position: Position) -> NodeId:
         """The execution of a task run that is handed over next."""
-        index, place = slot
+        index, place = position
         row = self.runs.row_of(index, place - 1)
         return (index, place - 1, 0 if row is None else self.runs.generation[row] + 1)
 
     def _lacks_slot(self, index: int, place: int) -> bool:
         if place == 0 and self.graph.is_mapped[index]:
             return False  # no body runs
-        slot = (index, place)
-        if slot in self._granted:
+        position = (index, place)
+        if position in self._granted:
             return False
-        if slot not in self._wanting and self._sources.has_all_above(index, place):
-            self._wanting.add(slot)
-            self._to_ask.append(slot)
+        if position not in self._wanting and self._sources.has_all_above(index, place):
+            self._wanting.add(position)
+            self._to_ask.append(position)
         return True
 
     # ---- what goes out
@@ -568,11 +570,11 @@ class Book:
 
     def take_due(self, now: float) -> list[HandOver]:
         """What can be handed over because its time has come by `now`."""
-        due: set[Slot] = set()
+        due: set[Position] = set()
         while (moment := self.next_due()) is not None and moment <= now:
             _, index, place, _ = heapq.heappop(self._due)
             due.add((index, place))
-        return self._take_slots(due, now)
+        return self._take_at(due, now)
 
     def take_grown(self, now: float, most: int = EVERYTHING) -> list[HandOver]:
         """What can be handed over because the width of a map became known; see `take_all`."""
@@ -583,27 +585,27 @@ class Book:
 
     def take_from(self, runs: Iterable[tuple[int, int]], now: float) -> list[HandOver]:
         """What can be handed over of these task runs (task, map index) and below them."""
-        return self._take_slots({(index, map_index + 1) for index, map_index in runs}, now)
+        return self._take_at({(index, map_index + 1) for index, map_index in runs}, now)
 
-    def _take_slots(self, slots: set[Slot], now: float) -> list[HandOver]:
-        candidates, stack = set(slots), list(slots)
+    def _take_at(self, positions: set[Position], now: float) -> list[HandOver]:
+        candidates, stack = set(positions), list(positions)
         while stack:
-            for slot in self._sources.dependents(*stack.pop()):
-                if slot not in candidates:
-                    row = self.runs.row(*slot)
+            for position in self._sources.dependents(*stack.pop()):
+                if position not in candidates:
+                    row = self.runs.row(*position)
                     if not self.runs.is_out[row] and not self.runs.is_done[row]:
-                        candidates.add(slot)
-                        stack.append(slot)
+                        candidates.add(position)
+                        stack.append(position)
         return self._take(sorted(candidates), now)
 
     def _take_tasks(self, indices: Iterable[int], now: float, most: int) -> list[HandOver]:
         # What comes new stands nearer to its end than what waits for room.
-        self._rest.appendleft(slots_in_order(self.graph, indices, self.runs.child_count))
+        self._rest.appendleft(runs_in_order(self.graph, indices, self.runs.child_count))
         return self.take_more(now, most)
 
     def take_freed(self, now: float) -> list[HandOver]:
         """What can be handed over because others are out of flight."""
-        freed: set[Slot] = set()
+        freed: set[Position] = set()
         for index, flights in self._flights.items():
             for _ in range(flights.limit - len(flights.places)):
                 if flights.held_back:
@@ -616,7 +618,7 @@ class Book:
                 for index, place in self._sources.dependents(*above)
                 if index in self._limited and self._sources.has_all_above(index, place)
             )
-        return self._take_slots(freed, now) if freed else []
+        return self._take_at(freed, now) if freed else []
 
     def _must_hold_back(self, index: int, place: int) -> bool:
         """Whether a task run waits until others have landed, or for a slot."""
@@ -643,14 +645,16 @@ class Book:
             for each, row in below
         )
 
-    def _take(self, slots: Iterable[Slot], now: float, most: int = EVERYTHING) -> list[HandOver]:
-        """Those of `slots`, in order, that can be handed over now; `most` of an iterator leave the rest in it."""
+    def _take(
+        self, positions: Iterable[Position], now: float, most: int = EVERYTHING
+    ) -> list[HandOver]:
+        """Those that can be handed over now, in order; `most` of an iterator leave the rest in it."""
         taken: list[HandOver] = []
         wholes: dict[int, Source | Whole | None] = {}
         runs, views, find = self.runs, self.graph.views, self._sources
         # The states that nodes go on from were made before the clock was set back.
         as_of = now + self._set_back
-        for index, place in slots:
+        for index, place in positions:
             if place > runs.child_count[index]:
                 continue  # taken away meanwhile
             row = runs.row(index, place) if place else index
@@ -778,10 +782,10 @@ class Book:
             moment = clock.to_seconds(state.start_time)
             heapq.heappush(self._due, (moment, index, place, self.runs.generation[row]))
 
-    def _hold_below(self, index: int, place: int) -> list[Slot]:
+    def _hold_below(self, index: int, place: int) -> list[Position]:
         """What was handed over below comes back undone: its outcome does not count. Returns what that was."""
         stack = [(index, place)]
-        held: list[Slot] = []
+        held: list[Position] = []
         while stack:
             for below, other in self._sources.dependents(*stack.pop()):
                 row = self.runs.row(below, other)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from .graph import FlowGraph, Take
 from .hand_over import Given, Source, Whole
 from .state import Pending, State
-from .task_runs import Slot, TaskRuns
+from .task_runs import Position, TaskRuns
 from .widths import Pick, flat_pick
 
 
@@ -22,7 +22,7 @@ class Sources:
     def __init__(self, graph: FlowGraph, runs: TaskRuns) -> None:
         self._graph, self._runs = graph, runs
         #: States that did not come from a node of this run.
-        self.given: dict[Slot, Given] = {}
+        self.given: dict[Position, Given] = {}
         self._given_count = 0
 
     def give(self, index: int, place: int, state: State) -> None:
@@ -131,7 +131,7 @@ class Sources:
     def _flat_pick(self, index: int, view: int, place: int) -> tuple[int, int]:
         return flat_pick(self._runs.lengths[index][view], place - 1)
 
-    def dependents(self, index: int, place: int) -> Iterator[Slot]:
+    def dependents(self, index: int, place: int) -> Iterator[Position]:
         """The task runs that look at one."""
         is_mapped = self._graph.is_mapped[index]
         for below in self._graph.downstream[index]:

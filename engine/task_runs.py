@@ -14,9 +14,9 @@ from .folded import ChildStates, Folded
 from .graph import FlowGraph, Take
 from .state import Finished, LazyResult, Looped, Pending, State, Success, state_at
 
-#: A task run: index of the task, and its place among the task's runs (0: the task itself or the mapped
+#: Where a task run stands: index of the task, and its place among the task's runs (0: the task itself or the mapped
 #: parent, i + 1: child i).
-Slot: TypeAlias = tuple[int, int]
+Position: TypeAlias = tuple[int, int]
 
 
 class TaskRuns:
