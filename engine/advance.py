@@ -19,6 +19,7 @@ from .errors import TaskException
 from .folded import ResultOf
 from .graph import FlowGraph, Take
 from .hand_over import HandOver, Source, Whole
+from .in_flight import InFlight
 from .sources import Sources
 from .state import (
     NEVER,
@@ -37,7 +38,7 @@ from .state import (
     is_lawful,
 )
 from .stream import NodeId, without_result
-from .task_runs import Flights, Position, TaskRuns, chain_below, is_final
+from .task_runs import Position, TaskRuns, is_final
 
 #: No bound to how much is taken.
 EVERYTHING = sys.maxsize
@@ -85,14 +86,6 @@ class Book:
         self._rest: deque[Iterator[Position]] = deque()
         #: Mapped tasks whose width became known since `take_grown`.
         self._grown: set[int] = set()
-        #: Per mapped task with a limit, its children between their start and the end of the chain of maps below.
-        self._flights: dict[int, Flights] = {
-            index: Flights(node.task.max_in_flight, chain_below(graph, index))
-            for index, node in enumerate(graph.nodes)
-            if graph.is_mapped[index] and node.task.max_in_flight is not None
-        }
-        #: Whether anything is asked before a task run is handed over whose time has come.
-        self._holds_back = bool(self._flights)
         #: Tasks whose runs need a slot each, and those that they wait for before they ask for one.
         self._limited: frozenset[int] = frozenset()
         self._before_limited: frozenset[int] = frozenset()
@@ -112,11 +105,9 @@ class Book:
         self._resumed.update(
             position for position, each in self.given.items() if isinstance(each.state, Resume)
         )
-        # In another process they were begun, and not all that is mapped over them was done.
-        for index, place in self.given if self._flights else ():
-            flights = self._flights.get(index)
-            if flights is not None and place and not self._has_landed(flights, place):
-                flights.places.add(place)
+        self._in_flight = InFlight(graph, self.runs, self.given)
+        #: Whether anything is asked before a task run is handed over whose time has come.
+        self._holds_back = self._in_flight.is_limited
 
     # ---- questions
 
@@ -307,8 +298,8 @@ class Book:
         if index in self._before_limited:
             self._done_before.append((index, map_index + 1))
         if map_index >= 0:
-            if self._flights:
-                self._land(index, map_index + 1)
+            if self._in_flight.is_limited:
+                self._in_flight.land(index, map_index + 1)
         elif self.graph.is_mapped[index]:
             self._settle_parent(index)
 
@@ -429,7 +420,7 @@ class Book:
         self._due.clear()
         self._rest.clear()
         self._grown.clear()
-        self._flights.clear()
+        self._in_flight.lift()
         self._wanting.clear()
         self._to_ask.clear()
         self._done_before.clear()
@@ -605,11 +596,7 @@ class Book:
 
     def take_freed(self, now: float) -> list[HandOver]:
         """What can be handed over because others are out of flight."""
-        freed: set[Position] = set()
-        for index, flights in self._flights.items():
-            for _ in range(flights.limit - len(flights.places)):
-                if flights.held_back:
-                    freed.add((index, flights.held_back.popleft()))
+        freed = self._in_flight.take_freed()
         if self._done_before:
             done, self._done_before = self._done_before, []
             freed.update(
@@ -622,27 +609,8 @@ class Book:
 
     def _must_hold_back(self, index: int, place: int) -> bool:
         """Whether a task run waits until others have landed, or for a slot."""
-        flights = self._flights.get(index)
-        if flights is not None and place and place not in flights.places:
-            if len(flights.places) >= flights.limit:
-                flights.held_back.append(place)
-                return True
-            flights.places.add(place)
-        return index in self._limited and self._lacks_slot(index, place)
-
-    def _land(self, index: int, place: int) -> None:
-        """A child is done: it, or one that it is made from, may be out of flight."""
-        for flights in self._flights.values():
-            is_of_it = place in flights.places and index in flights.chain
-            if is_of_it and self._has_landed(flights, place):
-                flights.places.discard(place)
-
-    def _has_landed(self, flights: Flights, place: int) -> bool:
-        """Whether a child, and all that is mapped over it, is done."""
-        below = ((each, self.runs.row_of(each, place - 1)) for each in flights.chain)
-        return all(
-            self.is_wholly_done(each) if row is None else self.runs.is_done[row]
-            for each, row in below
+        return self._in_flight.holds_back(index, place) or (
+            index in self._limited and self._lacks_slot(index, place)
         )
 
     def _take(

@@ -1,17 +1,14 @@
-"""What the book of a flow run keeps of each task run, and which children of a map are in flight."""
+"""What is known of each task run of a flow run, in columns."""
 
 from __future__ import annotations
 
 from array import array
-from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
 
 from . import clock
 from .folded import ChildStates, Folded
-from .graph import FlowGraph, Take
 from .state import Finished, LazyResult, Looped, Pending, State, Success, state_at
 
 #: Where a task run stands: index of the task, and its place among the task's runs (0: the task itself or the mapped
@@ -177,32 +174,6 @@ class TaskRuns:
             self.out_count += 1 if is_out else -1
             if row >= self._task_count and not self.is_done[row]:
                 self.missing[index] += -1 if is_out else 1
-
-
-@dataclass(slots=True)
-class Flights:
-    """Which children of a map are between their start and the end of the chain of maps below it.
-
-    Attributes:
-        limit: At most so many at a time, n >= 1.
-        chain: The task, and those mapped over its children, or over theirs, item by item.
-        places: The children in flight, as places among the task's runs.
-        held_back: Those that wait for one to land, in order.
-    """
-
-    limit: int
-    chain: frozenset[int]
-    places: set[int] = field(default_factory=set)
-    held_back: deque[int] = field(default_factory=deque)
-
-
-def chain_below(graph: FlowGraph, index: int) -> frozenset[int]:
-    """A mapped task and all that is mapped over its children, or over theirs, item by item."""
-    chain = {index}
-    for below in graph.below([index]):
-        if any(view.take is Take.ITEM and view.upstream in chain for view in graph.views[below]):
-            chain.add(below)
-    return frozenset(chain)
 
 
 def is_final(state: State) -> bool:

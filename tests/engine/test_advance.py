@@ -242,27 +242,6 @@ def test_a_child_waits_until_the_children_above_are_known_though_its_own_number_
     assert plan[1].upstream == ((1, 0, 1), (2, 0, 1))
 
 
-def test_children_that_were_in_flight_are_so_when_a_run_goes_on():
-    """At most two at once: of five, the first is through, the second half, the third waits for its retry.
-
-    items ─ begin ─ finish, item by item
-    """
-    labels = [TaskLabel(i, f"t{i}", f"t{i}-1") for i in range(3)]
-    limits = [SimpleNamespace(max_in_flight=limit) for limit in (None, 2, None)]
-    nodes = [Node(label, task=limit) for label, limit in zip(labels, limits, strict=True)]
-    arrows = ((0, 1), (1, 2))
-    graph = FlowGraph("f", nodes, [Edge(labels[a], labels[b], "x", mapped=True) for a, b in arrows])
-    late = Retrying(start_time=at(NOW + 100), run_count=1)
-    begin = Mapped(map_states=[Success(), Success(), late, Pending(), Pending()])
-    finish = Mapped(map_states=[Success(), *[Pending() for _ in range(4)]])
-    book = Book(graph, {0: Success(result=[0] * 5), 1: begin, 2: finish})
-
-    assert [item.node[:2] for item in book.take_all(NOW)] == [(2, 1)]
-
-    book.accept((2, 1, 1), Success(), is_over=True)
-    assert [item.node[:2] for item in book.take_freed(NOW)] == [(1, 3), (2, 3)]
-
-
 def test_edges_must_point_forward():
     with pytest.raises(ValueError, match="does not point forward"):
         graph_of(2, (1, 0))
