@@ -39,6 +39,7 @@ from .state import (
 )
 from .stream import NodeId, without_result
 from .task_runs import Position, TaskRuns, is_final
+from .wanted_slots import WantedSlots
 
 #: No bound to how much is taken.
 EVERYTHING = sys.maxsize
@@ -86,15 +87,8 @@ class Book:
         self._rest: deque[Iterator[Position]] = deque()
         #: Mapped tasks whose width became known since `take_grown`.
         self._grown: set[int] = set()
-        #: Tasks whose runs need a slot each, and those that they wait for before they ask for one.
-        self._limited: frozenset[int] = frozenset()
-        self._before_limited: frozenset[int] = frozenset()
-        #: Task runs that wait for a slot, those of them for which none was asked yet, and whose was just granted.
-        self._wanting: set[Position] = set()
-        self._to_ask: list[Position] = []
-        self._granted: set[Position] = set()
-        #: Task runs that are done since `take_freed`, where some that need a slot waited for them.
-        self._done_before: list[Position] = []
+        #: The task runs that wait for a slot of a concurrency limit.
+        self.wanted_slots = WantedSlots(graph, self.runs, self._sources, frozenset())
         #: Whether `_have_ended` must hear of the success of a task's runs.
         self._must_hear: Sequence[bool] = graph.is_mapped
         self._widths = widths
@@ -295,8 +289,8 @@ class Book:
 
     def _have_ended(self, index: int, map_index: int) -> None:
         """What follows where a task run is done."""
-        if index in self._before_limited:
-            self._done_before.append((index, map_index + 1))
+        if index in self.wanted_slots.above:
+            self.wanted_slots.note_done(index, map_index + 1)
         if map_index >= 0:
             if self._in_flight.is_limited:
                 self._in_flight.land(index, map_index + 1)
@@ -421,9 +415,7 @@ class Book:
         self._rest.clear()
         self._grown.clear()
         self._in_flight.lift()
-        self._wanting.clear()
-        self._to_ask.clear()
-        self._done_before.clear()
+        self.wanted_slots.forget()
         runs = self.runs
         for index in range(len(self.graph)):
             for place in range(runs.child_count[index] + 1):
@@ -478,62 +470,14 @@ class Book:
             state.start_time = clock.to_datetime(clock.to_seconds(state.start_time) - seconds)
             self._plan(index, map_index + 1)
 
-    # ---- slots
-
     def limit(self, tasks: frozenset[int]) -> None:
-        """Have each run of some tasks wait for a slot, before anything is handed over.
-
-        It asks for one when all that it needs is done, so that no slot is held in vain.
-        """
-        self._limited, self._holds_back = tasks, True
-        self._before_limited = frozenset(
-            view.upstream for index in tasks for view in self.graph.views[index]
-        )
+        """Have each run of some tasks wait for a slot, before anything is handed over."""
+        self.wanted_slots = WantedSlots(self.graph, self.runs, self._sources, tasks)
+        self._holds_back = True
         self._must_hear = [
-            is_mapped or index in self._before_limited
+            is_mapped or index in self.wanted_slots.above
             for index, is_mapped in enumerate(self.graph.is_mapped)
         ]
-
-    @property
-    def wants_slots(self) -> bool:
-        """Whether anything waits for a slot."""
-        return bool(self._wanting)
-
-    def take_wanted(self) -> list[NodeId]:
-        """The executions for which a slot has to be asked for."""
-        new, self._to_ask = self._to_ask, []
-        return [self._next_node(position) for position in new]
-
-    def take_granted(
-        self, nodes: Iterable[NodeId], now: float
-    ) -> tuple[list[HandOver], list[NodeId]]:
-        """What can be handed over because executions have their slot, and which of these need none any more."""
-        asked = {(index, map_index + 1): (index, map_index, g) for index, map_index, g in nodes}
-        self._granted = {
-            position for position, node in asked.items() if self._next_node(position) == node
-        }
-        self._wanting.difference_update(asked)
-        plan = self._take_at(set(asked), now)
-        self._granted = set()
-        taken = {item.node for item in plan}
-        return plan, [node for node in asked.values() if node not in taken]
-
-    def _next_node(self, position: Position) -> NodeId:
-        """The execution of a task run that is handed over next."""
-        index, place = position
-        row = self.runs.row_of(index, place - 1)
-        return (index, place - 1, 0 if row is None else self.runs.generation[row] + 1)
-
-    def _lacks_slot(self, index: int, place: int) -> bool:
-        if place == 0 and self.graph.is_mapped[index]:
-            return False  # no body runs
-        position = (index, place)
-        if position in self._granted:
-            return False
-        if position not in self._wanting and self._sources.has_all_above(index, place):
-            self._wanting.add(position)
-            self._to_ask.append(position)
-        return True
 
     # ---- what goes out
 
@@ -595,22 +539,23 @@ class Book:
         return self.take_more(now, most)
 
     def take_freed(self, now: float) -> list[HandOver]:
-        """What can be handed over because others are out of flight."""
-        freed = self._in_flight.take_freed()
-        if self._done_before:
-            done, self._done_before = self._done_before, []
-            freed.update(
-                (index, place)
-                for above in done
-                for index, place in self._sources.dependents(*above)
-                if index in self._limited and self._sources.has_all_above(index, place)
-            )
+        """What can be handed over because others are out of flight, or done so that it can ask for a slot."""
+        freed = self._in_flight.take_freed() | self.wanted_slots.take_freed()
         return self._take_at(freed, now) if freed else []
+
+    def take_granted(
+        self, nodes: Sequence[NodeId], now: float
+    ) -> tuple[list[HandOver], list[NodeId]]:
+        """What can be handed over because executions have their slot, and which of these need none any more."""
+        with self.wanted_slots.granted(nodes) as positions:
+            plan = self._take_at(positions, now)
+        taken = {item.node for item in plan}
+        return plan, [node for node in nodes if node not in taken]
 
     def _must_hold_back(self, index: int, place: int) -> bool:
         """Whether a task run waits until others have landed, or for a slot."""
-        return self._in_flight.holds_back(index, place) or (
-            index in self._limited and self._lacks_slot(index, place)
+        return self._in_flight.holds_back(index, place) or self.wanted_slots.holds_back(
+            index, place
         )
 
     def _take(

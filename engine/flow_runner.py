@@ -472,16 +472,22 @@ class FlowRunner:
                 self._hand_over(graph_run, book.take_more(clock.now(), room))
             if self._slots.limited:
                 self._hand_over(graph_run, self._slots.see_to(book, graph_run.at_once()))
-            is_idle = due is None and not (book.out_count or book.has_more or book.wants_slots)
+            is_idle = due is None and not (
+                book.out_count or book.has_more or book.wanted_slots.waiting
+            )
             if is_idle:
                 collector.close()  # a person may be asked, and take a while
                 if not self._resume_paused(graph_run):
                     return
-            if due is not None and not (book.out_count or book.wants_slots) and clock.is_turned():
+            if (
+                due is not None
+                and not (book.out_count or book.wanted_slots.waiting)
+                and clock.is_turned()
+            ):
                 clock.wait_until(due)
                 continue
             longest = BREATH_SECONDS if book.has_more and graph_run.room() else WAIT_SECONDS
-            if book.wants_slots:
+            if book.wanted_slots.waiting:
                 longest = min(longest, SLOT_LOOK_SECONDS)
             if (left := held_until - clock.monotonic()) > 0:
                 longest = min(longest, left)

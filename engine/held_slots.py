@@ -71,9 +71,9 @@ class HeldSlots:
         if self._over:
             over, self._over = self._over, []
             slots.give_back([node for node in over if self.holding.pop(node, None) is not None])
-        if not book.wants_slots:
+        if not book.wanted_slots.waiting:
             return []
-        if wanted := book.take_wanted():
+        if wanted := book.wanted_slots.take_to_ask():
             slots.ask([(node, book.attempt_to_come(*node[:2])) for node in wanted])
         granted = slots.take_granted()
         if not granted:
