@@ -6,15 +6,14 @@ are all the same act: hand over what is unfinished and possible, from the states
 
 from __future__ import annotations
 
-import heapq
 import sys
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
-from . import clock
 from .columns import runs_in_order
+from .due_times import DueTimes, waits
 from .errors import TaskException
 from .folded import ResultOf
 from .graph import FlowGraph, Take
@@ -22,7 +21,6 @@ from .hand_over import HandOver, Source, Whole
 from .in_flight import InFlight
 from .sources import Sources
 from .state import (
-    NEVER,
     Cached,
     Failed,
     LazyResult,
@@ -31,7 +29,6 @@ from .state import (
     Resume,
     Retrying,
     Running,
-    Scheduled,
     Skipped,
     State,
     Success,
@@ -78,11 +75,9 @@ class Book:
         self._sources = Sources(graph, self.runs)
         #: States that did not come from a node of this run.
         self.given = self._sources.given
-        self._due: list[tuple[float, int, int, int]] = []
+        self.due_times = DueTimes(self.runs)
         #: Paused task runs that may go on, until the attempt is over for which that was said.
         self._resumed: set[Position] = set()
-        #: By how much the machine's clock was set back since the run began, seconds.
-        self._set_back = 0.0
         #: Task runs that were not looked at yet, for want of room.
         self._rest: deque[Iterator[Position]] = deque()
         #: Mapped tasks whose width became known since `take_grown`.
@@ -132,22 +127,6 @@ class Book:
             and bool(self.runs.is_out[row])
         )
 
-    def next_due(self) -> float | None:
-        """When the next waiting task run is due, seconds since the epoch; None when none waits for a time."""
-        due = self.next_due_of()
-        return None if due is None else due[0]
-
-    def next_due_of(self) -> tuple[float, int, int] | None:
-        """As `next_due`, and which task run that is: task, map index."""
-        runs = self.runs
-        while self._due:
-            moment, index, place, generation = self._due[0]
-            row = runs.row_of(index, place - 1)
-            if row is not None and runs.generation[row] == generation and not runs.is_out[row]:
-                return moment, index, place - 1
-            heapq.heappop(self._due)
-        return None
-
     def attempt_to_come(self, index: int, map_index: int) -> int:
         """At which attempt the next execution of a task run is; of one that is under way, at which that is."""
         state = self.state(index, map_index)
@@ -168,18 +147,6 @@ class Book:
     def is_wholly_done(self, index: int) -> bool:
         """Whether a task and all its children need no further execution."""
         return self.runs.is_wholly_done(index)
-
-    def waiting(self, kind: type[State]) -> Iterator[tuple[int, int, State]]:
-        """The task runs in a kind of state: task, map index, state."""
-        runs = self.runs
-        for index in range(len(self.graph)):
-            state = runs.states[index]
-            if isinstance(state, kind):
-                yield index, -1, state
-            for child in range(runs.child_count[index]):
-                state = runs.states[runs.first_child[index] + child]
-                if isinstance(state, kind):
-                    yield index, child, state
 
     def is_settled(self, node: NodeId) -> bool:
         """Whether a node's task run is done, by this execution or another."""
@@ -284,7 +251,7 @@ class Book:
                 self._have_ended(index, map_index)
             else:
                 self._hold_below(index, map_index + 1)
-                self._plan(index, map_index + 1)
+                self.due_times.plan(index, map_index + 1)
         return moves
 
     def _have_ended(self, index: int, map_index: int) -> None:
@@ -411,7 +378,7 @@ class Book:
         Yields:
             Each task run that came to another state, with that: task, map index, state.
         """
-        self._due.clear()
+        self.due_times.forget()
         self._rest.clear()
         self._grown.clear()
         self._in_flight.lift()
@@ -462,14 +429,6 @@ class Book:
         self._resumed.add((index, map_index + 1))
         self._give(index, map_index + 1, Resume("resumed", context=state.context))
 
-    def note_set_back(self, seconds: float) -> None:
-        """Note that the machine's clock was set back: what waits for a delay does not wait the longer for that."""
-        self._set_back += seconds
-        for index, map_index, state in self.waiting(Retrying):
-            assert isinstance(state, Retrying)
-            state.start_time = clock.to_datetime(clock.to_seconds(state.start_time) - seconds)
-            self._plan(index, map_index + 1)
-
     def limit(self, tasks: frozenset[int]) -> None:
         """Have each run of some tasks wait for a slot, before anything is handed over."""
         self.wanted_slots = WantedSlots(self.graph, self.runs, self._sources, tasks)
@@ -484,7 +443,7 @@ class Book:
     def take_all(self, now: float, most: int = EVERYTHING) -> list[HandOver]:
         """What can be handed over at the beginning of a run; `take_more` gives what is beyond `most`."""
         for index, place in self.given:
-            self._plan(index, place)
+            self.due_times.plan(index, place)
         self._grown.clear()
         return self._take_tasks(range(len(self.graph)), now, most)
 
@@ -505,11 +464,7 @@ class Book:
 
     def take_due(self, now: float) -> list[HandOver]:
         """What can be handed over because its time has come by `now`."""
-        due: set[Position] = set()
-        while (moment := self.next_due()) is not None and moment <= now:
-            _, index, place, _ = heapq.heappop(self._due)
-            due.add((index, place))
-        return self._take_at(due, now)
+        return self._take_at(self.due_times.take(now), now)
 
     def take_grown(self, now: float, most: int = EVERYTHING) -> list[HandOver]:
         """What can be handed over because the width of a map became known; see `take_all`."""
@@ -565,8 +520,7 @@ class Book:
         taken: list[HandOver] = []
         wholes: dict[int, Source | Whole | None] = {}
         runs, views, find = self.runs, self.graph.views, self._sources
-        # The states that nodes go on from were made before the clock was set back.
-        as_of = now + self._set_back
+        as_of = self.due_times.as_of(now)
         for index, place in positions:
             if place > runs.child_count[index]:
                 continue  # taken away meanwhile
@@ -574,7 +528,7 @@ class Book:
             if runs.is_out[row] or runs.is_done[row]:
                 continue
             state = runs.states[row]
-            if state is not None and self._waits(state, now):
+            if state is not None and waits(state, now):
                 continue
             sources = find.of(index, place, wholes) if views[index] else ()
             if sources is None or (self._holds_back and self._must_hold_back(index, place)):
@@ -665,14 +619,6 @@ class Book:
         self._give(index, 0, parent)
         self.given[index, 0] = self.given[index, 0]._replace(state=bare)
 
-    @staticmethod
-    def _waits(state: State, now: float) -> bool:
-        return (
-            isinstance(state, Scheduled)
-            and not isinstance(state, Resume)
-            and clock.to_seconds(state.start_time) > now
-        )
-
     def _begin_again(
         self, index: int, place: int, message: str, turn: Mapping[str, Any] | None = None
     ) -> State:
@@ -687,13 +633,6 @@ class Book:
         else:
             self._set_state(index, place, told)
         return told
-
-    def _plan(self, index: int, place: int) -> None:
-        row = self.runs.row(index, place)
-        state = self.runs.states[row]
-        if isinstance(state, Scheduled) and state.start_time < NEVER:
-            moment = clock.to_seconds(state.start_time)
-            heapq.heappush(self._due, (moment, index, place, self.runs.generation[row]))
 
     def _hold_below(self, index: int, place: int) -> list[Position]:
         """What was handed over below comes back undone: its outcome does not count. Returns what that was."""

@@ -428,7 +428,7 @@ class FlowRunner:
         """Note that nothing runs any more, because of `error`."""
         cause = failures.text_of(error)
         told: list[StateChange] = []
-        for index, map_index, _ in list(self.book.waiting(Running)):
+        for index, map_index, _ in list(self.book.runs.in_state(Running)):
             node = self.book.node_id(index, map_index)
             self._take_loss(AttemptLost(node, "", cause), told)
         self._teller.tell(told)
@@ -462,7 +462,7 @@ class FlowRunner:
             elif self._aside is not None and now > aside_at:
                 self._aside.again()
                 aside_at = now + SET_ASIDE_EVERY_SECONDS
-            due = book.next_due()
+            due = book.due_times.next()
             if due is not None and self._heed_set_back():
                 continue
             if due is not None and due <= clock.now():
@@ -514,13 +514,13 @@ class FlowRunner:
     def _stalled(self, quiet_seconds: float, workers: Sequence[str]) -> Stalled:
         """Who waits for what, as far as it is known here."""
         book, nodes = self.book, self.graph.nodes
-        due = book.next_due_of()
+        due = book.due_times.next_of()
         return Stalled(
             self.info.flow_run_name,
             quiet_seconds,
             [
                 AtWork(self._teller.name(i, m), state._time, self._where.get((i, m), ""))
-                for i, m, state in book.waiting(Running)
+                for i, m, state in book.runs.in_state(Running)
             ],
             [
                 WaitsForSlot(nodes[w.task].label.name, w.waiting, w.limits, w.why)
@@ -528,7 +528,7 @@ class FlowRunner:
             ],
             workers,
             None if due is None else (self._teller.name(*due[1:]), due[0]),
-            sum(1 for _ in book.waiting(Paused)),
+            sum(1 for _ in book.runs.in_state(Paused)),
         )
 
     def _resume_paused(self, graph_run: GraphRun) -> bool:
@@ -536,7 +536,7 @@ class FlowRunner:
         if self._ask_to_resume is None:
             return False
         resumed = []
-        for index, map_index, state in list(self.book.waiting(Paused)):
+        for index, map_index, state in list(self.book.runs.in_state(Paused)):
             if self._ask_to_resume(self._teller.name(index, map_index), state):
                 self.book.resume(index, map_index)
                 resumed.append((index, map_index))
@@ -585,7 +585,7 @@ class FlowRunner:
         """See whether the machine's clock was set back; if so, delays are none the longer for that."""
         seconds = self._set_back.seconds()
         if seconds:
-            self.book.note_set_back(seconds)
+            self.book.due_times.note_set_back(seconds)
         return seconds > 0
 
     def _take_state(
@@ -711,7 +711,7 @@ class FlowRunner:
 
     def _cancelled(self) -> State:
         told: list[StateChange] = []
-        for index, map_index, state in list(self.book.waiting(Running)):
+        for index, map_index, state in list(self.book.runs.in_state(Running)):
             cancelled = Cancelled("interrupted", context=state.context)
             self.book.cancel(index, map_index, cancelled)
             told.append(self._teller.decided(self.book.node_id(index, map_index), cancelled))

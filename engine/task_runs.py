@@ -90,6 +90,17 @@ class TaskRuns:
             self.states[row] = state
         return state
 
+    def in_state(self, kind: type[State]) -> Iterator[tuple[int, int, State]]:
+        """The task runs in a kind of state: task, map index, state."""
+        for index in range(self._task_count):
+            state = self.states[index]
+            if isinstance(state, kind):
+                yield index, -1, state
+            for child in range(self.child_count[index]):
+                state = self.states[self.first_child[index] + child]
+                if isinstance(state, kind):
+                    yield index, child, state
+
     def is_wholly_done(self, index: int) -> bool:
         """Whether a task and all its children need no further execution."""
         return bool(self.is_done[index]) and self.undone[index] == 0

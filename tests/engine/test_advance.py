@@ -82,7 +82,7 @@ def test_a_retry_is_handed_over_at_its_time_with_what_waits_for_it():
     end(book, 1, Retrying(start_time=at(NOW + 5), run_count=1))
 
     assert book.out_count == 1, "what lies below the retry does not count as under way"
-    assert book.next_due() == NOW + 5
+    assert book.due_times.next() == NOW + 5
     assert book.take_due(NOW + 4.9) == []
     plan = book.take_due(NOW + 5)
 
@@ -91,7 +91,7 @@ def test_a_retry_is_handed_over_at_its_time_with_what_waits_for_it():
     assert plan[0].start == (1, -1, 1), "it goes on from what the attempt before left there"
     assert plan[0].as_of == NOW + 5
     assert plan[1].upstream == ((1, -1, 2), (2, -1, 1))
-    assert book.next_due() is None
+    assert book.due_times.next() is None
 
 
 def test_what_waits_for_two_retries_is_handed_over_with_the_later_one():
@@ -124,7 +124,7 @@ def test_a_pause_is_never_due():
     book.take_all(NOW)
     end(book, 0, Paused())
 
-    assert book.next_due() is None
+    assert book.due_times.next() is None
     assert book.out_count == 0
 
 
@@ -189,8 +189,8 @@ def test_every_task_of_every_graph_ends_after_exactly_its_attempts(history):
     book, now = Book(graph), NOW
     attempts = [0] * len(graph)
     under_way = book.take_all(now)
-    while under_way or book.next_due() is not None:
-        due = book.next_due()
+    while under_way or book.due_times.next() is not None:
+        due = book.due_times.next()
         if due is not None and (not under_way or random.random() < 0.3):
             now = max(now, due)
             under_way += book.take_due(now)
@@ -283,9 +283,9 @@ def test_a_clock_that_is_set_back_keeps_no_retry_waiting():
     book.take_all(NOW)
     end(book, 0, Retrying(start_time=at(NOW + 5), run_count=1))
 
-    book.note_set_back(3600.0)
+    book.due_times.note_set_back(3600.0)
 
-    assert book.next_due() == NOW + 5 - 3600
+    assert book.due_times.next() == NOW + 5 - 3600
     [item] = book.take_due(NOW + 5 - 3600)
     assert item.as_of >= NOW + 5, "its node sees the state as it was made"
 
