@@ -15,15 +15,13 @@ from typing import Any
 from .columns import runs_in_order
 from .due_times import DueTimes, waits
 from .errors import TaskException
-from .folded import ResultOf
-from .graph import FlowGraph, Take
+from .graph import FlowGraph
 from .hand_over import HandOver, Source, Whole
 from .in_flight import InFlight
 from .sources import Sources
 from .state import (
     Cached,
     Failed,
-    LazyResult,
     Mapped,
     Pending,
     Resume,
@@ -71,6 +69,7 @@ class Book:
             for index, state in (given or {}).items()
             if not (graph.nodes[index].runs_anew and state.is_finished())
         }
+        #: What is known of each task run.
         self.runs = TaskRuns(len(graph))
         self._sources = Sources(graph, self.runs)
         #: States that did not come from a node of this run.
@@ -100,112 +99,20 @@ class Book:
 
     # ---- questions
 
-    @property
-    def out_count(self) -> int:
-        """How many executions are under way whose outcome counts."""
-        return self.runs.out_count
-
-    def state(self, index: int, map_index: int = -1) -> State:
-        """The state of a task run."""
-        return self.runs.state(index, map_index)
-
     def task_states(self) -> list[State]:
         """The state of each task; those of mapped ones hold the children's."""
         return [self._task_state(index) for index in range(len(self.graph))]
 
-    def node_id(self, index: int, map_index: int = -1) -> NodeId:
-        """The latest execution of a task run."""
-        return (index, map_index, self.runs.generation[self.runs.row(index, map_index + 1)])
-
-    def counts(self, node: NodeId) -> bool:
-        """Whether the outcome of an execution still counts."""
-        index, map_index, generation = node
-        row = self.runs.row_of(index, map_index)
-        return (
-            row is not None
-            and self.runs.generation[row] == generation
-            and bool(self.runs.is_out[row])
-        )
-
     def attempt_to_come(self, index: int, map_index: int) -> int:
         """At which attempt the next execution of a task run is; of one that is under way, at which that is."""
-        state = self.state(index, map_index)
+        state = self.runs.state(index, map_index)
         if isinstance(state, Retrying):
             return (state.run_count or 0) + 1
         if type(state._context) is dict and "task_run_count" in state._context:
             return int(state._context["task_run_count"])
         return self._attempts.get((index, map_index), 1)
 
-    def is_done(self, index: int, map_index: int = -1) -> bool:
-        """Whether a task run needs no further execution."""
-        return bool(self.runs.is_done[self.runs.row(index, map_index + 1)])
-
-    def is_failed(self, index: int, map_index: int) -> bool:
-        """Whether a task run failed."""
-        return isinstance(self.runs.states[self.runs.row(index, map_index + 1)], Failed)
-
-    def is_wholly_done(self, index: int) -> bool:
-        """Whether a task and all its children need no further execution."""
-        return self.runs.is_wholly_done(index)
-
-    def is_settled(self, node: NodeId) -> bool:
-        """Whether a node's task run is done, by this execution or another."""
-        row = self.runs.row_of(node[0], node[1])
-        return row is not None and bool(self.runs.is_done[row])
-
-    def needless_after(self, index: int, map_index: int) -> Iterator[tuple[int, int]]:
-        """Of a task run that is done and those above it: which results nothing below needs any more.
-
-        Yields:
-            (task, map index).
-        """
-        if self._is_needless(index, map_index):
-            yield index, map_index
-        is_whole = self.is_wholly_done(index)
-        for view in self.graph.views[index]:
-            above = view.upstream
-            if map_index >= 0 and view.take is Take.ITEM and self.graph.is_mapped[above]:
-                each: Iterable[int] = (map_index,)
-            elif is_whole:
-                each = range(-1, self.runs.child_count[above])
-            else:
-                continue
-            for other in each:
-                if self._is_needless(above, other):
-                    yield above, other
-
-    def _is_needless(self, index: int, map_index: int) -> bool:
-        if not self.is_done(index, map_index):
-            return False
-        for below in self.graph.downstream[index]:
-            takes = {view.take for view in self.graph.views[below] if view.upstream == index}
-            if self.graph.is_mapped[index] and map_index >= 0 and takes == {Take.ITEM}:
-                row = self.runs.row_of(below, map_index)
-                if not (self.is_wholly_done(below) if row is None else self.runs.is_done[row]):
-                    return False
-            elif not self.is_wholly_done(below):
-                return False
-        return True
-
-    def let_go(self, index: int, map_index: int, instead: LazyResult) -> None:
-        """Have the result of a task run, which is not kept, told by `instead`."""
-        self.runs.let_go(self.runs.row(index, map_index + 1), instead)
-
     # ---- what comes in
-
-    def fold_with(self, result_of: ResultOf) -> None:
-        """Hold the states of children that are done in columns.
-
-        Args:
-            result_of: Finds the result of an execution that is done, at any time later.
-        """
-        self.runs.folded.result_of = result_of
-
-    def fold(self, node: NodeId, state: State) -> None:
-        """Hold the state of a child, just accepted, in columns, where it is done and one of those that can be."""
-        row = self.runs.row(node[0], node[1] + 1)
-        if self.runs.is_done[row] and self.runs.states[row] is state:
-            self.runs.fold(row, state)
 
     def accept(
         self, node: NodeId, state: State, *, is_over: bool, began: float | None = None
@@ -270,7 +177,7 @@ class Book:
         Returns:
             The state that tells of it, or None where the execution does not count any more.
         """
-        if not self.counts(node):
+        if not self.runs.counts(node):
             return None
         state = Pending(message)
         self._set_state(node[0], node[1] + 1, state)
@@ -353,7 +260,7 @@ class Book:
         Returns:
             Whether that execution still counted.
         """
-        if not self.counts(node):
+        if not self.runs.counts(node):
             return False
         index, place = node[0], node[1] + 1
         self._give(index, place, state)
@@ -425,7 +332,7 @@ class Book:
 
     def resume(self, index: int, map_index: int = -1) -> None:
         """Let a paused task run go on: it is due now."""
-        state = self.state(index, map_index)
+        state = self.runs.state(index, map_index)
         self._resumed.add((index, map_index + 1))
         self._give(index, map_index + 1, Resume("resumed", context=state.context))
 

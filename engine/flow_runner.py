@@ -216,7 +216,7 @@ class FlowRunner:
                     self._look_for_limits()
                     graph_run = self._open()
                 if isinstance(graph_run, HoldsResults):
-                    self.book.fold_with(graph_run.result_of)
+                    self.book.runs.folded.result_of = graph_run.result_of
                 self._observer.begin(self.info, self.graph)
                 self.steering.begin(graph_run)
                 state = self._move(Running("Running flow."))
@@ -340,7 +340,7 @@ class FlowRunner:
         if self._slots.limited:
             self.book.limit(self._slots.limited)
         if isinstance(graph_run, HoldsResults):
-            self.book.fold_with(graph_run.result_of)
+            self.book.runs.folded.result_of = graph_run.result_of
         self.steering.begin(graph_run)
         self._is_closing = False
         self._teller.tell(list(going_on.changes))
@@ -374,7 +374,7 @@ class FlowRunner:
     def _end_early(self, last_state: Callable[[State], State], but: Sequence[int]) -> None:
         self._teller.tell(
             [
-                self._teller.decided(self.book.node_id(index, map_index), state)
+                self._teller.decided(self.book.runs.node_id(index, map_index), state)
                 for index, map_index, state in self.book.end_early(last_state, but)
             ]
         )
@@ -387,9 +387,9 @@ class FlowRunner:
             for index, node in enumerate(graph.nodes)
             if node.task.cleans_up
             and not graph.is_mapped[index]
-            and not book.is_done(index)
+            and not book.runs.is_done[index]
             and all(
-                (state := book.state(edge.upstream_task.index)).is_successful()
+                (state := book.runs.state(edge.upstream_task.index)).is_successful()
                 and not state.is_skipped()
                 for edge in graph.edges_to[index]
                 if edge.key is not None
@@ -400,10 +400,10 @@ class FlowRunner:
         """Run tasks that clean up, and nothing else, in a graph run of their own."""
         told = []
         for index in clean_ups:
-            if isinstance(self.book.state(index), Running):
+            if isinstance(self.book.runs.state(index), Running):
                 again = Pending("stopped together with the run; it is done again")
                 self.book.cancel(index, -1, again)
-                told.append(self._teller.decided(self.book.node_id(index), again))
+                told.append(self._teller.decided(self.book.runs.node_id(index), again))
             self.book.give_to(index)
         self._teller.tell(told)
         # Nobody can ask for anything of them: what was set up is cleaned up.
@@ -429,7 +429,7 @@ class FlowRunner:
         cause = failures.text_of(error)
         told: list[StateChange] = []
         for index, map_index, _ in list(self.book.runs.in_state(Running)):
-            node = self.book.node_id(index, map_index)
+            node = self.book.runs.node_id(index, map_index)
             self._take_loss(AttemptLost(node, "", cause), told)
         self._teller.tell(told)
 
@@ -473,7 +473,7 @@ class FlowRunner:
             if self._slots.limited:
                 self._hand_over(graph_run, self._slots.see_to(book, graph_run.at_once()))
             is_idle = due is None and not (
-                book.out_count or book.has_more or book.wanted_slots.waiting
+                book.runs.out_count or book.has_more or book.wanted_slots.waiting
             )
             if is_idle:
                 collector.close()  # a person may be asked, and take a while
@@ -481,7 +481,7 @@ class FlowRunner:
                     return
             if (
                 due is not None
-                and not (book.out_count or book.wanted_slots.waiting)
+                and not (book.runs.out_count or book.wanted_slots.waiting)
                 and clock.is_turned()
             ):
                 clock.wait_until(due)
@@ -612,7 +612,7 @@ class FlowRunner:
             else:
                 told.append(change_of((node, attempt, state, is_over, worker, began, stored)))
             if state._lazy is not None and node[1] >= 0:
-                self.book.fold(node, state)
+                self.book.runs.fold(node[0], node[1], state)
         elif self._slots.limited:
             self._slots.hear_of_uncounted(node, is_over=is_over)
         if not is_over:
@@ -622,8 +622,8 @@ class FlowRunner:
         elif self._must_hear_ends:
             if moves and node in self._slots.holding:
                 self._slots.note_over(node)
-            if self._keep is not None and self.book.is_settled(node):
-                graph_run.release(self._needless.let_go_after(self.book, node))
+            if self._keep is not None and self.book.runs.is_settled(node):
+                graph_run.release(self._needless.let_go_after(self.book.runs, node))
 
     def _take_loss(self, lost: AttemptLost, told: list[StateChange]) -> None:
         state = self.book.lose(lost.node, f"attempt lost: {lost.cause}")
@@ -693,7 +693,7 @@ class FlowRunner:
         self._slots.note_over(crash.node)
         self.logger.error("task %r crashed: %s", self._teller.name(*crash.node[:2]), state.message)
         told.append(self._teller.decided(crash.node, state, crash.worker))
-        graph_run.release(self._needless.let_go_after(self.book, crash.node))
+        graph_run.release(self._needless.let_go_after(self.book.runs, crash.node))
         return [crash.node[:2]]
 
     # ---- deciding
@@ -714,7 +714,7 @@ class FlowRunner:
         for index, map_index, state in list(self.book.runs.in_state(Running)):
             cancelled = Cancelled("interrupted", context=state.context)
             self.book.cancel(index, map_index, cancelled)
-            told.append(self._teller.decided(self.book.node_id(index, map_index), cancelled))
+            told.append(self._teller.decided(self.book.runs.node_id(index, map_index), cancelled))
         self._teller.tell(told)
         state = Cancelled("interrupted from the keyboard", result=self._task_states())
         self._observer.take_flow_state(state)

@@ -89,7 +89,7 @@ class HeldSlots:
         """Of executions that do not count any more nobody may ever hear: those that do not seem to run are over."""
         now = clock.monotonic()
         for node, until in self.holding.items():
-            if until == UNBOUNDED and not book.counts(node):
+            if until == UNBOUNDED and not book.runs.counts(node):
                 self.holding[node] = now + DOUBT_SECONDS
             elif until <= now:
                 self._over.append(node)

@@ -10,6 +10,7 @@ from typing import TypeAlias
 from . import clock
 from .folded import ChildStates, Folded
 from .state import Finished, LazyResult, Looped, Pending, State, Success, state_at
+from .stream import NodeId
 
 #: Where a task run stands: index of the task, and its place among the task's runs (0: the task itself or the mapped
 #: parent, i + 1: child i).
@@ -90,6 +91,21 @@ class TaskRuns:
             self.states[row] = state
         return state
 
+    def node_id(self, index: int, map_index: int = -1) -> NodeId:
+        """The latest execution of a task run."""
+        return (index, map_index, self.generation[self.row(index, map_index + 1)])
+
+    def counts(self, node: NodeId) -> bool:
+        """Whether the outcome of an execution still counts."""
+        index, map_index, generation = node
+        row = self.row_of(index, map_index)
+        return row is not None and self.generation[row] == generation and bool(self.is_out[row])
+
+    def is_settled(self, node: NodeId) -> bool:
+        """Whether a node's task run is done, by this execution or another."""
+        row = self.row_of(node[0], node[1])
+        return row is not None and bool(self.is_done[row])
+
     def in_state(self, kind: type[State]) -> Iterator[tuple[int, int, State]]:
         """The task runs in a kind of state: task, map index, state."""
         for index in range(self._task_count):
@@ -115,13 +131,15 @@ class TaskRuns:
         first = self.first_child[index]
         return (i for i in range(self.child_count[index]) if not self.folded.has(first + i))
 
-    def fold(self, row: int, state: State) -> None:
-        """Hold the state of a child that is done in columns, where it is one of those that can be."""
-        if self.folded.fold(row, state):
+    def fold(self, index: int, map_index: int, state: State) -> None:
+        """Hold the state of a child, just accepted, in columns, where it is done and one of those that can be."""
+        row = self.row(index, map_index + 1)
+        if self.is_done[row] and self.states[row] is state and self.folded.fold(row, state):
             self.states[row] = None
 
-    def let_go(self, row: int, instead: LazyResult) -> None:
+    def let_go(self, index: int, map_index: int, instead: LazyResult) -> None:
         """Have the result of a task run, which is not kept, told by `instead`."""
+        row = self.row(index, map_index + 1)
         state = self.states[row]
         if state is not None:
             state._lazy, state._result = instead, None

@@ -46,7 +46,7 @@ def indices(plan) -> list[int]:
 
 
 def end(book: Book, index: int, state) -> int:
-    return book.accept(book.node_id(index), state, is_over=True)
+    return book.accept(book.runs.node_id(index), state, is_over=True)
 
 
 DIAMOND = graph_of(4, (0, 1), (0, 2), (1, 3), (2, 3))
@@ -59,7 +59,7 @@ def test_a_first_run_hands_everything_over_at_once():
 
     assert indices(plan) == [0, 1, 2, 3]
     assert plan[3].upstream == ((1, -1, 1), (2, -1, 1))
-    assert book.out_count == 4
+    assert book.runs.out_count == 4
     assert book.take_all(NOW) == [], "nothing is handed over twice"
 
 
@@ -81,7 +81,7 @@ def test_a_retry_is_handed_over_at_its_time_with_what_waits_for_it():
     end(book, 0, Success())
     end(book, 1, Retrying(start_time=at(NOW + 5), run_count=1))
 
-    assert book.out_count == 1, "what lies below the retry does not count as under way"
+    assert book.runs.out_count == 1, "what lies below the retry does not count as under way"
     assert book.due_times.next() == NOW + 5
     assert book.take_due(NOW + 4.9) == []
     plan = book.take_due(NOW + 5)
@@ -125,19 +125,19 @@ def test_a_pause_is_never_due():
     end(book, 0, Paused())
 
     assert book.due_times.next() is None
-    assert book.out_count == 0
+    assert book.runs.out_count == 0
 
 
 def test_late_and_repeated_news_move_nothing():
     book = Book(DIAMOND)
     book.take_all(NOW)
-    first = book.node_id(0)
+    first = book.runs.node_id(0)
     assert book.accept(first, Running(), is_over=False)
     assert book.accept(first, Success(), is_over=True)
 
     assert not book.accept(first, Running(), is_over=False)
     assert not book.accept(first, Failed(), is_over=True)
-    assert book.state(0).is_successful()
+    assert book.runs.state(0).is_successful()
 
 
 def test_what_began_and_ended_unseen_is_two_moves():
@@ -157,7 +157,7 @@ def test_news_of_an_execution_that_was_replaced_move_nothing():
     book.take_due(NOW)
 
     assert not book.accept((3, -1, 1), Success(), is_over=True)
-    assert type(book.state(3)) is Pending
+    assert type(book.runs.state(3)) is Pending
 
 
 def test_a_lost_attempt_goes_back_to_pending_and_may_run_again():
@@ -167,7 +167,7 @@ def test_a_lost_attempt_goes_back_to_pending_and_may_run_again():
 
     lost = book.lose((0, -1, 1), "attempt lost: …")
 
-    assert lost is book.state(0)
+    assert lost is book.runs.state(0)
     assert book.accept((0, -1, 1), Running(), is_over=False)
     assert end(book, 0, Success())
     assert book.lose((0, -1, 1), "again") is None
@@ -197,9 +197,9 @@ def test_every_task_of_every_graph_ends_after_exactly_its_attempts(history):
             continue
         item = under_way.pop(random.randrange(len(under_way)))
         index = item.node[0]
-        if not book.counts(item.node):
+        if not book.runs.counts(item.node):
             continue  # replaced: on a cluster it comes back undone
-        if not all(book.is_done(above) for above, _ in graph.views[index]):
+        if not all(book.runs.is_done[above] for above, _ in graph.views[index]):
             under_way.insert(0, item)  # Dask would not have begun it yet
             continue
         attempts[index] += 1
@@ -209,9 +209,9 @@ def test_every_task_of_every_graph_ends_after_exactly_its_attempts(history):
         else:
             end(book, index, Success())
 
-    assert all(book.is_done(index) for index in range(len(graph)))
+    assert all(book.runs.is_done[index] for index in range(len(graph)))
     assert attempts == [n + 1 for n in retries]
-    assert book.out_count == 0
+    assert book.runs.out_count == 0
 
 
 def test_a_child_waits_until_the_children_above_are_known_though_its_own_number_is():
@@ -259,7 +259,7 @@ def test_a_value_that_is_lost_and_kept_is_given_and_what_looks_at_it_is_handed_o
         ((1, -1, 1), Pending),
         ((2, -1, 1), Pending),
     ]
-    assert book.state(0).is_successful()
+    assert book.runs.state(0).is_successful()
     plan = book.take_from([(0, -1)], NOW)
     assert [item.node for item in plan] == [(1, -1, 2), (2, -1, 2)]
     assert isinstance(plan[0].upstream[0], Given)
@@ -275,7 +275,7 @@ def test_a_value_that_is_lost_and_not_kept_is_made_again_and_a_failure_is_not():
     assert [(node, state.message) for node, state in losses] == [((0, -1, 1), "lost")]
     assert book.lose_value((1, -1, 1), None, "lost") == []
     assert [item.node for item in book.take_from([(0, -1), (1, -1)], NOW)] == [(0, -1, 2)]
-    assert book.state(1).message == "broken"
+    assert book.runs.state(1).message == "broken"
 
 
 def test_a_clock_that_is_set_back_keeps_no_retry_waiting():

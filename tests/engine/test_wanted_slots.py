@@ -28,7 +28,7 @@ def nodes_of(plan) -> list[tuple[int, int, int]]:
 
 
 def end(book: Book, index: int) -> None:
-    book.accept(book.node_id(index), Success(), is_over=True)
+    book.accept(book.runs.node_id(index), Success(), is_over=True)
 
 
 def test_a_slot_is_asked_for_when_all_that_the_task_run_needs_is_done_and_once():
