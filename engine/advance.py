@@ -10,37 +10,29 @@ import sys
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import Any
 
 from .columns import runs_in_order
 from .due_times import DueTimes, waits
-from .errors import TaskException
 from .graph import FlowGraph
 from .hand_over import HandOver, Source, Whole
 from .in_flight import InFlight
+from .losses import Losses
 from .sources import Sources
 from .state import (
-    Cached,
-    Failed,
     Mapped,
     Pending,
     Resume,
-    Retrying,
     Running,
-    Skipped,
     State,
     Success,
     is_lawful,
 )
-from .stream import NodeId, without_result
+from .stream import NodeId
 from .task_runs import Position, TaskRuns, is_final
 from .wanted_slots import WantedSlots
 
 #: No bound to how much is taken.
 EVERYTHING = sys.maxsize
-
-#: The known states of what was handed over and may be running.
-_MAY_RUN = (type(None), Pending, Running)
 
 
 class Book:
@@ -63,26 +55,22 @@ class Book:
         attempts: Mapping[tuple[int, int], int] | None = None,
     ) -> None:
         self.graph = graph
-        self._attempts = {} if attempts is None else attempts
         given = {
             index: state
             for index, state in (given or {}).items()
             if not (graph.nodes[index].runs_anew and state.is_finished())
         }
         #: What is known of each task run.
-        self.runs = TaskRuns(len(graph))
-        self._sources = Sources(graph, self.runs)
-        #: States that did not come from a node of this run.
-        self.given = self._sources.given
+        self.runs = TaskRuns(len(graph), attempts)
+        self.sources = Sources(graph, self.runs)
         self.due_times = DueTimes(self.runs)
-        #: Paused task runs that may go on, until the attempt is over for which that was said.
-        self._resumed: set[Position] = set()
+        self.losses = Losses(self.runs, self.sources)
         #: Task runs that were not looked at yet, for want of room.
         self._rest: deque[Iterator[Position]] = deque()
         #: Mapped tasks whose width became known since `take_grown`.
         self._grown: set[int] = set()
         #: The task runs that wait for a slot of a concurrency limit.
-        self.wanted_slots = WantedSlots(graph, self.runs, self._sources, frozenset())
+        self.wanted_slots = WantedSlots(graph, self.runs, self.sources, frozenset())
         #: Whether `_have_ended` must hear of the success of a task's runs.
         self._must_hear: Sequence[bool] = graph.is_mapped
         self._widths = widths
@@ -90,27 +78,14 @@ class Book:
         self._grow_known()
         for index, state in given.items():
             self._give_tree(index, state)
-        self._resumed.update(
-            position for position, each in self.given.items() if isinstance(each.state, Resume)
+        self.losses.resumed.update(
+            position
+            for position, each in self.sources.given.items()
+            if isinstance(each.state, Resume)
         )
-        self._in_flight = InFlight(graph, self.runs, self.given)
+        self._in_flight = InFlight(graph, self.runs, self.sources.given)
         #: Whether anything is asked before a task run is handed over whose time has come.
         self._holds_back = self._in_flight.is_limited
-
-    # ---- questions
-
-    def task_states(self) -> list[State]:
-        """The state of each task; those of mapped ones hold the children's."""
-        return [self._task_state(index) for index in range(len(self.graph))]
-
-    def attempt_to_come(self, index: int, map_index: int) -> int:
-        """At which attempt the next execution of a task run is; of one that is under way, at which that is."""
-        state = self.runs.state(index, map_index)
-        if isinstance(state, Retrying):
-            return (state.run_count or 0) + 1
-        if type(state._context) is dict and "task_run_count" in state._context:
-            return int(state._context["task_run_count"])
-        return self._attempts.get((index, map_index), 1)
 
     # ---- what comes in
 
@@ -142,8 +117,8 @@ class Book:
         if state is old:
             moves = 0
         if moves:
-            if self.given:
-                self.given.pop((index, map_index + 1), None)
+            if self.sources.given:
+                self.sources.given.pop((index, map_index + 1), None)
             if is_over and type(state) is Success:
                 runs.finish(index, row, state)
                 if self._must_hear[index]:
@@ -152,12 +127,12 @@ class Book:
             runs.set_state(index, row, state)
         if is_over:
             if type(state) is not Pending:
-                self._resumed.discard((index, map_index + 1))
+                self.losses.resumed.discard((index, map_index + 1))
             runs.set_out(index, row, is_out=False)
             if runs.is_done[row]:
                 self._have_ended(index, map_index)
             else:
-                self._hold_below(index, map_index + 1)
+                self.sources.hold_below(index, map_index + 1)
                 self.due_times.plan(index, map_index + 1)
         return moves
 
@@ -171,89 +146,6 @@ class Book:
         elif self.graph.is_mapped[index]:
             self._settle_parent(index)
 
-    def lose(self, node: NodeId, message: str) -> State | None:
-        """Note that the worker of an execution died and another one takes it up.
-
-        Returns:
-            The state that tells of it, or None where the execution does not count any more.
-        """
-        if not self.runs.counts(node):
-            return None
-        state = Pending(message)
-        self._set_state(node[0], node[1] + 1, state)
-        return state
-
-    def hand_back(
-        self,
-        node: NodeId,
-        message: str,
-        *,
-        had_value: bool = False,
-        turn: Mapping[str, Any] | None = None,
-    ) -> list[tuple[NodeId, State]]:
-        """Note that an execution, also one that was over, left nothing behind; it has to be handed over again.
-
-        Args:
-            node: The execution.
-            message: What those are told that have to run again.
-            had_value: Whether what looks at it may have begun, though it was not told to be over.
-            turn: With what facts of the context it goes on, where it was in a loop.
-
-        Returns:
-            The states that tell of it: its own, and those of what was running below; empty where the execution
-            does not count any more.
-        """
-        index, map_index, generation = node
-        row = self.runs.row_of(index, map_index)
-        if row is None or self.runs.generation[row] != generation:
-            return []
-        if not self.runs.is_out[row] and not self.runs.is_done[row]:
-            # Held by something else, and handed over with that. In one node with it, it may have begun.
-            before = self.runs.states[row]
-            if before is not None and type(before) not in (Pending, Running):
-                return []
-        had_value = had_value or not self.runs.is_out[row]
-        self.runs.set_out(index, row, is_out=False)
-        state = self._begin_again(index, map_index + 1, message, turn)
-        if not had_value:
-            self._hold_below(index, map_index + 1)  # none of that has begun
-            return [(node, state)]
-        return [(node, state), *self._hold_running_below(index, map_index + 1, message)]
-
-    def lose_value(
-        self, node: NodeId, kept: State | None, message: str
-    ) -> list[tuple[NodeId, State]]:
-        """Note that what an execution came to, which was over, is gone from where it lay.
-
-        Args:
-            node: The execution.
-            kept: The state that it came to, with its result, where that is kept elsewhere.
-            message: What those are told that have to run again.
-
-        Returns:
-            As `hand_back`; where the state is kept, or was more than its result, the task run stays what it is.
-        """
-        index, map_index, generation = node
-        row = self.runs.row_of(index, map_index)
-        if row is None or self.runs.generation[row] != generation or self.runs.is_out[row]:
-            return []
-        if kept is None:
-            kept = _without_value(self.runs.state(index, map_index))
-            if kept is None:
-                return self.hand_back(node, message)
-        if isinstance(kept, Mapped):
-            self._give_parent(index, kept, kept.width)
-        else:
-            self._give(index, map_index + 1, kept)
-        return self._hold_running_below(index, map_index + 1, message)
-
-    def needs(self, index: int, map_index: int) -> list[NodeId]:
-        """The executions whose values a task run would take, as far as they are there."""
-        sources = self._sources.of(index, map_index + 1, {})
-        if sources is None:
-            return []
-        return HandOver((index, map_index, 0), None, 0.0, sources).needs()
-
     def crash(self, node: NodeId, state: State) -> bool:
         """Note that an execution was given up; what lies below must be handed over anew.
 
@@ -263,9 +155,9 @@ class Book:
         if not self.runs.counts(node):
             return False
         index, place = node[0], node[1] + 1
-        self._give(index, place, state)
+        self.sources.give(index, place, state)
         self.runs.set_out(index, self.runs.row(index, place), is_out=False)
-        self._hold_below(index, place)
+        self.sources.hold_below(index, place)
         self._have_ended(index, place - 1)
         return True
 
@@ -319,26 +211,15 @@ class Book:
         self._set_state(index, 0, state)
         return state
 
-    def give_to(self, index: int) -> None:
-        """Have what a task looks at given to it: it runs apart from what made that."""
-        keyed = {edge.upstream_task.index for edge in self.graph.edges_to[index] if edge.key}
-        for view in self.graph.views[index]:
-            above = view.upstream
-            for place in range(self.runs.child_count[above] + 1):
-                state = self.runs.state(above, place - 1)
-                if above not in keyed or isinstance(state, Mapped):
-                    state = without_result(state)
-                self._sources.give(above, place, state)
-
     def resume(self, index: int, map_index: int = -1) -> None:
         """Let a paused task run go on: it is due now."""
         state = self.runs.state(index, map_index)
-        self._resumed.add((index, map_index + 1))
-        self._give(index, map_index + 1, Resume("resumed", context=state.context))
+        self.losses.resumed.add((index, map_index + 1))
+        self.sources.give(index, map_index + 1, Resume("resumed", context=state.context))
 
     def limit(self, tasks: frozenset[int]) -> None:
         """Have each run of some tasks wait for a slot, before anything is handed over."""
-        self.wanted_slots = WantedSlots(self.graph, self.runs, self._sources, tasks)
+        self.wanted_slots = WantedSlots(self.graph, self.runs, self.sources, tasks)
         self._holds_back = True
         self._must_hear = [
             is_mapped or index in self.wanted_slots.above
@@ -349,7 +230,7 @@ class Book:
 
     def take_all(self, now: float, most: int = EVERYTHING) -> list[HandOver]:
         """What can be handed over at the beginning of a run; `take_more` gives what is beyond `most`."""
-        for index, place in self.given:
+        for index, place in self.sources.given:
             self.due_times.plan(index, place)
         self._grown.clear()
         return self._take_tasks(range(len(self.graph)), now, most)
@@ -387,7 +268,7 @@ class Book:
     def _take_at(self, positions: set[Position], now: float) -> list[HandOver]:
         candidates, stack = set(positions), list(positions)
         while stack:
-            for position in self._sources.dependents(*stack.pop()):
+            for position in self.sources.dependents(*stack.pop()):
                 if position not in candidates:
                     row = self.runs.row(*position)
                     if not self.runs.is_out[row] and not self.runs.is_done[row]:
@@ -426,7 +307,8 @@ class Book:
         """Those that can be handed over now, in order; `most` of an iterator leave the rest in it."""
         taken: list[HandOver] = []
         wholes: dict[int, Source | Whole | None] = {}
-        runs, views, find = self.runs, self.graph.views, self._sources
+        runs, views, find = self.runs, self.graph.views, self.sources
+        given = find.given
         as_of = self.due_times.as_of(now)
         for index, place in positions:
             if place > runs.child_count[index]:
@@ -441,7 +323,7 @@ class Book:
             if sources is None or (self._holds_back and self._must_hold_back(index, place)):
                 continue
             generation = runs.generation[row] + 1
-            start = find.start(index, place) if generation > 1 or self.given else None
+            start = find.start(index, place) if generation > 1 or given else None
             runs.generation[row] = generation
             runs.set_out(index, row, is_out=True)
             node = (index, place - 1, generation)
@@ -453,20 +335,6 @@ class Book:
         return taken
 
     # ---- inside
-
-    def _task_state(self, index: int) -> State:
-        state = self.runs.state(index)
-        if not self.runs.child_count[index]:
-            return state
-        children = self.runs.children(index)
-        if isinstance(state, Mapped):
-            state.map_states = children
-        elif any(type(child) is not Pending for child in children):
-            # A run that ended in the middle: children whose number was known beforehand may be ahead of the
-            # parent.
-            state = Mapped("Some children have begun.", context=state.context)
-            state.map_states, state.width = children, len(children)
-        return state
 
     def _grow(self, index: int, width: int, lengths: Mapping[int, list[int]] | None = None) -> None:
         self.runs.grow(index, width)
@@ -502,84 +370,15 @@ class Book:
     def _set_state(self, index: int, place: int, state: State) -> None:
         self.runs.set_state(index, self.runs.row(index, place), state)
 
-    def _give(self, index: int, place: int, state: State) -> None:
-        self._sources.give(index, place, state)
-        # A Cached state is validated again.
-        is_good = not isinstance(state, Cached)
-        self.runs.set_state(index, self.runs.row(index, place), state, is_good=is_good)
-
     def _give_tree(self, index: int, state: State) -> None:
         if not isinstance(state, Mapped) or not self.graph.is_mapped[index]:
-            self._give(index, 0, state)
+            self.sources.give(index, 0, state)
             return
         self._grow(index, len(state.map_states), state.lengths)
-        self._give_parent(index, state, len(state.map_states))
+        self.sources.give_parent(index, state, len(state.map_states))
         for place, child in enumerate(state.map_states, start=1):
             if type(child) is not Pending or child._context:  # else nothing happened yet
-                self._give(index, place, child)
-
-    def _give_parent(self, index: int, state: Mapped, width: int) -> None:
-        # Two of our own: the caller's stays as it is, and what travels is without the children.
-        parent, bare = (Mapped(state.message, context=state.context) for _ in range(2))
-        bare.width = parent.width = width
-        bare.lengths = parent.lengths = state.lengths
-        self._give(index, 0, parent)
-        self.given[index, 0] = self.given[index, 0]._replace(state=bare)
-
-    def _begin_again(
-        self, index: int, place: int, message: str, turn: Mapping[str, Any] | None = None
-    ) -> State:
-        """Have a task run whose execution is lost begin again, at the attempt and turn that it was at, and without
-        another pause; returns the state that tells of it."""
-        told, attempt = Pending(message), self.attempt_to_come(index, place - 1)
-        facts = {**(turn or {}), **({"task_run_count": attempt} if attempt > 1 else {})}
-        if (index, place) in self._resumed:
-            self._give(index, place, Resume(message, context=facts))
-        elif facts:
-            self._give(index, place, Pending(message, context=facts))
-        else:
-            self._set_state(index, place, told)
-        return told
-
-    def _hold_below(self, index: int, place: int) -> list[Position]:
-        """What was handed over below comes back undone: its outcome does not count. Returns what that was."""
-        stack = [(index, place)]
-        held: list[Position] = []
-        while stack:
-            for below, other in self._sources.dependents(*stack.pop()):
-                row = self.runs.row(below, other)
-                if self.runs.is_out[row]:
-                    self.runs.set_out(below, row, is_out=False)
-                    stack.append((below, other))
-                    held.append((below, other))
-        return held
-
-    def _hold_running_below(
-        self, index: int, place: int, message: str
-    ) -> list[tuple[NodeId, State]]:
-        """As `_hold_below`, where what looks at it may be running; returns the states that tell that."""
-        told: list[tuple[NodeId, State]] = []
-        at_once = set(self._sources.dependents(index, place))
-        for below, other in self._hold_below(index, place):
-            row = self.runs.row(below, other)
-            # That it has begun may be told by nobody any more, in one node with what is above, or just after it.
-            if (below, other) in at_once or type(self.runs.states[row]) in _MAY_RUN:
-                state = self._begin_again(below, other, message)
-                told.append(((below, other - 1, self.runs.generation[row]), state))
-        return told
-
-
-def _without_value(state: State) -> State | None:
-    """What is left of a state whose value is gone; None where the value is what it is about."""
-    if isinstance(state, Mapped):
-        return state
-    if isinstance(state, Success) and not isinstance(state, Skipped):
-        return None
-    left = without_result(state)
-    left.tag(tuple(sorted(state.context.get("tags", ()))))
-    if isinstance(state, Failed):
-        left.result = TaskException(type(state).__name__, state.message or "", "")
-    return left
+                self.sources.give(index, place, child)
 
 
 def _moves(old: type[State], new: type[State], has_run: bool) -> int:

@@ -404,7 +404,7 @@ class FlowRunner:
                 again = Pending("stopped together with the run; it is done again")
                 self.book.cancel(index, -1, again)
                 told.append(self._teller.decided(self.book.runs.node_id(index), again))
-            self.book.give_to(index)
+            self.book.sources.lay_out_for(index)
         self._teller.tell(told)
         # Nobody can ask for anything of them: what was set up is cleaned up.
         self.steering, self._is_closing = Steering(), False
@@ -626,7 +626,7 @@ class FlowRunner:
                 graph_run.release(self._needless.let_go_after(self.book.runs, node))
 
     def _take_loss(self, lost: AttemptLost, told: list[StateChange]) -> None:
-        state = self.book.lose(lost.node, f"attempt lost: {lost.cause}")
+        state = self.book.losses.lose(lost.node, f"attempt lost: {lost.cause}")
         if state is None:
             self._slots.hear_of_uncounted(lost.node, is_over=True)
         else:
@@ -644,7 +644,7 @@ class FlowRunner:
         self, back: HandedBack, told: list[StateChange], turn: Mapping[str, Any] | None
     ) -> list[tuple[int, int]]:
         message = f"attempt lost: {back.cause}"
-        losses = self.book.hand_back(back.node, message, had_value=back.had_value, turn=turn)
+        losses = self.book.losses.hand_back(back.node, message, had_value=back.had_value, turn=turn)
         told += self._teller.lost(losses, back.worker)
         if not losses:
             return []
@@ -667,13 +667,13 @@ class FlowRunner:
             more: list[ValueLost] = []
             for node, worker, cause in lost:
                 message = f"its result is lost and is made again: {cause}"
-                losses = self.book.lose_value(node, kept.get(node[:2]), message)
+                losses = self.book.losses.lose_value(node, kept.get(node[:2]), message)
                 told += self._teller.lost(losses, worker)
                 again.append(node[:2])
                 if not losses or losses[0][0] != node or holds is None:
                     continue
                 # What has to run again takes results that were perhaps let go, because nobody needed them any more.
-                for need in self.book.needs(*node[:2]):
+                for need in self.book.losses.needs(*node[:2]):
                     if need not in seen and holds.result_of(need) is None:
                         seen.add(need)
                         more.append(ValueLost(need, "", cause))
@@ -700,7 +700,7 @@ class FlowRunner:
 
     def _outcome(self) -> State:
         """The flow's state from the states of its tasks; the user's handler has the last word."""
-        states = self.book.task_states()
+        states = self.book.runs.task_states()
         state = flow_outcome(self.graph, states)
         state.result = states_by_task(self.graph, states)
         return self._handlers.last_word(state, states)
@@ -730,7 +730,7 @@ class FlowRunner:
         return state
 
     def _task_states(self) -> dict[Any, State]:
-        return states_by_task(self.graph, self.book.task_states())
+        return states_by_task(self.graph, self.book.runs.task_states())
 
     def _move(self, new: State) -> State:
         """Come to the flow state `new`, or to the one that the state handlers make of it."""

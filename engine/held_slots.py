@@ -74,7 +74,7 @@ class HeldSlots:
         if not book.wanted_slots.waiting:
             return []
         if wanted := book.wanted_slots.take_to_ask():
-            slots.ask([(node, book.attempt_to_come(*node[:2])) for node in wanted])
+            slots.ask([(node, book.runs.attempt_to_come(*node[:2])) for node in wanted])
         granted = slots.take_granted()
         if not granted:
             return []

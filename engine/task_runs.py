@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TypeAlias
 
 from . import clock
 from .folded import ChildStates, Folded
-from .state import Finished, LazyResult, Looped, Pending, State, Success, state_at
+from .state import Finished, LazyResult, Looped, Mapped, Pending, Retrying, State, Success, state_at
 from .stream import NodeId
 
 #: Where a task run stands: index of the task, and its place among the task's runs (0: the task itself or the mapped
@@ -25,9 +25,12 @@ class TaskRuns:
 
     Args:
         count: How many tasks there are.
+        attempts: Of the task runs that are not at their first attempt, at which, by (task, map index); who hears
+            of attempts keeps it up to date.
     """
 
     __slots__ = (
+        "_attempts",
         "_began",
         "_task_count",
         "child_count",
@@ -44,8 +47,9 @@ class TaskRuns:
         "width",
     )
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, attempts: Mapping[tuple[int, int], int] | None = None) -> None:
         self._task_count, self._began = count, clock.now()
+        self._attempts = {} if attempts is None else attempts
         #: The state; None where nothing has happened yet, and where it is folded. `state` is for who looks.
         self.states: list[State | None] = [None] * count
         self.folded = Folded(count)
@@ -116,6 +120,33 @@ class TaskRuns:
                 state = self.states[self.first_child[index] + child]
                 if isinstance(state, kind):
                     yield index, child, state
+
+    def attempt_to_come(self, index: int, map_index: int) -> int:
+        """At which attempt the next execution of a task run is; of one that is under way, at which that is."""
+        state = self.state(index, map_index)
+        if isinstance(state, Retrying):
+            return (state.run_count or 0) + 1
+        if type(state._context) is dict and "task_run_count" in state._context:
+            return int(state._context["task_run_count"])
+        return self._attempts.get((index, map_index), 1)
+
+    def task_states(self) -> list[State]:
+        """The state of each task; those of mapped ones hold the children's."""
+        return [self._task_state(index) for index in range(self._task_count)]
+
+    def _task_state(self, index: int) -> State:
+        state = self.state(index)
+        if not self.child_count[index]:
+            return state
+        children = self.children(index)
+        if isinstance(state, Mapped):
+            state.map_states = children
+        elif any(type(child) is not Pending for child in children):
+            # A run that ended in the middle: children whose number was known beforehand may be ahead of the
+            # parent.
+            state = Mapped("Some children have begun.", context=state.context)
+            state.map_states, state.width = children, len(children)
+        return state
 
     def is_wholly_done(self, index: int) -> bool:
         """Whether a task and all its children need no further execution."""

@@ -1,15 +1,12 @@
 """The book of a flow run: what can be handed over, and what follows from what comes back."""
 
 from datetime import datetime, timezone
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from prefect_dask.engine.advance import Book
-from prefect_dask.engine.graph import Edge, FlowGraph, Node, TaskLabel
 from prefect_dask.engine.hand_over import Given
 from prefect_dask.engine.state import (
     Crashed,
@@ -17,24 +14,13 @@ from prefect_dask.engine.state import (
     Mapped,
     Paused,
     Pending,
-    Resume,
     Retrying,
     Running,
     Success,
 )
+from tests.engine.plain_graphs import graph_of
 
 NOW = 1_000.0
-NO_TASK: Any = None
-"""The book asks nothing of a task."""
-
-
-def graph_of(count: int, *edges: tuple[int, int]) -> FlowGraph:
-    labels = [TaskLabel(i, f"t{i}", f"t{i}-1") for i in range(count)]
-    return FlowGraph(
-        "f",
-        [Node(label, task=NO_TASK) for label in labels],
-        [Edge(labels[a], labels[b]) for a, b in edges],
-    )
 
 
 def at(seconds: float) -> datetime:
@@ -160,19 +146,6 @@ def test_news_of_an_execution_that_was_replaced_move_nothing():
     assert type(book.runs.state(3)) is Pending
 
 
-def test_a_lost_attempt_goes_back_to_pending_and_may_run_again():
-    book = Book(DIAMOND)
-    book.take_all(NOW)
-    book.accept((0, -1, 1), Running(), is_over=False)
-
-    lost = book.lose((0, -1, 1), "attempt lost: …")
-
-    assert lost is book.runs.state(0)
-    assert book.accept((0, -1, 1), Running(), is_over=False)
-    assert end(book, 0, Success())
-    assert book.lose((0, -1, 1), "again") is None
-
-
 @st.composite
 def histories(draw):
     """A random graph, and for each of its tasks how often it is retried before it ends."""
@@ -220,11 +193,7 @@ def test_a_child_waits_until_the_children_above_are_known_though_its_own_number_
     list ─┬─ first ──┐
           └─ second ─┴─ both
     """
-    labels = [TaskLabel(i, f"t{i}", f"t{i}-1") for i in range(4)]
-    task: Any = SimpleNamespace(max_in_flight=None)
-    arrows = ((0, 1), (0, 2), (1, 3), (2, 3))
-    edges = [Edge(labels[a], labels[b], f"x{a}", mapped=True) for a, b in arrows]
-    book = Book(FlowGraph("f", [Node(label, task=task) for label in labels], edges))
+    book = Book(graph_of(4, (0, 1), (0, 2), (1, 3), (2, 3), mapped=True))
     book.take_all(NOW)
     end(book, 0, Success())
 
@@ -247,37 +216,6 @@ def test_edges_must_point_forward():
         graph_of(2, (1, 0))
 
 
-def test_a_value_that_is_lost_and_kept_is_given_and_what_looks_at_it_is_handed_over_again():
-    book = Book(graph_of(3, (0, 1), (1, 2)))
-    book.take_all(NOW)
-    end(book, 0, Success(result=1))
-
-    losses = book.lose_value((0, -1, 1), Success(result=1), "lost")
-
-    # The second one may have begun, too: perhaps only the word that the first is over was under way.
-    assert [(node, type(state)) for node, state in losses] == [
-        ((1, -1, 1), Pending),
-        ((2, -1, 1), Pending),
-    ]
-    assert book.runs.state(0).is_successful()
-    plan = book.take_from([(0, -1)], NOW)
-    assert [item.node for item in plan] == [(1, -1, 2), (2, -1, 2)]
-    assert isinstance(plan[0].upstream[0], Given)
-
-
-def test_a_value_that_is_lost_and_not_kept_is_made_again_and_a_failure_is_not():
-    book = Book(graph_of(2))
-    book.take_all(NOW)
-    end(book, 0, Success(result=1))
-    end(book, 1, Failed("broken"))
-
-    losses = book.lose_value((0, -1, 1), None, "lost")
-    assert [(node, state.message) for node, state in losses] == [((0, -1, 1), "lost")]
-    assert book.lose_value((1, -1, 1), None, "lost") == []
-    assert [item.node for item in book.take_from([(0, -1), (1, -1)], NOW)] == [(0, -1, 2)]
-    assert book.runs.state(1).message == "broken"
-
-
 def test_a_clock_that_is_set_back_keeps_no_retry_waiting():
     book = Book(graph_of(1))
     book.take_all(NOW)
@@ -288,45 +226,3 @@ def test_a_clock_that_is_set_back_keeps_no_retry_waiting():
     assert book.due_times.next() == NOW + 5 - 3600
     [item] = book.take_due(NOW + 5 - 3600)
     assert item.as_of >= NOW + 5, "its node sees the state as it was made"
-
-
-def test_what_shared_a_node_with_what_is_lost_is_told_too_for_it_may_have_begun():
-    book = Book(graph_of(2, (0, 1)))
-    book.take_all(NOW)
-
-    told = [*book.hand_back((0, -1, 1), "lost"), *book.hand_back((1, -1, 1), "lost")]
-
-    assert [node for node, _ in told] == [(0, -1, 1), (1, -1, 1)]
-    assert [item.node for item in book.take_from([(0, -1)], NOW)] == [(0, -1, 2), (1, -1, 2)]
-
-
-def test_an_attempt_whose_execution_is_lost_is_made_again_under_its_number():
-    attempts: dict[tuple[int, int], int] = {}
-    book = Book(graph_of(1), attempts=attempts)
-    book.take_all(NOW)
-    end(book, 0, Retrying(start_time=at(NOW), run_count=1))
-    book.take_due(NOW)
-
-    # It has not begun yet; it is told that it has.
-    for generation in (2, 3):
-        [(_, told)] = book.hand_back((0, -1, generation), "lost")
-        assert (type(told), told.message, told.context) == (Pending, "lost", {})
-        [item] = book.take_from([(0, -1)], NOW)
-        assert isinstance(item.start, Given)
-        assert item.start.state.context == {"task_run_count": 2}
-        attempts[0, -1] = 2
-        book.accept(item.node, Running(), is_over=False)
-
-
-def test_what_was_let_go_on_from_a_pause_does_not_pause_again_because_its_worker_died():
-    book = Book(graph_of(1))
-    book.take_all(NOW)
-    end(book, 0, Paused("ask"))
-    book.resume(0)
-    book.take_from([(0, -1)], NOW)
-    book.accept((0, -1, 2), Running(), is_over=False)
-
-    book.hand_back((0, -1, 2), "lost")
-
-    [item] = book.take_from([(0, -1)], NOW)
-    assert isinstance(item.start, Given) and isinstance(item.start.state, Resume)

@@ -1,14 +1,13 @@
 """Which children of a map with `max_in_flight` may begin, and when one has landed."""
 
 from datetime import datetime, timezone
-from types import SimpleNamespace
-from typing import Any
 
 from prefect_dask.engine.advance import Book
-from prefect_dask.engine.graph import Edge, FlowGraph, Node, TaskLabel
+from prefect_dask.engine.graph import FlowGraph
 from prefect_dask.engine.in_flight import InFlight
 from prefect_dask.engine.state import Cancelled, Mapped, Pending, Retrying, Success
 from prefect_dask.engine.task_runs import TaskRuns
+from tests.engine.plain_graphs import graph_of
 
 NOW = 1_000.0
 BEGIN, FINISH = 1, 2
@@ -16,12 +15,8 @@ BEGIN, FINISH = 1, 2
 
 def pipeline(max_in_flight: int | None) -> FlowGraph:
     """items ─ begin ─ finish, item by item; `begin` has the limit."""
-    labels = [TaskLabel(i, name, name) for i, name in enumerate(("items", "begin", "finish"))]
-    limits: list[Any] = [SimpleNamespace(max_in_flight=n) for n in (None, max_in_flight, None)]
-    nodes = [Node(label, task=limit) for label, limit in zip(labels, limits, strict=True)]
-    arrows = ((0, BEGIN), (BEGIN, FINISH))
-    edges = [Edge(labels[a], labels[b], "x", mapped=True) for a, b in arrows]
-    return FlowGraph("f", nodes, edges)
+    limits = {} if max_in_flight is None else {BEGIN: max_in_flight}
+    return graph_of(3, (0, BEGIN), (BEGIN, FINISH), mapped=True, max_in_flight=limits)
 
 
 def runs_of(graph: FlowGraph, width: int) -> TaskRuns:

@@ -1,26 +1,14 @@
 """Which results are let go when a task run is done."""
 
-from typing import Any
-
 import pytest
 
 from prefect_dask.engine.errors import ResultNotKept
-from prefect_dask.engine.graph import Edge, FlowGraph, Node, TaskLabel
 from prefect_dask.engine.needless_results import NeedlessResults
 from prefect_dask.engine.state import Failed, Mapped, State, Success
 from prefect_dask.engine.task_runs import TaskRuns
+from tests.engine.plain_graphs import graph_of
 
-NO_TASK: Any = None
 KEEP_NONE: frozenset[int] = frozenset()
-
-
-def graph_of(count: int, *edges: tuple[int, int], mapped: bool = False) -> FlowGraph:
-    labels = [TaskLabel(i, f"t{i}", f"t{i}-1") for i in range(count)]
-    return FlowGraph(
-        "f",
-        [Node(label, task=NO_TASK) for label in labels],
-        [Edge(labels[a], labels[b], "x", mapped=mapped) for a, b in edges],
-    )
 
 
 def end(runs: TaskRuns, index: int, map_index: int = -1, state: State | None = None):

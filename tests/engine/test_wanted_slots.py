@@ -1,24 +1,17 @@
 """Which task runs wait for a slot of a concurrency limit, and when one is asked for."""
 
-from typing import Any
-
 from prefect_dask.engine.advance import Book
-from prefect_dask.engine.graph import Edge, FlowGraph, Node, TaskLabel
 from prefect_dask.engine.state import Failed, Success
+from tests.engine.plain_graphs import graph_of
 
 NOW = 1_000.0
-NO_TASK: Any = None
-"""The book asks nothing of a task."""
 FIRST, LIMITED, LAST = range(3)
 ONCE = (LIMITED, -1, 1)
 
 
 def row_of_three() -> Book:
     """first ─ limited ─ last"""
-    labels = [TaskLabel(i, name, name) for i, name in enumerate(("first", "limited", "last"))]
-    nodes = [Node(label, task=NO_TASK) for label in labels]
-    edges = [Edge(labels[a], labels[b]) for a, b in ((FIRST, LIMITED), (LIMITED, LAST))]
-    book = Book(FlowGraph("f", nodes, edges))
+    book = Book(graph_of(3, (FIRST, LIMITED), (LIMITED, LAST)))
     book.limit(frozenset({LIMITED}))
     return book
 
@@ -67,7 +60,7 @@ def test_each_execution_needs_a_slot_of_its_own():
     book.take_freed(NOW)
     book.take_granted(book.wanted_slots.take_to_ask(), NOW)
 
-    assert book.hand_back(ONCE, "its worker died")
+    assert book.losses.hand_back(ONCE, "its worker died")
     assert book.take_from([(LIMITED, -1)], NOW) == []
     assert book.wanted_slots.take_to_ask() == [(LIMITED, -1, 2)]
 
