@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
 from .columns import runs_in_order
@@ -28,7 +28,7 @@ from .state import (
     is_lawful,
 )
 from .stream import NodeId
-from .task_runs import Position, TaskRuns, is_final
+from .task_runs import Position, TaskRuns
 from .wanted_slots import WantedSlots
 
 #: No bound to how much is taken.
@@ -161,56 +161,6 @@ class Book:
         self._have_ended(index, place - 1)
         return True
 
-    def cancel(self, index: int, map_index: int, state: State) -> None:
-        """Note that a task run was stopped."""
-        self._set_state(index, map_index + 1, state)
-
-    def end_early(
-        self, last_state: Callable[[State], State], but: Collection[int] = ()
-    ) -> Iterator[tuple[int, int, State]]:
-        """Bring all that is not done to its end, and hand nothing over any more.
-
-        Args:
-            last_state: From the state of a task run, its last one.
-            but: Tasks that are left alone: they can be handed over anew.
-
-        Yields:
-            Each task run that came to another state, with that: task, map index, state.
-        """
-        self.due_times.forget()
-        self._rest.clear()
-        self._grown.clear()
-        self._in_flight.lift()
-        self.wanted_slots.forget()
-        runs = self.runs
-        for index in range(len(self.graph)):
-            for place in range(runs.child_count[index] + 1):
-                runs.set_out(index, runs.row(index, place), is_out=False)
-            if index in but:
-                continue
-            if not runs.is_done[index]:
-                yield index, -1, self._end_task(index, last_state)
-            for place in range(1, runs.child_count[index] + 1):
-                if not runs.is_done[runs.row(index, place)]:
-                    state = last_state(runs.state(index, place - 1))
-                    self._set_state(index, place, state)
-                    yield index, place - 1, state
-
-    def _end_task(self, index: int, last_state: Callable[[State], State]) -> State:
-        old = self.runs.state(index)
-        state: State
-        if is_final(old):
-            state = old  # given, and to be validated again: it stays what it is
-        elif any(type(child) is not Pending for child in self.runs.children(index)):
-            # Children whose number was known beforehand are ahead of it.
-            state = Mapped("Some children have begun.")
-            state.width = self.runs.child_count[index]
-        else:
-            self.runs.cut(index)
-            state = last_state(old)
-        self._set_state(index, 0, state)
-        return state
-
     def resume(self, index: int, map_index: int = -1) -> None:
         """Let a paused task run go on: it is due now."""
         state = self.runs.state(index, map_index)
@@ -225,6 +175,14 @@ class Book:
             is_mapped or index in self.wanted_slots.above
             for index, is_mapped in enumerate(self.graph.is_mapped)
         ]
+
+    def forget_plans(self) -> None:
+        """Hand nothing over any more but what is asked for from here on."""
+        self.due_times.forget()
+        self._rest.clear()
+        self._grown.clear()
+        self._in_flight.lift()
+        self.wanted_slots.forget()
 
     # ---- what goes out
 
@@ -366,9 +324,6 @@ class Book:
             is_open = index not in self.runs.width and not self.runs.is_done[index]
             if is_open and index not in self._given_tasks:
                 self._grow(index, width)
-
-    def _set_state(self, index: int, place: int, state: State) -> None:
-        self.runs.set_state(index, self.runs.row(index, place), state)
 
     def _give_tree(self, index: int, state: State) -> None:
         if not isinstance(state, Mapped) or not self.graph.is_mapped[index]:

@@ -13,6 +13,7 @@ from . import clock, failures, secrets
 from .advance import Book
 from .collector import CollectorHeld, SetAside
 from .context import RunInfo
+from .early_end import cancelled, clean_ups, end_undone
 from .errors import (
     ClusterLost,
     PrefectDaskError,
@@ -359,50 +360,26 @@ class FlowRunner:
 
     def _cancel_rest(self, cancel: Cancel) -> State:
         """Come to the end of what was cancelled, and clean up what it had set up."""
-
-        def last_state(state: State) -> State:
-            when = "while it ran" if isinstance(state, Running) else "before it began"
-            return Cancelled(f"cancelled {when}: {cancel.cause}")
-
-        clean_ups = self._clean_ups()
-        self._end_early(last_state, clean_ups)
-        if clean_ups:
-            self._clean_up(clean_ups)
+        last_state = partial(cancelled, cancel.cause)
+        cleaning = clean_ups(self.graph, self.book.runs)
+        self._end_early(last_state, cleaning)
+        if cleaning:
+            self._clean_up(cleaning)
             self._end_early(last_state, ())
         return Cancelled(f"cancelled: {cancel.cause}", result=self._task_states())
 
     def _end_early(self, last_state: Callable[[State], State], but: Sequence[int]) -> None:
-        self._teller.tell(
-            [
-                self._teller.decided(self.book.runs.node_id(index, map_index), state)
-                for index, map_index, state in self.book.end_early(last_state, but)
-            ]
-        )
+        self.book.forget_plans()
+        ended = end_undone(self.book.runs, last_state, but)
+        self._teller.tell([self._teller.decided(node, state) for node, state in ended])
 
-    def _clean_ups(self) -> list[int]:
-        """The tasks that clean up what was made, and have yet to do so."""
-        graph, book = self.graph, self.book
-        return [
-            index
-            for index, node in enumerate(graph.nodes)
-            if node.task.cleans_up
-            and not graph.is_mapped[index]
-            and not book.runs.is_done[index]
-            and all(
-                (state := book.runs.state(edge.upstream_task.index)).is_successful()
-                and not state.is_skipped()
-                for edge in graph.edges_to[index]
-                if edge.key is not None
-            )
-        ]
-
-    def _clean_up(self, clean_ups: Sequence[int]) -> None:
+    def _clean_up(self, tasks: Sequence[int]) -> None:
         """Run tasks that clean up, and nothing else, in a graph run of their own."""
         told = []
-        for index in clean_ups:
+        for index in tasks:
             if isinstance(self.book.runs.state(index), Running):
                 again = Pending("stopped together with the run; it is done again")
-                self.book.cancel(index, -1, again)
+                self.book.runs.set_state(index, index, again)
                 told.append(self._teller.decided(self.book.runs.node_id(index), again))
             self.book.sources.lay_out_for(index)
         self._teller.tell(told)
@@ -710,11 +687,12 @@ class FlowRunner:
         return flow_failed(error, self._task_states())
 
     def _cancelled(self) -> State:
+        runs = self.book.runs
         told: list[StateChange] = []
-        for index, map_index, state in list(self.book.runs.in_state(Running)):
-            cancelled = Cancelled("interrupted", context=state.context)
-            self.book.cancel(index, map_index, cancelled)
-            told.append(self._teller.decided(self.book.runs.node_id(index, map_index), cancelled))
+        for index, map_index, state in list(runs.in_state(Running)):
+            stopped = Cancelled("interrupted", context=state.context)
+            runs.set_state(index, runs.row(index, map_index + 1), stopped)
+            told.append(self._teller.decided(runs.node_id(index, map_index), stopped))
         self._teller.tell(told)
         state = Cancelled("interrupted from the keyboard", result=self._task_states())
         self._observer.take_flow_state(state)

@@ -1,7 +1,8 @@
 """Which task runs wait for a slot of a concurrency limit, and when one is asked for."""
 
 from prefect_dask.engine.advance import Book
-from prefect_dask.engine.state import Failed, Success
+from prefect_dask.engine.early_end import end_undone
+from prefect_dask.engine.state import Cancelled, Success
 from tests.engine.plain_graphs import graph_of
 
 NOW = 1_000.0
@@ -75,7 +76,8 @@ def test_a_slot_that_comes_when_the_run_is_ending_is_needless():
     book.take_all(NOW)
     end(book, FIRST)
     book.take_freed(NOW)
-    list(book.end_early(lambda state: Failed("cancelled")))
+    book.forget_plans()
+    list(end_undone(book.runs, lambda state: Cancelled()))
 
     assert not book.wanted_slots.waiting
     assert book.wanted_slots.take_to_ask() == []

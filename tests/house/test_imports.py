@@ -37,7 +37,7 @@ LAYERS = (
     " engine.grouping engine.staging engine.compile engine.executors",
     "engine.held_slots engine.telling engine.flow_handlers engine.needless_results",
     "engine.advance engine.sources engine.outcome engine.hand_over engine.task_runs engine.folded engine.columns"
-    " engine.losses engine.due_times engine.in_flight engine.wanted_slots",
+    " engine.early_end engine.losses engine.due_times engine.in_flight engine.wanted_slots",
     "engine.slots engine.recovery",
     "engine.stream engine.child engine.child_main engine.child_process engine.timeouts engine.moves",
     "engine.keeping engine.durable",
