@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
@@ -24,10 +24,11 @@ from .flow_handlers import FlowHandlers, FlowStateHandler, TerminalStateHandler
 from .graph import FlowGraph
 from .hand_over import HandOver
 from .held_slots import SLOT_LOOK_SECONDS, HeldSlots
+from .intake import Intake
 from .logs import get_logger
 from .needless_results import NeedlessResults
 from .node import RunPackage
-from .outcome import flow_failed, flow_outcome, hidden, states_by_task
+from .outcome import flow_failed, flow_outcome, states_by_task
 from .recovery import Recovery
 from .result import ResultRules
 from .slots import Slots
@@ -35,29 +36,18 @@ from .stall import AtWork, Stalled, StallWatch, WaitsForSlot, stall_text
 from .state import (
     Cancelled,
     Cancelling,
-    Crashed,
-    Looped,
     Paused,
     Pending,
-    Retrying,
     Running,
     State,
 )
 from .steering import Cancel, Steering
 from .stream import (
     Announcer,
-    ArtifactMade,
-    AttemptLost,
-    ClusterChanged,
     Event,
-    HandedBack,
-    LineLogged,
     Listener,
-    NodeCrashed,
     Observer,
     StateChange,
-    ValueLost,
-    change_of,
 )
 from .telling import Teller
 from .tolerance import Tolerance
@@ -161,18 +151,11 @@ class FlowRunner:
             results=results or ResultRules(),
         )
         self._keep = keep
-        self._needless = NeedlessResults(graph, keep)
-        #: Whether anything follows from the end of an execution beside its state.
-        self._must_hear_ends = keep is not None
         self._ask_to_resume = ask_to_resume
         self._observer = observer or Observer()
         self._slots = HeldSlots(slots)
         self._stall = StallWatch(stall_seconds)
         self._set_back = clock.SetBack()
-        #: Task runs that were told to be in a loop.
-        self._looping: set[tuple[int, int]] = set()
-        #: Where those task runs run, or ran, that were told to.
-        self._where: dict[tuple[int, int], str] = {}
         self.steering = steering or Steering()
         self._recovery, self._tolerance = recovery, tolerance or Tolerance()
         self._announcer = Announcer(listeners, self.logger)
@@ -184,6 +167,15 @@ class FlowRunner:
             stall=self._stall,
             logger=self.logger,
             attempts=self._attempts,
+        )
+        self._intake = Intake(
+            graph,
+            self._attempts,
+            slots=self._slots,
+            needless=None if keep is None else NeedlessResults(graph, keep),
+            teller=self._teller,
+            observer=self._observer,
+            recovery=recovery,
         )
         #: Whether anybody wants to know what task runs come to.
         self._is_followed = observer is not None or self._announcer.is_wanted
@@ -219,7 +211,7 @@ class FlowRunner:
                 if isinstance(graph_run, HoldsResults):
                     self.book.runs.folded.result_of = graph_run.result_of
                 self._observer.begin(self.info, self.graph)
-                self.steering.begin(graph_run)
+                self._begin(graph_run)
                 state = self._move(Running("Running flow."))
                 if state.is_running():
                     state = self._move(self._advance_to_the_end(graph_run))
@@ -243,7 +235,6 @@ class FlowRunner:
         limited = self._slots.look_for_limits(self.info, self.graph)
         if limited:
             self.book.limit(limited)
-            self._must_hear_ends = True
 
     def _open(self) -> GraphRun:
         """Begin a graph run."""
@@ -262,6 +253,12 @@ class FlowRunner:
             self._tolerance,
             self._observer.check_right,
         )
+
+    def _begin(self, graph_run: GraphRun) -> None:
+        """The run goes on in a graph run."""
+        self._intake.begin(graph_run, self.book)
+        self.steering.begin(graph_run)
+        self._is_closing = False
 
     # ---- advancing
 
@@ -283,7 +280,7 @@ class FlowRunner:
             return self._outcome() if cancel is None else self._cancel_rest(cancel)
         # What goes wrong on the way must end in a state, with what is known.
         self.logger.error("flow run %r failed", self.info.flow_run_name, exc_info=error)
-        self._lose_running(error)
+        self._intake.lose_running(failures.text_of(error))
         return self._failed(error)
 
     def _advance_as_far_as_possible(
@@ -342,8 +339,7 @@ class FlowRunner:
             self.book.limit(self._slots.limited)
         if isinstance(graph_run, HoldsResults):
             self.book.runs.folded.result_of = graph_run.result_of
-        self.steering.begin(graph_run)
-        self._is_closing = False
+        self._begin(graph_run)
         self._teller.tell(list(going_on.changes))
         return graph_run
 
@@ -384,13 +380,14 @@ class FlowRunner:
             self.book.sources.lay_out_for(index)
         self._teller.tell(told)
         # Nobody can ask for anything of them: what was set up is cleaned up.
-        self.steering, self._is_closing = Steering(), False
+        self.steering = Steering()
         # They wait for slots as any other task run.
         self._slots.note_all_over()
         graph_run: GraphRun | None = None
         is_whole = False
         try:
             graph_run = self._open()
+            self._begin(graph_run)
             self._advance(graph_run)
             is_whole = True
         except Exception:
@@ -400,15 +397,6 @@ class FlowRunner:
             self._is_closing = True
             if graph_run is not None:
                 self._take_in(graph_run, graph_run.close(is_cancelled=not is_whole))
-
-    def _lose_running(self, error: Exception) -> None:
-        """Note that nothing runs any more, because of `error`."""
-        cause = failures.text_of(error)
-        told: list[StateChange] = []
-        for index, map_index, _ in list(self.book.runs.in_state(Running)):
-            node = self.book.runs.node_id(index, map_index)
-            self._take_loss(AttemptLost(node, "", cause), told)
-        self._teller.tell(told)
 
     def _advance(self, graph_run: GraphRun) -> None:
         if isinstance(graph_run, RunsHere):
@@ -496,7 +484,7 @@ class FlowRunner:
             self.info.flow_run_name,
             quiet_seconds,
             [
-                AtWork(self._teller.name(i, m), state._time, self._where.get((i, m), ""))
+                AtWork(self._teller.name(i, m), state._time, self._intake.where.get((i, m), ""))
                 for i, m, state in book.runs.in_state(Running)
             ],
             [
@@ -524,40 +512,6 @@ class FlowRunner:
         if plan and not self._is_closing:
             graph_run.extend(plan)
 
-    def _take_in(self, graph_run: GraphRun, events: Sequence[Event]) -> None:
-        told: list[StateChange] = []
-        again: list[tuple[int, int]] = []
-        lost: list[ValueLost] = []
-        turns = self._turns(events) if self._looping else {}
-        self._heed_set_back()
-        with CollectorHeld():
-            for event in events:
-                if isinstance(event, StateChange):
-                    self._take_state(graph_run, event, told)
-                elif isinstance(event, LineLogged):
-                    self._teller.replay(event)
-                elif isinstance(event, ArtifactMade):
-                    self._observer.take_artifact(event)
-                elif isinstance(event, AttemptLost):
-                    self._take_loss(event, told)
-                elif isinstance(event, HandedBack):
-                    again += self._take_back(event, told, turns.get(event.node[:2]))
-                elif isinstance(event, ValueLost):
-                    lost.append(event)
-                elif isinstance(event, ClusterChanged):
-                    self._teller.tell(told)
-                    told = []
-                    self._observer.take_cluster_event(event)
-                else:
-                    again += self._take_crash(graph_run, event, told)
-            self._teller.tell(told)
-        if lost:
-            again += self._take_lost_values(graph_run, lost)
-        if self._teller.lost_by_cause:
-            self._teller.warn_of_losses()
-        if again:
-            self._hand_over(graph_run, self.book.take_from(again, clock.now()))
-
     def _heed_set_back(self) -> bool:
         """See whether the machine's clock was set back; if so, delays are none the longer for that."""
         seconds = self._set_back.seconds()
@@ -565,113 +519,11 @@ class FlowRunner:
             self.book.due_times.note_set_back(seconds)
         return seconds > 0
 
-    def _take_state(
-        self, graph_run: GraphRun, change: StateChange, told: list[StateChange]
-    ) -> None:
-        node, attempt, state, is_over, worker, began, stored = change
-        index = node[0]
-        if self.graph.nodes[index].label.is_secret:
-            state = hidden(state)
-        if state.fields and isinstance(state, Retrying):
-            state.heed_clock(clock.now())
-        moves = self.book.accept(node, state, is_over=is_over, began=began)
-        if moves:
-            if type(state._context) is not tuple:
-                state.tag(self._teller.tags[index])
-            if attempt > 1:
-                self._attempts[node[:2]] = attempt
-            elif self._attempts:
-                attempt = self._attempts.get(node[:2], 1)
-            if moves == 1:
-                began = None
-            if state is change.state and began is change.began and attempt == change.attempt:
-                told.append(change)
-            else:
-                told.append(change_of((node, attempt, state, is_over, worker, began, stored)))
-            if state._lazy is not None and node[1] >= 0:
-                self.book.runs.fold(node[0], node[1], state)
-        elif self._slots.limited:
-            self._slots.hear_of_uncounted(node, is_over=is_over)
-        if not is_over:
-            self._where[node[:2]] = worker
-            if isinstance(state, Looped):
-                self._looping.add(node[:2])
-        elif self._must_hear_ends:
-            if moves and node in self._slots.holding:
-                self._slots.note_over(node)
-            if self._keep is not None and self.book.runs.is_settled(node):
-                graph_run.release(self._needless.let_go_after(self.book.runs, node))
-
-    def _take_loss(self, lost: AttemptLost, told: list[StateChange]) -> None:
-        state = self.book.losses.lose(lost.node, f"attempt lost: {lost.cause}")
-        if state is None:
-            self._slots.hear_of_uncounted(lost.node, is_over=True)
-        else:
-            told += self._teller.lost([(lost.node, state)], lost.worker)
-
-    def _turns(self, events: Iterable[Event]) -> Mapping[tuple[int, int], Mapping[str, Any]]:
-        """At which turns those task runs go on that are handed back from a loop."""
-        looping = [e.node[:2] for e in events if isinstance(e, HandedBack)]
-        looping = [task_run for task_run in looping if task_run in self._looping]
-        if not looping or self._recovery is None:
-            return {}
-        return self._recovery.turns(looping)
-
-    def _take_back(
-        self, back: HandedBack, told: list[StateChange], turn: Mapping[str, Any] | None
-    ) -> list[tuple[int, int]]:
-        message = f"attempt lost: {back.cause}"
-        losses = self.book.losses.hand_back(back.node, message, had_value=back.had_value, turn=turn)
-        told += self._teller.lost(losses, back.worker)
-        if not losses:
-            return []
-        self._slots.note_over(back.node)
-        return [back.node[:2]]
-
-    def _take_lost_values(
-        self, graph_run: GraphRun, lost: Sequence[ValueLost]
-    ) -> list[tuple[int, int]]:
-        """Values are gone with their worker: what is kept is taken from there, the rest has to be made again."""
-        told: list[StateChange] = []
-        again: list[tuple[int, int]] = []
-        holds = graph_run if isinstance(graph_run, HoldsResults) else None
-        seen = {each.node for each in lost}
-        while lost:
-            kept = self._kept_states([each.node[:2] for each in lost])
-            if self._is_closing:
-                # Nothing is made again now; the others say that they are lost when they are read.
-                lost = [each for each in lost if each.node[:2] in kept]
-            more: list[ValueLost] = []
-            for node, worker, cause in lost:
-                message = f"its result is lost and is made again: {cause}"
-                losses = self.book.losses.lose_value(node, kept.get(node[:2]), message)
-                told += self._teller.lost(losses, worker)
-                again.append(node[:2])
-                if not losses or losses[0][0] != node or holds is None:
-                    continue
-                # What has to run again takes results that were perhaps let go, because nobody needed them any more.
-                for need in self.book.losses.needs(*node[:2]):
-                    if need not in seen and holds.result_of(need) is None:
-                        seen.add(need)
-                        more.append(ValueLost(need, "", cause))
-            lost = more
-        self._teller.tell(told)
-        return again
-
-    def _kept_states(self, task_runs: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], State]:
-        return {} if self._recovery is None else self._recovery.kept_states(task_runs)
-
-    def _take_crash(
-        self, graph_run: GraphRun, crash: NodeCrashed, told: list[StateChange]
-    ) -> list[tuple[int, int]]:
-        state = Crashed(failures.text_of(crash.error), result=crash.error)
-        if not self.book.crash(crash.node, state):
-            return []
-        self._slots.note_over(crash.node)
-        self.logger.error("task %r crashed: %s", self._teller.name(*crash.node[:2]), state.message)
-        told.append(self._teller.decided(crash.node, state, crash.worker))
-        graph_run.release(self._needless.let_go_after(self.book.runs, crash.node))
-        return [crash.node[:2]]
+    def _take_in(self, graph_run: GraphRun, events: Sequence[Event]) -> None:
+        self._heed_set_back()
+        again = self._intake.take(events, makes_again=not self._is_closing)
+        if again:
+            self._hand_over(graph_run, self.book.take_from(again, clock.now()))
 
     # ---- deciding
 

@@ -16,10 +16,10 @@ class NeedlessResults:
 
     Args:
         graph: The flow.
-        keep: Indices of the tasks whose results are kept; None keeps all.
+        keep: Indices of the tasks whose results are kept.
     """
 
-    def __init__(self, graph: FlowGraph, keep: frozenset[int] | None) -> None:
+    def __init__(self, graph: FlowGraph, keep: frozenset[int]) -> None:
         self._graph, self._keep = graph, keep
         #: Per task, what stands for its results once nobody needs them.
         self._stand_ins: dict[int, LazyResult] = {}
@@ -31,8 +31,6 @@ class NeedlessResults:
             The executions whose results nobody asks for any more.
         """
         released: list[NodeId] = []
-        if self._keep is None:
-            return released
         for index, map_index in self._needless_after(runs, node[0], node[1]):
             # Why a task failed is worth its bytes.
             is_failed = isinstance(runs.states[runs.row(index, map_index + 1)], Failed)

@@ -51,5 +51,4 @@ def test_what_is_kept_stays_and_why_a_task_failed():
     needless = NeedlessResults(graph, frozenset({0}))
     end(runs, 0)
     assert needless.let_go_after(runs, end(runs, 1, state=Failed("why"))) == []
-    assert NeedlessResults(graph, None).let_go_after(runs, (1, -1, 0)) == []
     assert runs.state(0).result == 0
