@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from . import clock, failures, secrets
 from .advance import Book
-from .collector import CollectorHeld, SetAside
+from .collector import CollectorHeld, CollectorInRun
 from .context import RunInfo
 from .early_end import cancelled, clean_ups, end_undone
 from .errors import (
@@ -59,18 +58,6 @@ WAIT_SECONDS = 0.5
 
 #: How long it waits where there is more to be handed over, seconds: so long that other threads get their turn.
 BREATH_SECONDS = 0.002
-
-#: How long Python's cycle collector is held back at the beginning of a run on a cluster, seconds: in this process
-#: with all of Dask it takes 40 ms, which is as long as a run of a thousand short tasks.
-HELD_SECONDS = 0.2
-
-#: From so many tasks on a flow that runs in this process is set aside from the collector, and for how long,
-#: seconds. Fewer of them may each want room for something large that only the collector gives back.
-SET_ASIDE_TASKS = 10_000
-SET_ASIDE_SECONDS = 10.0
-
-#: How often what its run has made is set aside, too, seconds: states by the ten thousand, which stay.
-SET_ASIDE_EVERY_SECONDS = 0.25
 
 #: After how long without progress it is said who waits for what, where nobody says another time.
 STALL_SECONDS = 300.0
@@ -179,7 +166,6 @@ class FlowRunner:
         )
         #: Whether anybody wants to know what task runs come to.
         self._is_followed = observer is not None or self._announcer.is_wanted
-        self._aside: SetAside | None = None
         self._is_closing = False
         self._state: State = Pending()
 
@@ -403,30 +389,17 @@ class FlowRunner:
             graph_run.take_early = partial(self._take_in, graph_run)
             if self._is_followed:
                 self._announcer.watch(partial(self._look_in, graph_run))
-        seconds = 0.0
-        with ExitStack() as collector:
-            if isinstance(graph_run, HoldsResults):
-                # No body runs here: what a short run makes are things of its own, which go without a collector.
-                collector.enter_context(CollectorHeld())
-                seconds = HELD_SECONDS
-            elif len(self.graph) >= SET_ASIDE_TASKS:
-                self._aside = collector.enter_context(SetAside())
-                seconds = SET_ASIDE_SECONDS
-            self._advance_with(graph_run, collector, clock.monotonic() + seconds)
+        runs_here = not isinstance(graph_run, HoldsResults)
+        with CollectorInRun(len(self.graph), runs_here=runs_here) as collector:
+            self._advance_with(graph_run, collector)
 
-    def _advance_with(self, graph_run: GraphRun, collector: ExitStack, held_until: float) -> None:
+    def _advance_with(self, graph_run: GraphRun, collector: CollectorInRun) -> None:
         book = self.book
         with CollectorHeld():
             plan = book.take_all(clock.now(), graph_run.room())
         self._hand_over(graph_run, plan)
-        aside_at = clock.monotonic() + SET_ASIDE_EVERY_SECONDS
         while self.steering.asked is None:
-            now = clock.monotonic()
-            if now > held_until:
-                collector.close()
-            elif self._aside is not None and now > aside_at:
-                self._aside.again()
-                aside_at = now + SET_ASIDE_EVERY_SECONDS
+            collector.look()
             due = book.due_times.next()
             if due is not None and self._heed_set_back():
                 continue
@@ -441,7 +414,7 @@ class FlowRunner:
                 book.runs.out_count or book.has_more or book.wanted_slots.waiting
             )
             if is_idle:
-                collector.close()  # a person may be asked, and take a while
+                collector.let_go()  # a person may be asked, and take a while
                 if not self._resume_paused(graph_run):
                     return
             if (
@@ -454,7 +427,7 @@ class FlowRunner:
             longest = BREATH_SECONDS if book.has_more and graph_run.room() else WAIT_SECONDS
             if book.wanted_slots.waiting:
                 longest = min(longest, SLOT_LOOK_SECONDS)
-            if (left := held_until - clock.monotonic()) > 0:
+            if (left := collector.seconds_left()) > 0:
                 longest = min(longest, left)
             timeout = longest if due is None else min(longest, due - clock.now())
             self._take_in(graph_run, graph_run.wait(max(0.0, timeout)))
