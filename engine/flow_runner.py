@@ -1,4 +1,4 @@
-"""One run of one flow: hands over what is possible, takes in what comes back, decides the flow's state."""
+"""One run of one flow: sets it up, advances it in one graph run after the other, decides the flow's state."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 
 from . import clock, failures, secrets
 from .advance import Book
-from .collector import CollectorHeld, CollectorInRun
+from .advancing import Advancing
+from .collector import CollectorHeld
 from .context import RunInfo
 from .early_end import cancelled, clean_ups, end_undone
 from .errors import (
@@ -18,11 +19,10 @@ from .errors import (
     PrefectDaskError,
     RunInterrupted,
 )
-from .executors.base import Executor, GraphRun, HoldsResults, Reopens, RunsHere, SeesWorkers
+from .executors.base import Executor, GraphRun, HoldsResults, Reopens
 from .flow_handlers import FlowHandlers, FlowStateHandler, TerminalStateHandler
 from .graph import FlowGraph
-from .hand_over import HandOver
-from .held_slots import SLOT_LOOK_SECONDS, HeldSlots
+from .held_slots import HeldSlots
 from .intake import Intake
 from .logs import get_logger
 from .needless_results import NeedlessResults
@@ -31,11 +31,11 @@ from .outcome import flow_failed, flow_outcome, states_by_task
 from .recovery import Recovery
 from .result import ResultRules
 from .slots import Slots
-from .stall import AtWork, Stalled, StallWatch, WaitsForSlot, stall_text
+from .stall import StallWatch
+from .stall_report import StallReport
 from .state import (
     Cancelled,
     Cancelling,
-    Paused,
     Pending,
     Running,
     State,
@@ -43,7 +43,6 @@ from .state import (
 from .steering import Cancel, Steering
 from .stream import (
     Announcer,
-    Event,
     Listener,
     Observer,
     StateChange,
@@ -51,13 +50,6 @@ from .stream import (
 from .telling import Teller
 from .tolerance import Tolerance
 from .widths import known_widths
-
-#: How long the coordinating thread waits at a time when nothing is due, seconds: Ctrl-C is seen that soon on
-#: systems where waiting for a lock cannot be interrupted.
-WAIT_SECONDS = 0.5
-
-#: How long it waits where there is more to be handed over, seconds: so long that other threads get their turn.
-BREATH_SECONDS = 0.002
 
 #: After how long without progress it is said who waits for what, where nobody says another time.
 STALL_SECONDS = 300.0
@@ -141,7 +133,7 @@ class FlowRunner:
         self._ask_to_resume = ask_to_resume
         self._observer = observer or Observer()
         self._slots = HeldSlots(slots)
-        self._stall = StallWatch(stall_seconds)
+        watch = StallWatch(stall_seconds)
         self._set_back = clock.SetBack()
         self.steering = steering or Steering()
         self._recovery, self._tolerance = recovery, tolerance or Tolerance()
@@ -151,7 +143,7 @@ class FlowRunner:
             graph,
             observer=self._observer,
             announcer=self._announcer,
-            stall=self._stall,
+            stall=watch,
             logger=self.logger,
             attempts=self._attempts,
         )
@@ -164,9 +156,16 @@ class FlowRunner:
             observer=self._observer,
             recovery=recovery,
         )
+        self._stalls = StallReport(
+            self.info.flow_run_name,
+            watch,
+            teller=self._teller,
+            slots=self._slots,
+            where=self._intake.where,
+            logger=self.logger,
+        )
         #: Whether anybody wants to know what task runs come to.
         self._is_followed = observer is not None or self._announcer.is_wanted
-        self._is_closing = False
         self._state: State = Pending()
 
     def run(self, state: State | None = None) -> State:
@@ -193,14 +192,14 @@ class FlowRunner:
                 # What cannot be set up raises here, before any task has run.
                 with CollectorHeld():
                     self._look_for_limits()
-                    graph_run = self._open()
+                    graph_run = self.executor.open(self._package())
                 if isinstance(graph_run, HoldsResults):
                     self.book.runs.folded.result_of = graph_run.result_of
                 self._observer.begin(self.info, self.graph)
-                self._begin(graph_run)
+                advancing = self._begin(graph_run)
                 state = self._move(Running("Running flow."))
                 if state.is_running():
-                    state = self._move(self._advance_to_the_end(graph_run))
+                    state = self._move(self._advance_to_the_end(advancing))
                 else:
                     graph_run.close(is_cancelled=True)
             state = self._kept(state)
@@ -222,10 +221,6 @@ class FlowRunner:
         if limited:
             self.book.limit(limited)
 
-    def _open(self) -> GraphRun:
-        """Begin a graph run."""
-        return self.executor.open(self._package())
-
     def _package(self) -> RunPackage:
         """The run as an executor takes it."""
         # Each time another name: a process that lost the run, or a lost cluster, may still have nodes of it.
@@ -240,17 +235,30 @@ class FlowRunner:
             self._observer.check_right,
         )
 
-    def _begin(self, graph_run: GraphRun) -> None:
-        """The run goes on in a graph run."""
-        self._intake.begin(graph_run, self.book)
-        self.steering.begin(graph_run)
-        self._is_closing = False
+    def _begin(self, graph_run: GraphRun) -> Advancing:
+        """Go on in a graph run."""
+        return Advancing(
+            self.book,
+            graph_run,
+            steering=self.steering,
+            intake=self._intake,
+            slots=self._slots,
+            set_back=self._set_back,
+            stalls=self._stalls,
+            observer=self._observer,
+            followed_by=self._announcer if self._is_followed else None,
+            may_resume=None if self._ask_to_resume is None else self._may_resume,
+        )
 
-    # ---- advancing
+    def _may_resume(self, index: int, map_index: int, state: State) -> bool:
+        assert self._ask_to_resume is not None
+        return self._ask_to_resume(self._teller.name(index, map_index), state)
 
-    def _advance_to_the_end(self, graph_run: GraphRun) -> State:
+    # ---- graph runs, one after the other
+
+    def _advance_to_the_end(self, advancing: Advancing) -> State:
         """Advance until nothing is under way or due, on another cluster where the one before is lost."""
-        again: GraphRun | None = graph_run
+        again: Advancing | None = advancing
         error: Exception | None = None
         cancel: Cancel | None = None
         try:
@@ -270,9 +278,9 @@ class FlowRunner:
         return self._failed(error)
 
     def _advance_as_far_as_possible(
-        self, graph_run: GraphRun
+        self, advancing: Advancing
     ) -> tuple[Exception | None, Cancel | None]:
-        """Hand over, take in, hand over again, until nothing is under way or due.
+        """Advance in one graph run.
 
         Returns:
             What stood in the way, if anything did; and that it was cancelled, if it was.
@@ -281,20 +289,19 @@ class FlowRunner:
         cancel: Cancel | None = None
         is_whole = False
         try:
-            self._advance(graph_run)
+            advancing.advance()
             cancel = self.steering.close()
             if cancel is not None:
-                self._let_end(graph_run, cancel)
+                self._move(Cancelling(f"cancelling: {cancel.cause}"))
+                advancing.let_end(cancel)
             is_whole = cancel is None
         except Exception as caught:
             error = caught
         finally:
-            self._is_closing = True
-            self.steering.end()
-            self._take_in(graph_run, graph_run.close(is_cancelled=not is_whole))
+            advancing.close(is_whole=is_whole)
         return error, cancel
 
-    def _go_on_elsewhere(self, lost: ClusterLost) -> GraphRun | None:
+    def _go_on_elsewhere(self, lost: ClusterLost) -> Advancing | None:
         """Take the run up again on a cluster that took the place of a lost one; None where that is not possible."""
         recovery, seconds = self._recovery, self._tolerance.reconnect_seconds
         if recovery is None or not isinstance(self.executor, Reopens):
@@ -325,20 +332,9 @@ class FlowRunner:
             self.book.limit(self._slots.limited)
         if isinstance(graph_run, HoldsResults):
             self.book.runs.folded.result_of = graph_run.result_of
-        self._begin(graph_run)
+        advancing = self._begin(graph_run)
         self._teller.tell(list(going_on.changes))
-        return graph_run
-
-    def _let_end(self, graph_run: GraphRun, cancel: Cancel) -> None:
-        """Wait for the bodies at work to end by themselves, as long as they may."""
-        self._is_closing = True
-        self._move(Cancelling(f"cancelling: {cancel.cause}"))
-        while graph_run.is_at_work():
-            left = (self.steering.asked or cancel).until - clock.monotonic()
-            if left <= 0:
-                return
-            self._take_in(graph_run, graph_run.wait(min(left, WAIT_SECONDS)))
-            self._observer.check()
+        return advancing
 
     def _cancel_rest(self, cancel: Cancel) -> State:
         """Come to the end of what was cancelled, and clean up what it had set up."""
@@ -369,134 +365,18 @@ class FlowRunner:
         self.steering = Steering()
         # They wait for slots as any other task run.
         self._slots.note_all_over()
-        graph_run: GraphRun | None = None
+        advancing: Advancing | None = None
         is_whole = False
         try:
-            graph_run = self._open()
-            self._begin(graph_run)
-            self._advance(graph_run)
+            advancing = self._begin(self.executor.open(self._package()))
+            advancing.advance()
             is_whole = True
         except Exception:
             # The place may be gone; the run is cancelled all the same.
             self.logger.exception("flow run %r: not all was cleaned up", self.info.flow_run_name)
         finally:
-            self._is_closing = True
-            if graph_run is not None:
-                self._take_in(graph_run, graph_run.close(is_cancelled=not is_whole))
-
-    def _advance(self, graph_run: GraphRun) -> None:
-        if isinstance(graph_run, RunsHere):
-            graph_run.take_early = partial(self._take_in, graph_run)
-            if self._is_followed:
-                self._announcer.watch(partial(self._look_in, graph_run))
-        runs_here = not isinstance(graph_run, HoldsResults)
-        with CollectorInRun(len(self.graph), runs_here=runs_here) as collector:
-            self._advance_with(graph_run, collector)
-
-    def _advance_with(self, graph_run: GraphRun, collector: CollectorInRun) -> None:
-        book = self.book
-        with CollectorHeld():
-            plan = book.take_all(clock.now(), graph_run.room())
-        self._hand_over(graph_run, plan)
-        while self.steering.asked is None:
-            collector.look()
-            due = book.due_times.next()
-            if due is not None and self._heed_set_back():
-                continue
-            if due is not None and due <= clock.now():
-                self._hand_over(graph_run, book.take_due(clock.now()))
-                continue
-            if book.has_more and (room := graph_run.room()):
-                self._hand_over(graph_run, book.take_more(clock.now(), room))
-            if self._slots.limited:
-                self._hand_over(graph_run, self._slots.see_to(book, graph_run.at_once()))
-            is_idle = due is None and not (
-                book.runs.out_count or book.has_more or book.wanted_slots.waiting
-            )
-            if is_idle:
-                collector.let_go()  # a person may be asked, and take a while
-                if not self._resume_paused(graph_run):
-                    return
-            if (
-                due is not None
-                and not (book.runs.out_count or book.wanted_slots.waiting)
-                and clock.is_turned()
-            ):
-                clock.wait_until(due)
-                continue
-            longest = BREATH_SECONDS if book.has_more and graph_run.room() else WAIT_SECONDS
-            if book.wanted_slots.waiting:
-                longest = min(longest, SLOT_LOOK_SECONDS)
-            if (left := collector.seconds_left()) > 0:
-                longest = min(longest, left)
-            timeout = longest if due is None else min(longest, due - clock.now())
-            self._take_in(graph_run, graph_run.wait(max(0.0, timeout)))
-            self._look_for_stall(graph_run)
-            self._hand_over(graph_run, book.take_grown(clock.now(), graph_run.room()))
-            self._hand_over(graph_run, book.take_freed(clock.now()))
-            self._observer.check()
-
-    # ---- where nothing happens
-
-    def _look_in(self, graph_run: RunsHere) -> None:
-        """Take in what there is, where the calling thread is in a body; called in the listeners' thread."""
-        graph_run.look()
-        self._look_for_stall(graph_run)
-
-    def _look_for_stall(self, graph_run: GraphRun | RunsHere) -> None:
-        quiet = self._stall.look(clock.monotonic())
-        if quiet is not None:
-            workers = graph_run.shortages() if isinstance(graph_run, SeesWorkers) else []
-            self.logger.warning("%s", stall_text(self._stalled(quiet, workers), clock.now()))
-
-    def _stalled(self, quiet_seconds: float, workers: Sequence[str]) -> Stalled:
-        """Who waits for what, as far as it is known here."""
-        book, nodes = self.book, self.graph.nodes
-        due = book.due_times.next_of()
-        return Stalled(
-            self.info.flow_run_name,
-            quiet_seconds,
-            [
-                AtWork(self._teller.name(i, m), state._time, self._intake.where.get((i, m), ""))
-                for i, m, state in book.runs.in_state(Running)
-            ],
-            [
-                WaitsForSlot(nodes[w.task].label.name, w.waiting, w.limits, w.why)
-                for w in self._slots.waits()
-            ],
-            workers,
-            None if due is None else (self._teller.name(*due[1:]), due[0]),
-            sum(1 for _ in book.runs.in_state(Paused)),
-        )
-
-    def _resume_paused(self, graph_run: GraphRun) -> bool:
-        """Ask for each paused task whether it may go on; whether any may."""
-        if self._ask_to_resume is None:
-            return False
-        resumed = []
-        for index, map_index, state in list(self.book.runs.in_state(Paused)):
-            if self._ask_to_resume(self._teller.name(index, map_index), state):
-                self.book.resume(index, map_index)
-                resumed.append((index, map_index))
-        self._hand_over(graph_run, self.book.take_from(resumed, clock.now()))
-        return bool(resumed)
-
-    def _hand_over(self, graph_run: GraphRun, plan: Sequence[HandOver]) -> None:
-        if plan and not self._is_closing:
-            graph_run.extend(plan)
-
-    def _heed_set_back(self) -> bool:
-        """See whether the machine's clock was set back; if so, delays are none the longer for that."""
-        seconds = self._set_back.seconds()
-        if seconds:
-            self.book.due_times.note_set_back(seconds)
-        return seconds > 0
-
-    def _take_in(self, graph_run: GraphRun, events: Sequence[Event]) -> None:
-        self._heed_set_back()
-        again = self._intake.take(events, makes_again=not self._is_closing)
-        if again:
-            self._hand_over(graph_run, self.book.take_from(again, clock.now()))
+            if advancing is not None:
+                advancing.close(is_whole=is_whole)
 
     # ---- deciding
 

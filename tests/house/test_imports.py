@@ -32,7 +32,8 @@ LAYERS = (
     "progress.counting progress.drawing progress.lines progress.terminal progress.watch notebook",
     "executors triggers settings logs errors version",
     "engine.flow_runner",
-    "engine.intake engine.steering",
+    "engine.advancing",
+    "engine.intake engine.steering engine.stall_report",
     "engine.task_runner engine.attempt engine.prepared engine.body engine.node engine.parcels engine.group_run"
     " engine.grouping engine.staging engine.compile engine.executors",
     "engine.held_slots engine.telling engine.flow_handlers engine.needless_results",
