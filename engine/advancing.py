@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from . import clock
-from .advance import Book
+from .book import Book
 from .collector import CollectorHeld, CollectorInRun
 from .executors.base import GraphRun, HoldsResults, RunsHere
 from .hand_over import HandOver

@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 
 from . import clock, failures, secrets
-from .advance import Book
 from .advancing import Advancing
+from .book import Book
 from .collector import CollectorHeld
 from .context import RunInfo
 from .early_end import cancelled, clean_ups, end_undone

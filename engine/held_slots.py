@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from . import clock
-from .advance import Book
+from .book import Book
 from .context import RunInfo
 from .graph import FlowGraph
 from .hand_over import HandOver

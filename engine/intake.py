@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from . import clock, failures
-from .advance import Book
+from .book import Book
 from .collector import CollectorHeld
 from .executors.base import GraphRun, HoldsResults
 from .graph import FlowGraph

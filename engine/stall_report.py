@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from . import clock
-from .advance import Book
+from .book import Book
 from .executors.base import GraphRun, RunsHere, SeesWorkers
 from .held_slots import HeldSlots
 from .stall import AtWork, Stalled, StallWatch, WaitsForSlot, stall_text

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timezone
 
-from prefect_dask.engine.advance import Book
+from prefect_dask.engine.book import Book
 from prefect_dask.engine.graph import FlowGraph
 from prefect_dask.engine.in_flight import InFlight
 from prefect_dask.engine.state import Cancelled, Mapped, Pending, Retrying, Success

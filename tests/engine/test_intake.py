@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from prefect_dask.engine import clock
-from prefect_dask.engine.advance import Book
+from prefect_dask.engine.book import Book
 from prefect_dask.engine.context import RunInfo
 from prefect_dask.engine.graph import Edge, FlowGraph, Node, TaskLabel
 from prefect_dask.engine.held_slots import HeldSlots

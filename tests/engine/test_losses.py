@@ -2,7 +2,7 @@
 
 from datetime import datetime, timezone
 
-from prefect_dask.engine.advance import Book
+from prefect_dask.engine.book import Book
 from prefect_dask.engine.hand_over import Given
 from prefect_dask.engine.state import Failed, Paused, Pending, Resume, Retrying, Running, Success
 from tests.engine.plain_graphs import graph_of

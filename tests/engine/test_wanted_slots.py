@@ -1,6 +1,6 @@
 """Which task runs wait for a slot of a concurrency limit, and when one is asked for."""
 
-from prefect_dask.engine.advance import Book
+from prefect_dask.engine.book import Book
 from prefect_dask.engine.early_end import end_undone
 from prefect_dask.engine.state import Cancelled, Success
 from tests.engine.plain_graphs import graph_of

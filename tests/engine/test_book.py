@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefect_dask.engine.advance import Book
+from prefect_dask.engine.book import Book
 from prefect_dask.engine.hand_over import Given
 from prefect_dask.engine.state import (
     Crashed,
