@@ -62,14 +62,17 @@ class Book:
         }
         #: What is known of each task run.
         self.runs = TaskRuns(len(graph), attempts)
+        #: Where they find what they look at.
         self.sources = Sources(graph, self.runs)
+        #: When those go on that wait for a time.
         self.due_times = DueTimes(self.runs)
+        #: What has to run again where something is lost.
         self.losses = Losses(self.runs, self.sources)
         #: Task runs that were not looked at yet, for want of room.
         self._rest: deque[Iterator[Position]] = deque()
         #: Mapped tasks whose width became known since `take_grown`.
         self._grown: set[int] = set()
-        #: The task runs that wait for a slot of a concurrency limit.
+        #: Those that wait for a slot of a concurrency limit.
         self.wanted_slots = WantedSlots(graph, self.runs, self.sources, frozenset())
         #: Whether `_have_ended` must hear of the success of a task's runs.
         self._must_hear: Sequence[bool] = graph.is_mapped
