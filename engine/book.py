@@ -18,15 +18,7 @@ from .hand_over import HandOver, Source, Whole
 from .in_flight import InFlight
 from .losses import Losses
 from .sources import Sources
-from .state import (
-    Mapped,
-    Pending,
-    Resume,
-    Running,
-    State,
-    Success,
-    is_lawful,
-)
+from .state import Mapped, Pending, Resume, Running, State, Success, is_lawful
 from .stream import NodeId
 from .task_runs import Position, TaskRuns
 from .wanted_slots import WantedSlots

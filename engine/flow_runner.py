@@ -14,11 +14,7 @@ from .book import Book
 from .collector import CollectorHeld
 from .context import RunInfo
 from .early_end import cancelled, clean_ups, end_undone
-from .errors import (
-    ClusterLost,
-    PrefectDaskError,
-    RunInterrupted,
-)
+from .errors import ClusterLost, PrefectDaskError, RunInterrupted
 from .executors.base import Executor, GraphRun, HoldsResults, Reopens
 from .flow_handlers import FlowHandlers, FlowStateHandler, TerminalStateHandler
 from .graph import FlowGraph
@@ -33,20 +29,9 @@ from .result import ResultRules
 from .slots import Slots
 from .stall import StallWatch
 from .stall_report import StallReport
-from .state import (
-    Cancelled,
-    Cancelling,
-    Pending,
-    Running,
-    State,
-)
+from .state import Cancelled, Cancelling, Pending, Running, State
 from .steering import Cancel, Steering
-from .stream import (
-    Announcer,
-    Listener,
-    Observer,
-    StateChange,
-)
+from .stream import Announcer, Listener, Observer, StateChange
 from .telling import Teller
 from .tolerance import Tolerance
 from .widths import known_widths
