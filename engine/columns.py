@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from .graph import FlowGraph, Take
-from .task_runs import Slot
+from .task_runs import Position
 
 
-def slots_in_order(
+def runs_in_order(
     graph: FlowGraph, indices: Iterable[int], child_count: Sequence[int]
-) -> Iterator[Slot]:
+) -> Iterator[Position]:
     """All runs of some tasks, such that none looks at a later one.
 
     Of maps over maps, the children come column by column: what ends a branch stands near to what begins it.

@@ -1,85 +1,40 @@
-"""One run of one flow: hands over what is possible, takes in what comes back, decides the flow's state."""
+"""One run of one flow: sets it up, advances it in one graph run after the other, decides the flow's state."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from . import clock, failures, secrets
-from .advance import Book
-from .collector import CollectorHeld, SetAside
+from .advancing import Advancing
+from .book import Book
+from .collector import CollectorHeld
 from .context import RunInfo
-from .errors import (
-    ClusterLost,
-    PrefectDaskError,
-    RunInterrupted,
-)
-from .executors.base import Executor, GraphRun, HoldsResults, Reopens, RunsHere, SeesWorkers
+from .early_end import cancelled, clean_ups, end_undone
+from .errors import ClusterLost, PrefectDaskError, RunInterrupted
+from .executors.base import Executor, GraphRun, HoldsResults, Reopens
 from .flow_handlers import FlowHandlers, FlowStateHandler, TerminalStateHandler
 from .graph import FlowGraph
-from .hand_over import HandOver
-from .held_slots import SLOT_LOOK_SECONDS, HeldSlots
+from .held_slots import HeldSlots
+from .intake import Intake
 from .logs import get_logger
 from .needless_results import NeedlessResults
 from .node import RunPackage
-from .outcome import flow_failed, flow_outcome, hidden, states_by_task
+from .outcome import flow_failed, flow_outcome, states_by_task
 from .recovery import Recovery
 from .result import ResultRules
 from .slots import Slots
-from .stall import AtWork, Stalled, StallWatch, WaitsForSlot, stall_text
-from .state import (
-    Cancelled,
-    Cancelling,
-    Crashed,
-    Looped,
-    Paused,
-    Pending,
-    Retrying,
-    Running,
-    State,
-)
+from .stall import StallWatch
+from .stall_report import StallReport
+from .state import Cancelled, Cancelling, Pending, Running, State
 from .steering import Cancel, Steering
-from .stream import (
-    Announcer,
-    ArtifactMade,
-    AttemptLost,
-    ClusterChanged,
-    Event,
-    HandedBack,
-    LineLogged,
-    Listener,
-    NodeCrashed,
-    Observer,
-    StateChange,
-    ValueLost,
-    change_of,
-)
+from .stream import Announcer, Listener, Observer, StateChange
 from .telling import Teller
 from .tolerance import Tolerance
 from .widths import known_widths
-
-#: How long the coordinating thread waits at a time when nothing is due, seconds: Ctrl-C is seen that soon on
-#: systems where waiting for a lock cannot be interrupted.
-WAIT_SECONDS = 0.5
-
-#: How long it waits where there is more to be handed over, seconds: so long that other threads get their turn.
-BREATH_SECONDS = 0.002
-
-#: How long Python's cycle collector is held back at the beginning of a run on a cluster, seconds: in this process
-#: with all of Dask it takes 40 ms, which is as long as a run of a thousand short tasks.
-HELD_SECONDS = 0.2
-
-#: From so many tasks on a flow that runs in this process is set aside from the collector, and for how long,
-#: seconds. Fewer of them may each want room for something large that only the collector gives back.
-SET_ASIDE_TASKS = 10_000
-SET_ASIDE_SECONDS = 10.0
-
-#: How often what its run has made is set aside, too, seconds: states by the ten thousand, which stay.
-SET_ASIDE_EVERY_SECONDS = 0.25
 
 #: After how long without progress it is said who waits for what, where nobody says another time.
 STALL_SECONDS = 300.0
@@ -160,18 +115,11 @@ class FlowRunner:
             results=results or ResultRules(),
         )
         self._keep = keep
-        self._needless = NeedlessResults(graph, keep)
-        #: Whether anything follows from the end of an execution beside its state.
-        self._must_hear_ends = keep is not None
         self._ask_to_resume = ask_to_resume
         self._observer = observer or Observer()
         self._slots = HeldSlots(slots)
-        self._stall = StallWatch(stall_seconds)
+        watch = StallWatch(stall_seconds)
         self._set_back = clock.SetBack()
-        #: Task runs that were told to be in a loop.
-        self._looping: set[tuple[int, int]] = set()
-        #: Where those task runs run, or ran, that were told to.
-        self._where: dict[tuple[int, int], str] = {}
         self.steering = steering or Steering()
         self._recovery, self._tolerance = recovery, tolerance or Tolerance()
         self._announcer = Announcer(listeners, self.logger)
@@ -180,14 +128,29 @@ class FlowRunner:
             graph,
             observer=self._observer,
             announcer=self._announcer,
-            stall=self._stall,
+            stall=watch,
             logger=self.logger,
             attempts=self._attempts,
         )
+        self._intake = Intake(
+            graph,
+            self._attempts,
+            slots=self._slots,
+            needless=None if keep is None else NeedlessResults(graph, keep),
+            teller=self._teller,
+            observer=self._observer,
+            recovery=recovery,
+        )
+        self._stalls = StallReport(
+            self.info.flow_run_name,
+            watch,
+            teller=self._teller,
+            slots=self._slots,
+            where=self._intake.where,
+            logger=self.logger,
+        )
         #: Whether anybody wants to know what task runs come to.
         self._is_followed = observer is not None or self._announcer.is_wanted
-        self._aside: SetAside | None = None
-        self._is_closing = False
         self._state: State = Pending()
 
     def run(self, state: State | None = None) -> State:
@@ -214,14 +177,14 @@ class FlowRunner:
                 # What cannot be set up raises here, before any task has run.
                 with CollectorHeld():
                     self._look_for_limits()
-                    graph_run = self._open()
+                    graph_run = self.executor.open(self._package())
                 if isinstance(graph_run, HoldsResults):
-                    self.book.fold_with(graph_run.result_of)
+                    self.book.runs.folded.result_of = graph_run.result_of
                 self._observer.begin(self.info, self.graph)
-                self.steering.begin(graph_run)
+                advancing = self._begin(graph_run)
                 state = self._move(Running("Running flow."))
                 if state.is_running():
-                    state = self._move(self._advance_to_the_end(graph_run))
+                    state = self._move(self._advance_to_the_end(advancing))
                 else:
                     graph_run.close(is_cancelled=True)
             state = self._kept(state)
@@ -242,11 +205,6 @@ class FlowRunner:
         limited = self._slots.look_for_limits(self.info, self.graph)
         if limited:
             self.book.limit(limited)
-            self._must_hear_ends = True
-
-    def _open(self) -> GraphRun:
-        """Begin a graph run."""
-        return self.executor.open(self._package())
 
     def _package(self) -> RunPackage:
         """The run as an executor takes it."""
@@ -262,11 +220,30 @@ class FlowRunner:
             self._observer.check_right,
         )
 
-    # ---- advancing
+    def _begin(self, graph_run: GraphRun) -> Advancing:
+        """Go on in a graph run."""
+        return Advancing(
+            self.book,
+            graph_run,
+            steering=self.steering,
+            intake=self._intake,
+            slots=self._slots,
+            set_back=self._set_back,
+            stalls=self._stalls,
+            observer=self._observer,
+            followed_by=self._announcer if self._is_followed else None,
+            may_resume=None if self._ask_to_resume is None else self._may_resume,
+        )
 
-    def _advance_to_the_end(self, graph_run: GraphRun) -> State:
+    def _may_resume(self, index: int, map_index: int, state: State) -> bool:
+        assert self._ask_to_resume is not None
+        return self._ask_to_resume(self._teller.name(index, map_index), state)
+
+    # ---- graph runs, one after the other
+
+    def _advance_to_the_end(self, advancing: Advancing) -> State:
         """Advance until nothing is under way or due, on another cluster where the one before is lost."""
-        again: GraphRun | None = graph_run
+        again: Advancing | None = advancing
         error: Exception | None = None
         cancel: Cancel | None = None
         try:
@@ -282,13 +259,13 @@ class FlowRunner:
             return self._outcome() if cancel is None else self._cancel_rest(cancel)
         # What goes wrong on the way must end in a state, with what is known.
         self.logger.error("flow run %r failed", self.info.flow_run_name, exc_info=error)
-        self._lose_running(error)
+        self._intake.lose_running(failures.text_of(error))
         return self._failed(error)
 
     def _advance_as_far_as_possible(
-        self, graph_run: GraphRun
+        self, advancing: Advancing
     ) -> tuple[Exception | None, Cancel | None]:
-        """Hand over, take in, hand over again, until nothing is under way or due.
+        """Advance in one graph run.
 
         Returns:
             What stood in the way, if anything did; and that it was cancelled, if it was.
@@ -297,20 +274,19 @@ class FlowRunner:
         cancel: Cancel | None = None
         is_whole = False
         try:
-            self._advance(graph_run)
+            advancing.advance()
             cancel = self.steering.close()
             if cancel is not None:
-                self._let_end(graph_run, cancel)
+                self._move(Cancelling(f"cancelling: {cancel.cause}"))
+                advancing.let_end(cancel)
             is_whole = cancel is None
         except Exception as caught:
             error = caught
         finally:
-            self._is_closing = True
-            self.steering.end()
-            self._take_in(graph_run, graph_run.close(is_cancelled=not is_whole))
+            advancing.close(is_whole=is_whole)
         return error, cancel
 
-    def _go_on_elsewhere(self, lost: ClusterLost) -> GraphRun | None:
+    def _go_on_elsewhere(self, lost: ClusterLost) -> Advancing | None:
         """Take the run up again on a cluster that took the place of a lost one; None where that is not possible."""
         recovery, seconds = self._recovery, self._tolerance.reconnect_seconds
         if recovery is None or not isinstance(self.executor, Reopens):
@@ -340,361 +316,58 @@ class FlowRunner:
         if self._slots.limited:
             self.book.limit(self._slots.limited)
         if isinstance(graph_run, HoldsResults):
-            self.book.fold_with(graph_run.result_of)
-        self.steering.begin(graph_run)
-        self._is_closing = False
+            self.book.runs.folded.result_of = graph_run.result_of
+        advancing = self._begin(graph_run)
         self._teller.tell(list(going_on.changes))
-        return graph_run
-
-    def _let_end(self, graph_run: GraphRun, cancel: Cancel) -> None:
-        """Wait for the bodies at work to end by themselves, as long as they may."""
-        self._is_closing = True
-        self._move(Cancelling(f"cancelling: {cancel.cause}"))
-        while graph_run.is_at_work():
-            left = (self.steering.asked or cancel).until - clock.monotonic()
-            if left <= 0:
-                return
-            self._take_in(graph_run, graph_run.wait(min(left, WAIT_SECONDS)))
-            self._observer.check()
+        return advancing
 
     def _cancel_rest(self, cancel: Cancel) -> State:
         """Come to the end of what was cancelled, and clean up what it had set up."""
-
-        def last_state(state: State) -> State:
-            when = "while it ran" if isinstance(state, Running) else "before it began"
-            return Cancelled(f"cancelled {when}: {cancel.cause}")
-
-        clean_ups = self._clean_ups()
-        self._end_early(last_state, clean_ups)
-        if clean_ups:
-            self._clean_up(clean_ups)
+        last_state = partial(cancelled, cancel.cause)
+        cleaning = clean_ups(self.graph, self.book.runs)
+        self._end_early(last_state, cleaning)
+        if cleaning:
+            self._clean_up(cleaning)
             self._end_early(last_state, ())
         return Cancelled(f"cancelled: {cancel.cause}", result=self._task_states())
 
     def _end_early(self, last_state: Callable[[State], State], but: Sequence[int]) -> None:
-        self._teller.tell(
-            [
-                self._teller.decided(self.book.node_id(index, map_index), state)
-                for index, map_index, state in self.book.end_early(last_state, but)
-            ]
-        )
+        self.book.forget_plans()
+        ended = end_undone(self.book.runs, last_state, but)
+        self._teller.tell([self._teller.decided(node, state) for node, state in ended])
 
-    def _clean_ups(self) -> list[int]:
-        """The tasks that clean up what was made, and have yet to do so."""
-        graph, book = self.graph, self.book
-        return [
-            index
-            for index, node in enumerate(graph.nodes)
-            if node.task.cleans_up
-            and not graph.is_mapped[index]
-            and not book.is_done(index)
-            and all(
-                (state := book.state(edge.upstream_task.index)).is_successful()
-                and not state.is_skipped()
-                for edge in graph.edges_to[index]
-                if edge.key is not None
-            )
-        ]
-
-    def _clean_up(self, clean_ups: Sequence[int]) -> None:
+    def _clean_up(self, tasks: Sequence[int]) -> None:
         """Run tasks that clean up, and nothing else, in a graph run of their own."""
         told = []
-        for index in clean_ups:
-            if isinstance(self.book.state(index), Running):
+        for index in tasks:
+            if isinstance(self.book.runs.state(index), Running):
                 again = Pending("stopped together with the run; it is done again")
-                self.book.cancel(index, -1, again)
-                told.append(self._teller.decided(self.book.node_id(index), again))
-            self.book.give_to(index)
+                self.book.runs.set_state(index, index, again)
+                told.append(self._teller.decided(self.book.runs.node_id(index), again))
+            self.book.sources.lay_out_for(index)
         self._teller.tell(told)
         # Nobody can ask for anything of them: what was set up is cleaned up.
-        self.steering, self._is_closing = Steering(), False
+        self.steering = Steering()
         # They wait for slots as any other task run.
         self._slots.note_all_over()
-        graph_run: GraphRun | None = None
+        advancing: Advancing | None = None
         is_whole = False
         try:
-            graph_run = self._open()
-            self._advance(graph_run)
+            advancing = self._begin(self.executor.open(self._package()))
+            advancing.advance()
             is_whole = True
         except Exception:
             # The place may be gone; the run is cancelled all the same.
             self.logger.exception("flow run %r: not all was cleaned up", self.info.flow_run_name)
         finally:
-            self._is_closing = True
-            if graph_run is not None:
-                self._take_in(graph_run, graph_run.close(is_cancelled=not is_whole))
-
-    def _lose_running(self, error: Exception) -> None:
-        """Note that nothing runs any more, because of `error`."""
-        cause = failures.text_of(error)
-        told: list[StateChange] = []
-        for index, map_index, _ in list(self.book.waiting(Running)):
-            node = self.book.node_id(index, map_index)
-            self._take_loss(AttemptLost(node, "", cause), told)
-        self._teller.tell(told)
-
-    def _advance(self, graph_run: GraphRun) -> None:
-        if isinstance(graph_run, RunsHere):
-            graph_run.take_early = partial(self._take_in, graph_run)
-            if self._is_followed:
-                self._announcer.watch(partial(self._look_in, graph_run))
-        seconds = 0.0
-        with ExitStack() as collector:
-            if isinstance(graph_run, HoldsResults):
-                # No body runs here: what a short run makes are things of its own, which go without a collector.
-                collector.enter_context(CollectorHeld())
-                seconds = HELD_SECONDS
-            elif len(self.graph) >= SET_ASIDE_TASKS:
-                self._aside = collector.enter_context(SetAside())
-                seconds = SET_ASIDE_SECONDS
-            self._advance_with(graph_run, collector, clock.monotonic() + seconds)
-
-    def _advance_with(self, graph_run: GraphRun, collector: ExitStack, held_until: float) -> None:
-        book = self.book
-        with CollectorHeld():
-            plan = book.take_all(clock.now(), graph_run.room())
-        self._hand_over(graph_run, plan)
-        aside_at = clock.monotonic() + SET_ASIDE_EVERY_SECONDS
-        while self.steering.asked is None:
-            now = clock.monotonic()
-            if now > held_until:
-                collector.close()
-            elif self._aside is not None and now > aside_at:
-                self._aside.again()
-                aside_at = now + SET_ASIDE_EVERY_SECONDS
-            due = book.next_due()
-            if due is not None and self._heed_set_back():
-                continue
-            if due is not None and due <= clock.now():
-                self._hand_over(graph_run, book.take_due(clock.now()))
-                continue
-            if book.has_more and (room := graph_run.room()):
-                self._hand_over(graph_run, book.take_more(clock.now(), room))
-            if self._slots.limited:
-                self._hand_over(graph_run, self._slots.see_to(book, graph_run.at_once()))
-            is_idle = due is None and not (book.out_count or book.has_more or book.wants_slots)
-            if is_idle:
-                collector.close()  # a person may be asked, and take a while
-                if not self._resume_paused(graph_run):
-                    return
-            if due is not None and not (book.out_count or book.wants_slots) and clock.is_turned():
-                clock.wait_until(due)
-                continue
-            longest = BREATH_SECONDS if book.has_more and graph_run.room() else WAIT_SECONDS
-            if book.wants_slots:
-                longest = min(longest, SLOT_LOOK_SECONDS)
-            if (left := held_until - clock.monotonic()) > 0:
-                longest = min(longest, left)
-            timeout = longest if due is None else min(longest, due - clock.now())
-            self._take_in(graph_run, graph_run.wait(max(0.0, timeout)))
-            self._look_for_stall(graph_run)
-            self._hand_over(graph_run, book.take_grown(clock.now(), graph_run.room()))
-            self._hand_over(graph_run, book.take_freed(clock.now()))
-            self._observer.check()
-
-    # ---- where nothing happens
-
-    def _look_in(self, graph_run: RunsHere) -> None:
-        """Take in what there is, where the calling thread is in a body; called in the listeners' thread."""
-        graph_run.look()
-        self._look_for_stall(graph_run)
-
-    def _look_for_stall(self, graph_run: GraphRun | RunsHere) -> None:
-        quiet = self._stall.look(clock.monotonic())
-        if quiet is not None:
-            workers = graph_run.shortages() if isinstance(graph_run, SeesWorkers) else []
-            self.logger.warning("%s", stall_text(self._stalled(quiet, workers), clock.now()))
-
-    def _stalled(self, quiet_seconds: float, workers: Sequence[str]) -> Stalled:
-        """Who waits for what, as far as it is known here."""
-        book, nodes = self.book, self.graph.nodes
-        due = book.next_due_of()
-        return Stalled(
-            self.info.flow_run_name,
-            quiet_seconds,
-            [
-                AtWork(self._teller.name(i, m), state._time, self._where.get((i, m), ""))
-                for i, m, state in book.waiting(Running)
-            ],
-            [
-                WaitsForSlot(nodes[w.task].label.name, w.waiting, w.limits, w.why)
-                for w in self._slots.waits()
-            ],
-            workers,
-            None if due is None else (self._teller.name(*due[1:]), due[0]),
-            sum(1 for _ in book.waiting(Paused)),
-        )
-
-    def _resume_paused(self, graph_run: GraphRun) -> bool:
-        """Ask for each paused task whether it may go on; whether any may."""
-        if self._ask_to_resume is None:
-            return False
-        resumed = []
-        for index, map_index, state in list(self.book.waiting(Paused)):
-            if self._ask_to_resume(self._teller.name(index, map_index), state):
-                self.book.resume(index, map_index)
-                resumed.append((index, map_index))
-        self._hand_over(graph_run, self.book.take_from(resumed, clock.now()))
-        return bool(resumed)
-
-    def _hand_over(self, graph_run: GraphRun, plan: Sequence[HandOver]) -> None:
-        if plan and not self._is_closing:
-            graph_run.extend(plan)
-
-    def _take_in(self, graph_run: GraphRun, events: Sequence[Event]) -> None:
-        told: list[StateChange] = []
-        again: list[tuple[int, int]] = []
-        lost: list[ValueLost] = []
-        turns = self._turns(events) if self._looping else {}
-        self._heed_set_back()
-        with CollectorHeld():
-            for event in events:
-                if isinstance(event, StateChange):
-                    self._take_state(graph_run, event, told)
-                elif isinstance(event, LineLogged):
-                    self._teller.replay(event)
-                elif isinstance(event, ArtifactMade):
-                    self._observer.take_artifact(event)
-                elif isinstance(event, AttemptLost):
-                    self._take_loss(event, told)
-                elif isinstance(event, HandedBack):
-                    again += self._take_back(event, told, turns.get(event.node[:2]))
-                elif isinstance(event, ValueLost):
-                    lost.append(event)
-                elif isinstance(event, ClusterChanged):
-                    self._teller.tell(told)
-                    told = []
-                    self._observer.take_cluster_event(event)
-                else:
-                    again += self._take_crash(graph_run, event, told)
-            self._teller.tell(told)
-        if lost:
-            again += self._take_lost_values(graph_run, lost)
-        if self._teller.lost_by_cause:
-            self._teller.warn_of_losses()
-        if again:
-            self._hand_over(graph_run, self.book.take_from(again, clock.now()))
-
-    def _heed_set_back(self) -> bool:
-        """See whether the machine's clock was set back; if so, delays are none the longer for that."""
-        seconds = self._set_back.seconds()
-        if seconds:
-            self.book.note_set_back(seconds)
-        return seconds > 0
-
-    def _take_state(
-        self, graph_run: GraphRun, change: StateChange, told: list[StateChange]
-    ) -> None:
-        node, attempt, state, is_over, worker, began, stored = change
-        index = node[0]
-        if self.graph.nodes[index].label.is_secret:
-            state = hidden(state)
-        if state.fields and isinstance(state, Retrying):
-            state.heed_clock(clock.now())
-        moves = self.book.accept(node, state, is_over=is_over, began=began)
-        if moves:
-            if type(state._context) is not tuple:
-                state.tag(self._teller.tags[index])
-            if attempt > 1:
-                self._attempts[node[:2]] = attempt
-            elif self._attempts:
-                attempt = self._attempts.get(node[:2], 1)
-            if moves == 1:
-                began = None
-            if state is change.state and began is change.began and attempt == change.attempt:
-                told.append(change)
-            else:
-                told.append(change_of((node, attempt, state, is_over, worker, began, stored)))
-            if state._lazy is not None and node[1] >= 0:
-                self.book.fold(node, state)
-        elif self._slots.limited:
-            self._slots.hear_of_uncounted(node, is_over=is_over)
-        if not is_over:
-            self._where[node[:2]] = worker
-            if isinstance(state, Looped):
-                self._looping.add(node[:2])
-        elif self._must_hear_ends:
-            if moves and node in self._slots.holding:
-                self._slots.note_over(node)
-            if self._keep is not None and self.book.is_settled(node):
-                graph_run.release(self._needless.let_go_after(self.book, node))
-
-    def _take_loss(self, lost: AttemptLost, told: list[StateChange]) -> None:
-        state = self.book.lose(lost.node, f"attempt lost: {lost.cause}")
-        if state is None:
-            self._slots.hear_of_uncounted(lost.node, is_over=True)
-        else:
-            told += self._teller.lost([(lost.node, state)], lost.worker)
-
-    def _turns(self, events: Iterable[Event]) -> Mapping[tuple[int, int], Mapping[str, Any]]:
-        """At which turns those task runs go on that are handed back from a loop."""
-        looping = [e.node[:2] for e in events if isinstance(e, HandedBack)]
-        looping = [task_run for task_run in looping if task_run in self._looping]
-        if not looping or self._recovery is None:
-            return {}
-        return self._recovery.turns(looping)
-
-    def _take_back(
-        self, back: HandedBack, told: list[StateChange], turn: Mapping[str, Any] | None
-    ) -> list[tuple[int, int]]:
-        message = f"attempt lost: {back.cause}"
-        losses = self.book.hand_back(back.node, message, had_value=back.had_value, turn=turn)
-        told += self._teller.lost(losses, back.worker)
-        if not losses:
-            return []
-        self._slots.note_over(back.node)
-        return [back.node[:2]]
-
-    def _take_lost_values(
-        self, graph_run: GraphRun, lost: Sequence[ValueLost]
-    ) -> list[tuple[int, int]]:
-        """Values are gone with their worker: what is kept is taken from there, the rest has to be made again."""
-        told: list[StateChange] = []
-        again: list[tuple[int, int]] = []
-        holds = graph_run if isinstance(graph_run, HoldsResults) else None
-        seen = {each.node for each in lost}
-        while lost:
-            kept = self._kept_states([each.node[:2] for each in lost])
-            if self._is_closing:
-                # Nothing is made again now; the others say that they are lost when they are read.
-                lost = [each for each in lost if each.node[:2] in kept]
-            more: list[ValueLost] = []
-            for node, worker, cause in lost:
-                message = f"its result is lost and is made again: {cause}"
-                losses = self.book.lose_value(node, kept.get(node[:2]), message)
-                told += self._teller.lost(losses, worker)
-                again.append(node[:2])
-                if not losses or losses[0][0] != node or holds is None:
-                    continue
-                # What has to run again takes results that were perhaps let go, because nobody needed them any more.
-                for need in self.book.needs(*node[:2]):
-                    if need not in seen and holds.result_of(need) is None:
-                        seen.add(need)
-                        more.append(ValueLost(need, "", cause))
-            lost = more
-        self._teller.tell(told)
-        return again
-
-    def _kept_states(self, task_runs: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], State]:
-        return {} if self._recovery is None else self._recovery.kept_states(task_runs)
-
-    def _take_crash(
-        self, graph_run: GraphRun, crash: NodeCrashed, told: list[StateChange]
-    ) -> list[tuple[int, int]]:
-        state = Crashed(failures.text_of(crash.error), result=crash.error)
-        if not self.book.crash(crash.node, state):
-            return []
-        self._slots.note_over(crash.node)
-        self.logger.error("task %r crashed: %s", self._teller.name(*crash.node[:2]), state.message)
-        told.append(self._teller.decided(crash.node, state, crash.worker))
-        graph_run.release(self._needless.let_go_after(self.book, crash.node))
-        return [crash.node[:2]]
+            if advancing is not None:
+                advancing.close(is_whole=is_whole)
 
     # ---- deciding
 
     def _outcome(self) -> State:
         """The flow's state from the states of its tasks; the user's handler has the last word."""
-        states = self.book.task_states()
+        states = self.book.runs.task_states()
         state = flow_outcome(self.graph, states)
         state.result = states_by_task(self.graph, states)
         return self._handlers.last_word(state, states)
@@ -704,11 +377,12 @@ class FlowRunner:
         return flow_failed(error, self._task_states())
 
     def _cancelled(self) -> State:
+        runs = self.book.runs
         told: list[StateChange] = []
-        for index, map_index, state in list(self.book.waiting(Running)):
-            cancelled = Cancelled("interrupted", context=state.context)
-            self.book.cancel(index, map_index, cancelled)
-            told.append(self._teller.decided(self.book.node_id(index, map_index), cancelled))
+        for index, map_index, state in list(runs.in_state(Running)):
+            stopped = Cancelled("interrupted", context=state.context)
+            runs.set_state(index, runs.row(index, map_index + 1), stopped)
+            told.append(self._teller.decided(runs.node_id(index, map_index), stopped))
         self._teller.tell(told)
         state = Cancelled("interrupted from the keyboard", result=self._task_states())
         self._observer.take_flow_state(state)
@@ -724,7 +398,7 @@ class FlowRunner:
         return state
 
     def _task_states(self) -> dict[Any, State]:
-        return states_by_task(self.graph, self.book.task_states())
+        return states_by_task(self.graph, self.book.runs.task_states())
 
     def _move(self, new: State) -> State:
         """Come to the flow state `new`, or to the one that the state handlers make of it."""

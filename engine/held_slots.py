@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from . import clock
-from .advance import Book
+from .book import Book
 from .context import RunInfo
 from .graph import FlowGraph
 from .hand_over import HandOver
@@ -71,10 +71,10 @@ class HeldSlots:
         if self._over:
             over, self._over = self._over, []
             slots.give_back([node for node in over if self.holding.pop(node, None) is not None])
-        if not book.wants_slots:
+        if not book.wanted_slots.waiting:
             return []
-        if wanted := book.take_wanted():
-            slots.ask([(node, book.attempt_to_come(*node[:2])) for node in wanted])
+        if wanted := book.wanted_slots.take_to_ask():
+            slots.ask([(node, book.runs.attempt_to_come(*node[:2])) for node in wanted])
         granted = slots.take_granted()
         if not granted:
             return []
@@ -89,7 +89,7 @@ class HeldSlots:
         """Of executions that do not count any more nobody may ever hear: those that do not seem to run are over."""
         now = clock.monotonic()
         for node, until in self.holding.items():
-            if until == UNBOUNDED and not book.counts(node):
+            if until == UNBOUNDED and not book.runs.counts(node):
                 self.holding[node] = now + DOUBT_SECONDS
             elif until <= now:
                 self._over.append(node)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from .graph import FlowGraph, Take
 from .hand_over import Given, Source, Whole
-from .state import Pending, State
-from .task_runs import Slot, TaskRuns
+from .state import Cached, Mapped, Pending, State
+from .stream import without_result
+from .task_runs import Position, TaskRuns
 from .widths import Pick, flat_pick
 
 
@@ -22,13 +23,40 @@ class Sources:
     def __init__(self, graph: FlowGraph, runs: TaskRuns) -> None:
         self._graph, self._runs = graph, runs
         #: States that did not come from a node of this run.
-        self.given: dict[Slot, Given] = {}
+        self.given: dict[Position, Given] = {}
         self._given_count = 0
 
     def give(self, index: int, place: int, state: State) -> None:
+        """Note a state that did not come from a node of this run; it is found here."""
+        self.lay_out(index, place, state)
+        # A Cached state is validated again.
+        is_good = not isinstance(state, Cached)
+        self._runs.set_state(index, self._runs.row(index, place), state, is_good=is_good)
+
+    def give_parent(self, index: int, state: Mapped, width: int) -> None:
+        """As `give`, for a mapped parent of so many children."""
+        # Two of our own: the caller's stays as it is, and what travels is without the children.
+        parent, bare = (Mapped(state.message, context=state.context) for _ in range(2))
+        bare.width = parent.width = width
+        bare.lengths = parent.lengths = state.lengths
+        self.give(index, 0, parent)
+        self.given[index, 0] = self.given[index, 0]._replace(state=bare)
+
+    def lay_out(self, index: int, place: int, state: State) -> None:
         """Have a state found here, whatever a node makes of its task run."""
         self._given_count += 1
         self.given[index, place] = Given((index, place - 1, -self._given_count), state)
+
+    def lay_out_for(self, index: int) -> None:
+        """Have what a task looks at found here: it runs apart from what made that."""
+        keyed = {edge.upstream_task.index for edge in self._graph.edges_to[index] if edge.key}
+        for view in self._graph.views[index]:
+            above = view.upstream
+            for place in range(self._runs.child_count[above] + 1):
+                state = self._runs.state(above, place - 1)
+                if above not in keyed or isinstance(state, Mapped):
+                    state = without_result(state)
+                self.lay_out(above, place, state)
 
     def of(
         self, index: int, place: int, wholes: dict[int, Source | Whole | None]
@@ -131,7 +159,7 @@ class Sources:
     def _flat_pick(self, index: int, view: int, place: int) -> tuple[int, int]:
         return flat_pick(self._runs.lengths[index][view], place - 1)
 
-    def dependents(self, index: int, place: int) -> Iterator[Slot]:
+    def dependents(self, index: int, place: int) -> Iterator[Position]:
         """The task runs that look at one."""
         is_mapped = self._graph.is_mapped[index]
         for below in self._graph.downstream[index]:
@@ -146,3 +174,16 @@ class Sources:
             else:
                 for other in range(count):
                     yield below, other
+
+    def hold_below(self, index: int, place: int) -> list[Position]:
+        """What was handed over below comes back undone: its outcome does not count. Returns what that was."""
+        stack = [(index, place)]
+        held: list[Position] = []
+        while stack:
+            for below, other in self.dependents(*stack.pop()):
+                row = self._runs.row(below, other)
+                if self._runs.is_out[row]:
+                    self._runs.set_out(below, row, is_out=False)
+                    stack.append((below, other))
+                    held.append((below, other))
+        return held

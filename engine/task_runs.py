@@ -1,22 +1,20 @@
-"""What the book of a flow run keeps of each task run, and which children of a map are in flight."""
+"""What is known of each task run of a flow run, in columns."""
 
 from __future__ import annotations
 
 from array import array
-from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TypeAlias
 
 from . import clock
 from .folded import ChildStates, Folded
-from .graph import FlowGraph, Take
-from .state import Finished, LazyResult, Looped, Pending, State, Success, state_at
+from .state import Finished, LazyResult, Looped, Mapped, Pending, Retrying, State, Success, state_at
+from .stream import NodeId
 
-#: A task run: index of the task, and its place among the task's runs (0: the task itself or the mapped
+#: Where a task run stands: index of the task, and its place among the task's runs (0: the task itself or the mapped
 #: parent, i + 1: child i).
-Slot: TypeAlias = tuple[int, int]
+Position: TypeAlias = tuple[int, int]
 
 
 class TaskRuns:
@@ -27,9 +25,12 @@ class TaskRuns:
 
     Args:
         count: How many tasks there are.
+        attempts: Of the task runs that are not at their first attempt, at which, by (task, map index); who hears
+            of attempts keeps it up to date.
     """
 
     __slots__ = (
+        "_attempts",
         "_began",
         "_task_count",
         "child_count",
@@ -46,8 +47,9 @@ class TaskRuns:
         "width",
     )
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, attempts: Mapping[tuple[int, int], int] | None = None) -> None:
         self._task_count, self._began = count, clock.now()
+        self._attempts = {} if attempts is None else attempts
         #: The state; None where nothing has happened yet, and where it is folded. `state` is for who looks.
         self.states: list[State | None] = [None] * count
         self.folded = Folded(count)
@@ -93,6 +95,59 @@ class TaskRuns:
             self.states[row] = state
         return state
 
+    def node_id(self, index: int, map_index: int = -1) -> NodeId:
+        """The latest execution of a task run."""
+        return (index, map_index, self.generation[self.row(index, map_index + 1)])
+
+    def counts(self, node: NodeId) -> bool:
+        """Whether the outcome of an execution still counts."""
+        index, map_index, generation = node
+        row = self.row_of(index, map_index)
+        return row is not None and self.generation[row] == generation and bool(self.is_out[row])
+
+    def is_settled(self, node: NodeId) -> bool:
+        """Whether a node's task run is done, by this execution or another."""
+        row = self.row_of(node[0], node[1])
+        return row is not None and bool(self.is_done[row])
+
+    def in_state(self, kind: type[State]) -> Iterator[tuple[int, int, State]]:
+        """The task runs in a kind of state: task, map index, state."""
+        for index in range(self._task_count):
+            state = self.states[index]
+            if isinstance(state, kind):
+                yield index, -1, state
+            for child in range(self.child_count[index]):
+                state = self.states[self.first_child[index] + child]
+                if isinstance(state, kind):
+                    yield index, child, state
+
+    def attempt_to_come(self, index: int, map_index: int) -> int:
+        """At which attempt the next execution of a task run is; of one that is under way, at which that is."""
+        state = self.state(index, map_index)
+        if isinstance(state, Retrying):
+            return (state.run_count or 0) + 1
+        if type(state._context) is dict and "task_run_count" in state._context:
+            return int(state._context["task_run_count"])
+        return self._attempts.get((index, map_index), 1)
+
+    def task_states(self) -> list[State]:
+        """The state of each task; those of mapped ones hold the children's."""
+        return [self._task_state(index) for index in range(self._task_count)]
+
+    def _task_state(self, index: int) -> State:
+        state = self.state(index)
+        if not self.child_count[index]:
+            return state
+        children = self.children(index)
+        if isinstance(state, Mapped):
+            state.map_states = children
+        elif any(type(child) is not Pending for child in children):
+            # A run that ended in the middle: children whose number was known beforehand may be ahead of the
+            # parent.
+            state = Mapped("Some children have begun.", context=state.context)
+            state.map_states, state.width = children, len(children)
+        return state
+
     def is_wholly_done(self, index: int) -> bool:
         """Whether a task and all its children need no further execution."""
         return bool(self.is_done[index]) and self.undone[index] == 0
@@ -107,13 +162,15 @@ class TaskRuns:
         first = self.first_child[index]
         return (i for i in range(self.child_count[index]) if not self.folded.has(first + i))
 
-    def fold(self, row: int, state: State) -> None:
-        """Hold the state of a child that is done in columns, where it is one of those that can be."""
-        if self.folded.fold(row, state):
+    def fold(self, index: int, map_index: int, state: State) -> None:
+        """Hold the state of a child, just accepted, in columns, where it is done and one of those that can be."""
+        row = self.row(index, map_index + 1)
+        if self.is_done[row] and self.states[row] is state and self.folded.fold(row, state):
             self.states[row] = None
 
-    def let_go(self, row: int, instead: LazyResult) -> None:
+    def let_go(self, index: int, map_index: int, instead: LazyResult) -> None:
         """Have the result of a task run, which is not kept, told by `instead`."""
+        row = self.row(index, map_index + 1)
         state = self.states[row]
         if state is not None:
             state._lazy, state._result = instead, None
@@ -177,32 +234,6 @@ class TaskRuns:
             self.out_count += 1 if is_out else -1
             if row >= self._task_count and not self.is_done[row]:
                 self.missing[index] += -1 if is_out else 1
-
-
-@dataclass(slots=True)
-class Flights:
-    """Which children of a map are between their start and the end of the chain of maps below it.
-
-    Attributes:
-        limit: At most so many at a time, n >= 1.
-        chain: The task, and those mapped over its children, or over theirs, item by item.
-        places: The children in flight, as places among the task's runs.
-        held_back: Those that wait for one to land, in order.
-    """
-
-    limit: int
-    chain: frozenset[int]
-    places: set[int] = field(default_factory=set)
-    held_back: deque[int] = field(default_factory=deque)
-
-
-def chain_below(graph: FlowGraph, index: int) -> frozenset[int]:
-    """A mapped task and all that is mapped over its children, or over theirs, item by item."""
-    chain = {index}
-    for below in graph.below([index]):
-        if any(view.take is Take.ITEM and view.upstream in chain for view in graph.views[below]):
-            chain.add(below)
-    return frozenset(chain)
 
 
 def is_final(state: State) -> bool:

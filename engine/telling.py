@@ -67,6 +67,11 @@ class Teller:
         state.tag(self.tags[node[0]])
         return StateChange(node, self._attempts.get(node[:2], 1), state, True, worker)
 
+    def crashed(self, node: NodeId, state: State, worker: str) -> StateChange:
+        """The change to a state that tells of a crash, which is logged."""
+        self._logger.error("task %r crashed: %s", self.name(*node[:2]), state.message)
+        return self.decided(node, state, worker)
+
     def tell(self, changes: Sequence[StateChange]) -> None:
         """Pass on changes that count."""
         if not changes:

@@ -1,6 +1,6 @@
 """Flows whose bodies tell the ledger outside the engine that they were begun, and a program that runs one.
 
-    python flows_of_deaths.py LEDGER NOTES SECONDS
+python flows_of_deaths.py LEDGER NOTES SECONDS
 """
 
 import ctypes

@@ -9,8 +9,8 @@ import pytest
 from distributed import Client, LocalCluster
 
 from prefect_dask import Flow, task, triggers
-from prefect_dask.engine import flow_runner
-from prefect_dask.engine.collector import CollectorHeld, SetAside
+from prefect_dask.engine import collector
+from prefect_dask.engine.collector import CollectorHeld, CollectorInRun, SetAside
 from prefect_dask.engine.flow_runner import FlowRunner
 from prefect_dask.executors import DaskExecutor
 
@@ -134,7 +134,7 @@ def test_what_somebody_else_set_aside_stays_so():
 
 
 def test_a_flow_of_many_tasks_runs_beside_what_is_set_aside(monkeypatch):
-    monkeypatch.setattr(flow_runner, "SET_ASIDE_TASKS", 10)
+    monkeypatch.setattr(collector, "SET_ASIDE_TASKS", 10)
 
     @task
     def look():
@@ -163,3 +163,19 @@ def test_what_was_made_since_is_left_alone_too_but_young_garbage_is_not():
     assert gc.get_freeze_count() == 0
     aside.again()
     assert gc.get_freeze_count() == 0, "it is over"
+
+
+def test_a_run_lets_go_when_its_first_seconds_are_over(monkeypatch):
+    monkeypatch.setattr(collector, "HELD_SECONDS", 3_600.0)
+    with CollectorInRun(1, runs_here=False) as held:
+        held.look()
+        assert not gc.isenabled()
+        assert 0 < held.seconds_left() <= 3_600
+    assert gc.isenabled()
+
+    monkeypatch.setattr(collector, "HELD_SECONDS", -1.0)
+    with CollectorInRun(1, runs_here=False) as held:
+        assert not gc.isenabled()
+        held.look()
+        assert gc.isenabled()
+        assert held.seconds_left() < 0

@@ -32,11 +32,13 @@ LAYERS = (
     "progress.counting progress.drawing progress.lines progress.terminal progress.watch notebook",
     "executors triggers settings logs errors version",
     "engine.flow_runner",
-    "engine.steering",
+    "engine.advancing",
+    "engine.intake engine.steering engine.stall_report",
     "engine.task_runner engine.attempt engine.prepared engine.body engine.node engine.parcels engine.group_run"
     " engine.grouping engine.staging engine.compile engine.executors",
     "engine.held_slots engine.telling engine.flow_handlers engine.needless_results",
-    "engine.advance engine.sources engine.outcome engine.hand_over engine.task_runs engine.folded engine.columns",
+    "engine.book engine.sources engine.outcome engine.hand_over engine.task_runs engine.folded engine.columns"
+    " engine.early_end engine.losses engine.due_times engine.in_flight engine.wanted_slots",
     "engine.slots engine.recovery",
     "engine.stream engine.child engine.child_main engine.child_process engine.timeouts engine.moves",
     "engine.keeping engine.durable",

@@ -1,15 +1,12 @@
 """The book of a flow run: what can be handed over, and what follows from what comes back."""
 
 from datetime import datetime, timezone
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefect_dask.engine.advance import Book
-from prefect_dask.engine.graph import Edge, FlowGraph, Node, TaskLabel
+from prefect_dask.engine.book import Book
 from prefect_dask.engine.hand_over import Given
 from prefect_dask.engine.state import (
     Crashed,
@@ -17,24 +14,13 @@ from prefect_dask.engine.state import (
     Mapped,
     Paused,
     Pending,
-    Resume,
     Retrying,
     Running,
     Success,
 )
+from tests.engine.plain_graphs import graph_of
 
 NOW = 1_000.0
-NO_TASK: Any = None
-"""The book asks nothing of a task."""
-
-
-def graph_of(count: int, *edges: tuple[int, int]) -> FlowGraph:
-    labels = [TaskLabel(i, f"t{i}", f"t{i}-1") for i in range(count)]
-    return FlowGraph(
-        "f",
-        [Node(label, task=NO_TASK) for label in labels],
-        [Edge(labels[a], labels[b]) for a, b in edges],
-    )
 
 
 def at(seconds: float) -> datetime:
@@ -46,7 +32,7 @@ def indices(plan) -> list[int]:
 
 
 def end(book: Book, index: int, state) -> int:
-    return book.accept(book.node_id(index), state, is_over=True)
+    return book.accept(book.runs.node_id(index), state, is_over=True)
 
 
 DIAMOND = graph_of(4, (0, 1), (0, 2), (1, 3), (2, 3))
@@ -59,7 +45,7 @@ def test_a_first_run_hands_everything_over_at_once():
 
     assert indices(plan) == [0, 1, 2, 3]
     assert plan[3].upstream == ((1, -1, 1), (2, -1, 1))
-    assert book.out_count == 4
+    assert book.runs.out_count == 4
     assert book.take_all(NOW) == [], "nothing is handed over twice"
 
 
@@ -81,8 +67,8 @@ def test_a_retry_is_handed_over_at_its_time_with_what_waits_for_it():
     end(book, 0, Success())
     end(book, 1, Retrying(start_time=at(NOW + 5), run_count=1))
 
-    assert book.out_count == 1, "what lies below the retry does not count as under way"
-    assert book.next_due() == NOW + 5
+    assert book.runs.out_count == 1, "what lies below the retry does not count as under way"
+    assert book.due_times.next() == NOW + 5
     assert book.take_due(NOW + 4.9) == []
     plan = book.take_due(NOW + 5)
 
@@ -91,7 +77,7 @@ def test_a_retry_is_handed_over_at_its_time_with_what_waits_for_it():
     assert plan[0].start == (1, -1, 1), "it goes on from what the attempt before left there"
     assert plan[0].as_of == NOW + 5
     assert plan[1].upstream == ((1, -1, 2), (2, -1, 1))
-    assert book.next_due() is None
+    assert book.due_times.next() is None
 
 
 def test_what_waits_for_two_retries_is_handed_over_with_the_later_one():
@@ -124,20 +110,20 @@ def test_a_pause_is_never_due():
     book.take_all(NOW)
     end(book, 0, Paused())
 
-    assert book.next_due() is None
-    assert book.out_count == 0
+    assert book.due_times.next() is None
+    assert book.runs.out_count == 0
 
 
 def test_late_and_repeated_news_move_nothing():
     book = Book(DIAMOND)
     book.take_all(NOW)
-    first = book.node_id(0)
+    first = book.runs.node_id(0)
     assert book.accept(first, Running(), is_over=False)
     assert book.accept(first, Success(), is_over=True)
 
     assert not book.accept(first, Running(), is_over=False)
     assert not book.accept(first, Failed(), is_over=True)
-    assert book.state(0).is_successful()
+    assert book.runs.state(0).is_successful()
 
 
 def test_what_began_and_ended_unseen_is_two_moves():
@@ -157,20 +143,7 @@ def test_news_of_an_execution_that_was_replaced_move_nothing():
     book.take_due(NOW)
 
     assert not book.accept((3, -1, 1), Success(), is_over=True)
-    assert type(book.state(3)) is Pending
-
-
-def test_a_lost_attempt_goes_back_to_pending_and_may_run_again():
-    book = Book(DIAMOND)
-    book.take_all(NOW)
-    book.accept((0, -1, 1), Running(), is_over=False)
-
-    lost = book.lose((0, -1, 1), "attempt lost: …")
-
-    assert lost is book.state(0)
-    assert book.accept((0, -1, 1), Running(), is_over=False)
-    assert end(book, 0, Success())
-    assert book.lose((0, -1, 1), "again") is None
+    assert type(book.runs.state(3)) is Pending
 
 
 @st.composite
@@ -189,17 +162,17 @@ def test_every_task_of_every_graph_ends_after_exactly_its_attempts(history):
     book, now = Book(graph), NOW
     attempts = [0] * len(graph)
     under_way = book.take_all(now)
-    while under_way or book.next_due() is not None:
-        due = book.next_due()
+    while under_way or book.due_times.next() is not None:
+        due = book.due_times.next()
         if due is not None and (not under_way or random.random() < 0.3):
             now = max(now, due)
             under_way += book.take_due(now)
             continue
         item = under_way.pop(random.randrange(len(under_way)))
         index = item.node[0]
-        if not book.counts(item.node):
+        if not book.runs.counts(item.node):
             continue  # replaced: on a cluster it comes back undone
-        if not all(book.is_done(above) for above, _ in graph.views[index]):
+        if not all(book.runs.is_done[above] for above, _ in graph.views[index]):
             under_way.insert(0, item)  # Dask would not have begun it yet
             continue
         attempts[index] += 1
@@ -209,9 +182,9 @@ def test_every_task_of_every_graph_ends_after_exactly_its_attempts(history):
         else:
             end(book, index, Success())
 
-    assert all(book.is_done(index) for index in range(len(graph)))
+    assert all(book.runs.is_done[index] for index in range(len(graph)))
     assert attempts == [n + 1 for n in retries]
-    assert book.out_count == 0
+    assert book.runs.out_count == 0
 
 
 def test_a_child_waits_until_the_children_above_are_known_though_its_own_number_is():
@@ -220,11 +193,7 @@ def test_a_child_waits_until_the_children_above_are_known_though_its_own_number_
     list ─┬─ first ──┐
           └─ second ─┴─ both
     """
-    labels = [TaskLabel(i, f"t{i}", f"t{i}-1") for i in range(4)]
-    task: Any = SimpleNamespace(max_in_flight=None)
-    arrows = ((0, 1), (0, 2), (1, 3), (2, 3))
-    edges = [Edge(labels[a], labels[b], f"x{a}", mapped=True) for a, b in arrows]
-    book = Book(FlowGraph("f", [Node(label, task=task) for label in labels], edges))
+    book = Book(graph_of(4, (0, 1), (0, 2), (1, 3), (2, 3), mapped=True))
     book.take_all(NOW)
     end(book, 0, Success())
 
@@ -242,61 +211,9 @@ def test_a_child_waits_until_the_children_above_are_known_though_its_own_number_
     assert plan[1].upstream == ((1, 0, 1), (2, 0, 1))
 
 
-def test_children_that_were_in_flight_are_so_when_a_run_goes_on():
-    """At most two at once: of five, the first is through, the second half, the third waits for its retry.
-
-    items ─ begin ─ finish, item by item
-    """
-    labels = [TaskLabel(i, f"t{i}", f"t{i}-1") for i in range(3)]
-    limits = [SimpleNamespace(max_in_flight=limit) for limit in (None, 2, None)]
-    nodes = [Node(label, task=limit) for label, limit in zip(labels, limits, strict=True)]
-    arrows = ((0, 1), (1, 2))
-    graph = FlowGraph("f", nodes, [Edge(labels[a], labels[b], "x", mapped=True) for a, b in arrows])
-    late = Retrying(start_time=at(NOW + 100), run_count=1)
-    begin = Mapped(map_states=[Success(), Success(), late, Pending(), Pending()])
-    finish = Mapped(map_states=[Success(), *[Pending() for _ in range(4)]])
-    book = Book(graph, {0: Success(result=[0] * 5), 1: begin, 2: finish})
-
-    assert [item.node[:2] for item in book.take_all(NOW)] == [(2, 1)]
-
-    book.accept((2, 1, 1), Success(), is_over=True)
-    assert [item.node[:2] for item in book.take_freed(NOW)] == [(1, 3), (2, 3)]
-
-
 def test_edges_must_point_forward():
     with pytest.raises(ValueError, match="does not point forward"):
         graph_of(2, (1, 0))
-
-
-def test_a_value_that_is_lost_and_kept_is_given_and_what_looks_at_it_is_handed_over_again():
-    book = Book(graph_of(3, (0, 1), (1, 2)))
-    book.take_all(NOW)
-    end(book, 0, Success(result=1))
-
-    losses = book.lose_value((0, -1, 1), Success(result=1), "lost")
-
-    # The second one may have begun, too: perhaps only the word that the first is over was under way.
-    assert [(node, type(state)) for node, state in losses] == [
-        ((1, -1, 1), Pending),
-        ((2, -1, 1), Pending),
-    ]
-    assert book.state(0).is_successful()
-    plan = book.take_from([(0, -1)], NOW)
-    assert [item.node for item in plan] == [(1, -1, 2), (2, -1, 2)]
-    assert isinstance(plan[0].upstream[0], Given)
-
-
-def test_a_value_that_is_lost_and_not_kept_is_made_again_and_a_failure_is_not():
-    book = Book(graph_of(2))
-    book.take_all(NOW)
-    end(book, 0, Success(result=1))
-    end(book, 1, Failed("broken"))
-
-    losses = book.lose_value((0, -1, 1), None, "lost")
-    assert [(node, state.message) for node, state in losses] == [((0, -1, 1), "lost")]
-    assert book.lose_value((1, -1, 1), None, "lost") == []
-    assert [item.node for item in book.take_from([(0, -1), (1, -1)], NOW)] == [(0, -1, 2)]
-    assert book.state(1).message == "broken"
 
 
 def test_a_clock_that_is_set_back_keeps_no_retry_waiting():
@@ -304,50 +221,8 @@ def test_a_clock_that_is_set_back_keeps_no_retry_waiting():
     book.take_all(NOW)
     end(book, 0, Retrying(start_time=at(NOW + 5), run_count=1))
 
-    book.note_set_back(3600.0)
+    book.due_times.note_set_back(3600.0)
 
-    assert book.next_due() == NOW + 5 - 3600
+    assert book.due_times.next() == NOW + 5 - 3600
     [item] = book.take_due(NOW + 5 - 3600)
     assert item.as_of >= NOW + 5, "its node sees the state as it was made"
-
-
-def test_what_shared_a_node_with_what_is_lost_is_told_too_for_it_may_have_begun():
-    book = Book(graph_of(2, (0, 1)))
-    book.take_all(NOW)
-
-    told = [*book.hand_back((0, -1, 1), "lost"), *book.hand_back((1, -1, 1), "lost")]
-
-    assert [node for node, _ in told] == [(0, -1, 1), (1, -1, 1)]
-    assert [item.node for item in book.take_from([(0, -1)], NOW)] == [(0, -1, 2), (1, -1, 2)]
-
-
-def test_an_attempt_whose_execution_is_lost_is_made_again_under_its_number():
-    attempts: dict[tuple[int, int], int] = {}
-    book = Book(graph_of(1), attempts=attempts)
-    book.take_all(NOW)
-    end(book, 0, Retrying(start_time=at(NOW), run_count=1))
-    book.take_due(NOW)
-
-    # It has not begun yet; it is told that it has.
-    for generation in (2, 3):
-        [(_, told)] = book.hand_back((0, -1, generation), "lost")
-        assert (type(told), told.message, told.context) == (Pending, "lost", {})
-        [item] = book.take_from([(0, -1)], NOW)
-        assert isinstance(item.start, Given)
-        assert item.start.state.context == {"task_run_count": 2}
-        attempts[0, -1] = 2
-        book.accept(item.node, Running(), is_over=False)
-
-
-def test_what_was_let_go_on_from_a_pause_does_not_pause_again_because_its_worker_died():
-    book = Book(graph_of(1))
-    book.take_all(NOW)
-    end(book, 0, Paused("ask"))
-    book.resume(0)
-    book.take_from([(0, -1)], NOW)
-    book.accept((0, -1, 2), Running(), is_over=False)
-
-    book.hand_back((0, -1, 2), "lost")
-
-    [item] = book.take_from([(0, -1)], NOW)
-    assert isinstance(item.start, Given) and isinstance(item.start.state, Resume)

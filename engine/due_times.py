@@ -1,0 +1,81 @@
+"""When which waiting task run goes on: the times of retries and scheduled starts, though the clock be set back."""
+
+from __future__ import annotations
+
+import heapq
+
+from . import clock
+from .state import NEVER, Resume, Retrying, Scheduled, State
+from .task_runs import Position, TaskRuns
+
+
+class DueTimes:
+    """The times for which task runs wait.
+
+    Args:
+        runs: What is known of them.
+    """
+
+    def __init__(self, runs: TaskRuns) -> None:
+        self._runs = runs
+        #: By time: when, which task run, and the execution that asked for it.
+        self._due: list[tuple[float, int, int, int]] = []
+        #: By how much the machine's clock was set back since the run began, seconds.
+        self._set_back = 0.0
+
+    def plan(self, index: int, place: int) -> None:
+        """Have a task run go on at the time that its state says, if it says one."""
+        row = self._runs.row(index, place)
+        state = self._runs.states[row]
+        if isinstance(state, Scheduled) and state.start_time < NEVER:
+            moment = clock.to_seconds(state.start_time)
+            heapq.heappush(self._due, (moment, index, place, self._runs.generation[row]))
+
+    def next(self) -> float | None:
+        """When the next one is due, seconds since the epoch; None when none waits for a time."""
+        due = self.next_of()
+        return None if due is None else due[0]
+
+    def next_of(self) -> tuple[float, int, int] | None:
+        """As `next`, and which task run that is: task, map index."""
+        runs = self._runs
+        while self._due:
+            moment, index, place, generation = self._due[0]
+            row = runs.row_of(index, place - 1)
+            if row is not None and runs.generation[row] == generation and not runs.is_out[row]:
+                return moment, index, place - 1
+            heapq.heappop(self._due)
+        return None
+
+    def take(self, now: float) -> set[Position]:
+        """Those whose time has come by `now`; they do not wait any more."""
+        due: set[Position] = set()
+        while (moment := self.next()) is not None and moment <= now:
+            _, index, place, _ = heapq.heappop(self._due)
+            due.add((index, place))
+        return due
+
+    def note_set_back(self, seconds: float) -> None:
+        """Note that the machine's clock was set back: what waits for a delay does not wait the longer for that."""
+        self._set_back += seconds
+        for index, map_index, state in self._runs.in_state(Retrying):
+            assert isinstance(state, Retrying)
+            state.start_time = clock.to_datetime(clock.to_seconds(state.start_time) - seconds)
+            self.plan(index, map_index + 1)
+
+    def as_of(self, now: float) -> float:
+        """What `now` is to nodes: the states that they go on from were made before the clock was set back."""
+        return now + self._set_back
+
+    def forget(self) -> None:
+        """Nothing waits for a time any more."""
+        self._due.clear()
+
+
+def waits(state: State, now: float) -> bool:
+    """Whether the time has yet to come for which a state asks, seconds since the epoch."""
+    return (
+        isinstance(state, Scheduled)
+        and not isinstance(state, Resume)
+        and clock.to_seconds(state.start_time) > now
+    )
