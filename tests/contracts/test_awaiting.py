@@ -13,33 +13,13 @@ from prefect_dask.engine import clock
 from prefect_dask.engine.state import Cancelled, Failed, Success
 from prefect_dask.errors import MissingParameters, RunWhileWriting
 from prefect_dask.executors import LocalDaskExecutor, LocalExecutor
-from prefect_dask.ledger import Ledger
-from prefect_dask.ledger.writer import close_writers
 from prefect_dask.progress import Watch
 from prefect_dask.schedules import Schedule
 from prefect_dask.schedules.clocks import DatesClock
-from prefect_dask.settings import set_temporary_config
 from tests.contracts.small_tasks import give
 from tests.contracts.test_cancel import check_lawful, sleeping, until_cancelled
 from tests.faults.bodies import hold, marks
 from tests.waiting import wait_until
-
-
-@pytest.fixture
-def ledger(tmp_path, monkeypatch):
-    """A ledger of its own, and no writer left that knows it."""
-    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
-    with set_temporary_config({"ledger.journal": str(tmp_path / "journals")}):
-        yield Ledger(tmp_path / "ledger.sqlite")
-        close_writers()
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """Where bodies leave marks."""
-    path = tmp_path / "marks"
-    path.mkdir()
-    return path
 
 
 @pytest.fixture

@@ -50,12 +50,6 @@ def executor(path):
     )
 
 
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
 def test_the_report_of_a_run_has_the_users_functions_in_its_profile_and_is_linked(home):
     assert spinning_flow().run(executor=executor(True)).is_successful()
 
