@@ -30,6 +30,7 @@ LAYERS = (
     "ledger pictures animation",
     "dashboard",
     "progress.counting progress.drawing progress.lines progress.terminal progress.watch notebook",
+    "pictures.outline",
     "executors triggers settings logs errors version",
     "engine.flow_runner",
     "engine.steering",
