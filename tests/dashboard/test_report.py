@@ -15,8 +15,6 @@ from prefect_dask.engine.errors import NoPlaceForReport
 from prefect_dask.executors import DaskExecutor
 from prefect_dask.ledger import Ledger
 
-pytest.importorskip("bokeh")
-
 
 def spin(seconds):
     until = time.monotonic() + seconds

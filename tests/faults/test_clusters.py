@@ -81,7 +81,6 @@ def test_an_adaptive_cluster_grows_from_nothing_for_a_run():
 
 
 def test_a_performance_report_is_written_where_it_was_asked_for(tmp_path):
-    pytest.importorskip("bokeh")
     report = tmp_path / "report.html"
     flow, _, result = sum_flow()
     executor = DaskExecutor(
