@@ -1,21 +1,19 @@
 """What task runs came to, noted where they ran before anybody is told: an append-only file a process.
 
 What is on its way to the ledger dies with the coordinating process. A task that says `durable=True` notes its ends
-here first, and who takes the run up again finds them. A frame is its length and CRC-32, 4 bytes each, and a msgpack
-list; it is written in one piece, and not synced: processes die often, power seldom.
+here first, and who takes the run up again finds them. An end is a msgpack list in a frame, which is written in one
+piece, and not synced: processes die often, power seldom.
 """
 
 from __future__ import annotations
 
 import os
-import struct
 import uuid
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-_HEAD = struct.Struct("<II")
+from .frames import framed, read_frames
 
 ENDING: Final = ".finished"
 
@@ -54,11 +52,11 @@ def note_finish(folder: Path, finish: Finish) -> None:
     """
     import msgpack
 
-    data = msgpack.packb(list(finish), unicode_errors="surrogatepass")
-    frame = _HEAD.pack(len(data), zlib.crc32(data)) + data
+    frame = framed(msgpack.packb(list(finish), unicode_errors="surrogatepass"))
     folder.mkdir(parents=True, exist_ok=True)
     # Opened each time: nobody knows when a run has no more to say here.
-    file = os.open(folder / _own_name(), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+    file = os.open(folder / _own_name(), flags, 0o600)
     try:
         if os.write(file, frame) != len(frame):
             raise OSError(f"the disk of {folder} is full")
@@ -71,13 +69,8 @@ def read_finishes(folder: Path) -> Iterator[Finish]:
     import msgpack
 
     for path in sorted(folder.glob(f"*{ENDING}")):
-        with open(path, "rb") as file:
-            while len(head := file.read(_HEAD.size)) == _HEAD.size:
-                size, checksum = _HEAD.unpack(head)
-                data = file.read(size)
-                if len(data) < size or zlib.crc32(data) != checksum:
-                    break
-                yield Finish(*msgpack.unpackb(data, unicode_errors="surrogatepass"))
+        for data in read_frames(path):
+            yield Finish(*msgpack.unpackb(data, unicode_errors="surrogatepass"))
 
 
 _own: list[tuple[int, str]] = []

@@ -13,6 +13,7 @@ from prefect_dask.ledger.facts import RecordedFlowRun, RecordedLine, RecordedSta
 from prefect_dask.ledger.leases import is_final
 from prefect_dask.ledger.ledger import Ledger
 from prefect_dask.ledger.packed import GOES_ON
+from prefect_dask.pictures.outline import Outline
 from prefect_dask.progress.counting import RATE_SECONDS, Counts, TaskProgress
 from prefect_dask.progress.watch import FlowProgress, Watch
 from prefect_dask.resumption import TaskRun
@@ -44,8 +45,8 @@ class RecordedProgress:
 
     def __init__(self, ledger: Ledger, run: RecordedFlowRun, watch: Watch) -> None:
         self._ledger, self._run_id, self._watch = ledger, run.run_id, watch
-        tasks = ledger.flow(run.run_id).tasks
-        self._counts = Counts([task.is_mapped for task in tasks], tasks.__getitem__)
+        outline = Outline.of_record(ledger.flow(run.run_id))
+        self._counts = Counts([task.is_mapped for task in outline.tasks], outline.tasks.__getitem__)
         self._after, self._after_line = -1, -1
         #: Which task runs are over with a result, to notice where it is lost and they run again.
         self._succeeded: set[TaskRun] = set()
@@ -55,7 +56,8 @@ class RecordedProgress:
         #: Per task, when of late its task runs ended.
         self._ends: dict[int, deque[float]] = {}
         begun = _on_steady_clock(clock.to_seconds(run.begun))
-        watch.begin_with(self._counts, run.flow_name, run.run_id, run.name, begun=begun)
+        names = run.flow_name, run.run_id, run.name
+        watch.begin_with(self._counts, lambda: outline, *names, begun=begun)
 
     def look(self) -> bool:
         """Take what came since the last look, at first what each task run came to; whether there was anything."""

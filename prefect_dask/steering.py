@@ -281,13 +281,13 @@ class RunHandle:
     def _looking(self, most_tasks: int) -> Callable[[], tuple[FlowProgress, str]]:
         """What says what the run is at, each time with the failures that came since, and its graph as SVG."""
         from prefect_dask.notebook.graph import Graph
-        from prefect_dask.pictures.outline import Outline
         from prefect_dask.progress import Watch
         from prefect_dask.recorded_progress import RecordedProgress
 
         watch = Watch()
         recorded = RecordedProgress(self._ledger, self._ledger.flow_run(self.run_id), watch)
-        graph = Graph.of(Outline.of_record(self._ledger.flow(self.run_id)))
+        outline = watch.outline()
+        graph = None if outline is None else Graph.of(outline)
 
         def look() -> tuple[FlowProgress, str]:
             recorded.look()

@@ -2,7 +2,9 @@
 
 import gc
 import re
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -22,6 +24,24 @@ def leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     stash.setdefault(LASTING, Running())
     with nothing_left(lambda: stash[LASTING]):
         yield
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home folder of the test's own, which is not there yet; no writer stays that knows a ledger in it."""
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
+    yield tmp_path / "home"
+    if "prefect_dask.ledger.writer" in sys.modules:
+        sys.modules["prefect_dask.ledger.writer"].close_writers()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Where bodies leave marks; at the end those that hold are let go."""
+    path = tmp_path / "marks"
+    path.mkdir()
+    yield path
+    (path / "go").touch()
 
 
 def pytest_collection_finish() -> None:

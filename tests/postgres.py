@@ -169,7 +169,8 @@ def start(
 
 def is_up(process: subprocess.Popen[bytes], server: PostgresServer) -> bool:
     """Whether the server takes connections; False when it has ended."""
-    psycopg = pytest.importorskip("psycopg", reason="no psycopg: it comes with extra `postgres`")
+    import psycopg  # takes 0.1 s, and this plugin is imported by all processes that run tests
+
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         try:

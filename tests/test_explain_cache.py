@@ -9,14 +9,9 @@ from prefect_dask.engine.cache_validators import all_parameters
 from prefect_dask.engine.results import LocalResult
 from prefect_dask.errors import UnknownParameters
 
+pytestmark = pytest.mark.usefixtures("home")
+
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture(autouse=True)
-def home(monkeypatch, tmp_path):
-    """A home folder of the test's own."""
-    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
 
 
 def build(number=1, **settings):

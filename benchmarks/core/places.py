@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from distributed.deploy.subprocess import SubprocessCluster
 
 from benchmarks.core.options import Options
 from benchmarks.core.running import WrongRun
+from prefect_dask.engine.executors.dask_cluster import Cluster, make_cluster
 
 WORKERS, THREADS = 2, 1
 
@@ -33,7 +34,8 @@ def cluster(options: Options, *, saturation: float | None = None) -> Iterator[di
     settings = {} if saturation is None else {"distributed.scheduler.worker-saturation": saturation}
     with (
         dask.config.set(settings),
-        distributed.LocalCluster(
+        _made(
+            distributed.LocalCluster,
             n_workers=WORKERS,
             threads_per_worker=THREADS,
             processes=not options.threads_only,
@@ -53,7 +55,8 @@ def cluster_apart(options: Options) -> Iterator[distributed.Client]:
             yield client
         return
     with (
-        SubprocessCluster(
+        _made(
+            SubprocessCluster,
             n_workers=WORKERS,
             threads_per_worker=THREADS,
             dashboard_address="127.0.0.1:0",
@@ -65,6 +68,11 @@ def cluster_apart(options: Options) -> Iterator[distributed.Client]:
         yield client
         # A scheduler that loses results with its workers lists them all in a pipe that nobody reads, and hangs.
         settle(client)
+
+
+def _made(kind: Callable[..., Any], **arguments: Any) -> Cluster:
+    """A cluster as an executor makes its own: Ctrl-C while it starts leaves none of its processes."""
+    return make_cluster(kind, arguments, debug=False)
 
 
 def settle(client: distributed.Client) -> None:

@@ -7,9 +7,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from prefect_dask.ledger.facts import RecordedFlow
-from prefect_dask.pictures.diagram import ArrowKind, diagram_of
+from prefect_dask.pictures.diagram import ArrowKind
 from prefect_dask.pictures.outline import Outline
-from prefect_dask.pictures.sized import Point, is_many, label_in, laid_out, size_of
+from prefect_dask.pictures.sized import (
+    Point,
+    is_many,
+    label_in,
+    laid_out,
+    readable_diagram,
+    size_of,
+)
 
 #: Where the picture would be higher, alike tasks share boxes: nobody could read it.
 TALLEST: Final = 1_000.0
@@ -72,7 +79,7 @@ class Scene:
 def scene_of(flow: RecordedFlow) -> Scene:
     """The picture of a recorded flow."""
     outline = Outline.of_record(flow)
-    diagram, layout = laid_out(outline, diagram_of(outline), TALLEST)
+    diagram, layout = laid_out(outline, readable_diagram(outline), TALLEST)
     return Scene(
         tuple(
             ShownBox(

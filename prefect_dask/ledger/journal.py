@@ -1,23 +1,17 @@
-"""Where entries wait while the ledger cannot be written: an append-only file, whole frames or nothing.
-
-A frame is its length and CRC-32, 4 bytes each, and a msgpack list of entries.
-"""
+"""Where entries wait while the ledger cannot be written: a file of frames, each a msgpack list of them."""
 
 from __future__ import annotations
 
 import os
-import struct
 import uuid
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from prefect_dask.engine.claims import Claim, try_claim
+from prefect_dask.engine.frames import framed, read_frames
 from prefect_dask.ledger.entries import Entry, pack, unpack
 from prefect_dask.ledger.places import Place
-
-_HEAD = struct.Struct("<II")
 
 ENDING = ".journal"
 
@@ -50,8 +44,7 @@ class Journal:
         """
         if self._path is None:
             self._begin()
-        data = pack(entries)
-        frame = memoryview(_HEAD.pack(len(data), zlib.crc32(data)) + data)
+        frame = memoryview(framed(pack(entries)))
         try:
             rest = frame
             while rest:
@@ -119,13 +112,7 @@ def orphans(folder: Path, place: Place) -> Iterator[tuple[Path, Claim]]:
 
 def read(path: Path) -> Iterator[list[Entry]]:
     """The batches of a journal, up to the first frame that was not written whole."""
-    with open(path, "rb") as file:
-        while len(head := file.read(_HEAD.size)) == _HEAD.size:
-            size, checksum = _HEAD.unpack(head)
-            data = file.read(size)
-            if len(data) < size or zlib.crc32(data) != checksum:
-                return
-            yield unpack(data)
+    return map(unpack, read_frames(path))
 
 
 def _claim_of(path: Path) -> Path:

@@ -11,11 +11,11 @@ from typing import Final
 from prefect_dask.engine.logs import get_logger
 from prefect_dask.engine.state import STATES, Finished, Looped, State
 from prefect_dask.pictures.colors import text_color
-from prefect_dask.pictures.diagram import MOST_ARROWS, Arrow, ArrowKind, Box, Diagram, diagram_of
+from prefect_dask.pictures.diagram import MOST_ARROWS, Arrow, ArrowKind, Box, Diagram
 from prefect_dask.pictures.labels import clean
 from prefect_dask.pictures.layout import Layout, Place
 from prefect_dask.pictures.outline import Outline
-from prefect_dask.pictures.sized import Point, is_many, label_in, laid_out
+from prefect_dask.pictures.sized import Point, is_many, label_in, laid_out, readable_diagram
 from prefect_dask.pictures.style import bar_widths, color_of, in_order
 from prefect_dask.progress.watch import Watch
 
@@ -56,14 +56,14 @@ class Graph:
     def of(cls, outline: Outline) -> Graph | None:
         """The graph of a flow; None where it says nothing that a list of tasks does not, or too much.
 
-        GraphViz, where there is one, takes some 50 ms, in a process of its own.
+        GraphViz, where there is one, takes some 50 ms, and 0.2 s at most, in a process of its own.
         """
         if not 1 < len(outline.tasks) <= MOST_TASKS or not outline.edges:
             return None
         try:
-            diagram = diagram_of(outline)
+            diagram = readable_diagram(outline)
             if not 0 < len(diagram.arrows) <= MOST_ARROWS:
-                return None  # before GraphViz is asked: hundreds of arrows take it minutes
+                return None
             diagram, layout = laid_out(outline, diagram, TALLEST, WIDEST)
         except Exception:  # a run is worth more than its picture
             get_logger("progress").debug("flow %r was not laid out", outline.name, exc_info=True)

@@ -9,7 +9,6 @@ from prefect_dask.notebook.graph import Graph
 from prefect_dask.notebook.kernel import Place, new_place
 from prefect_dask.notebook.markup import card
 from prefect_dask.notebook.runs import MOST_TASKS, Failures, progress_html
-from prefect_dask.pictures.outline import Outline
 from prefect_dask.progress.lines import duration, in_words
 from prefect_dask.progress.watch import FlowProgress, Watch
 
@@ -35,8 +34,8 @@ class CellScreen:
     def draw(self, progress: FlowProgress, *, is_last: bool = False) -> None:
         if progress.run_id != self._run_id:  # the next run of a schedule
             self._run_id, self._failures = progress.run_id, Failures()
-            graph = self.watch.graph if self.watch is not None else None
-            self._graph = Graph.of(Outline.of_graph(graph)) if graph is not None else None
+            outline = self.watch.outline() if self.watch is not None else None
+            self._graph = Graph.of(outline) if outline is not None else None
         self._failures.take(progress.failures)
         shown = self._graph.html(self.watch) if self._graph and self.watch else ""
         self._html = progress_html(progress, self._failures, shown)

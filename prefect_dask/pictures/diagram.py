@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from typing import Final, Literal, TypeAlias
 
@@ -19,8 +19,8 @@ ArrowKind: TypeAlias = Literal["data", "mapped", "state"]
 Grouping: TypeAlias = Literal["auto"] | bool
 
 MOST_ARROWS: Final = 150
-"""With more arrows nothing is seen: where tasks share boxes, those are left out that only say once more that one
-box waits for another."""
+"""With more arrows nothing is seen: where tasks share boxes, and where a run goes on in the picture, those are left
+out that only say once more that one box waits for another."""
 
 FEW_NAMES: Final = 3
 """So many names are told of what shares a box or an arrow."""
@@ -123,9 +123,15 @@ def diagram_of(
         for number, tasks in enumerate(members)
     )
     arrows = _arrows(outline.edges, box_of, boxes)
-    if len(boxes) < count and len(arrows) > MOST_ARROWS:
-        arrows = _telling(arrows, len(boxes))
-    return Diagram(outline.name, boxes, arrows, tuple(box_of))
+    diagram = Diagram(outline.name, boxes, arrows, tuple(box_of))
+    return without_implied(diagram) if len(boxes) < count else diagram
+
+
+def without_implied(diagram: Diagram) -> Diagram:
+    """The diagram; where arrows are too many, without those beside which there is a longer way."""
+    if len(diagram.arrows) <= MOST_ARROWS:
+        return diagram
+    return replace(diagram, arrows=_telling(diagram.arrows, len(diagram.boxes)))
 
 
 def _own_names(outline: Outline) -> list[str]:

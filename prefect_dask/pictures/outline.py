@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from prefect_dask.engine.graph import FlowGraph, ShownAs
-from prefect_dask.ledger.facts import RecordedFlow
+
+
+class Recorded(Protocol):
+    """A flow as a ledger tells it; see `ledger.facts.RecordedFlow`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def tasks(self) -> Sequence[RecordedTask]: ...
+    @property
+    def edges(self) -> Sequence[tuple[int, int, str | None, bool, bool]]: ...
+
+
+class RecordedTask(Protocol):
+    """One of its tasks; see `ledger.facts.RecordedTask`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def slug(self) -> str: ...
+    @property
+    def shown_as(self) -> ShownAs: ...
+    @property
+    def is_mapped(self) -> bool: ...
 
 
 class OutlineTask(NamedTuple):
@@ -54,7 +78,7 @@ class Outline:
         )
 
     @classmethod
-    def of_record(cls, flow: RecordedFlow) -> Outline:
+    def of_record(cls, flow: Recorded) -> Outline:
         """The outline of a flow as the ledger knows it."""
         return cls(
             flow.name,

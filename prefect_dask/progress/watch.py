@@ -6,12 +6,14 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from prefect_dask.engine import clock
 from prefect_dask.engine.context import RunInfo
 from prefect_dask.engine.graph import FlowGraph
 from prefect_dask.engine.state import State
 from prefect_dask.engine.stream import Observer, StateChange
+from prefect_dask.pictures.outline import Outline
 from prefect_dask.progress.counting import Counts, Failure, TaskProgress
 
 
@@ -70,8 +72,7 @@ class Watch(Observer):
     def __init__(self) -> None:
         self._counting = threading.Lock()
         self._counts: Counts | None = None
-        #: The flow that runs; None before, and where a run is followed that another process runs.
-        self.graph: FlowGraph | None = None
+        self._outline: Callable[[], Outline] | None = None
         #: The flow, the run, and what that is called.
         self._names = ("", "", "")
         self._first_states: Mapping[int, State] = {}
@@ -104,18 +105,28 @@ class Watch(Observer):
     def begin(self, info: RunInfo, graph: FlowGraph) -> None:
         counts = Counts.of(graph)
         counts.take_states(self._first_states)
-        self.graph = graph
         self.begin_with(
-            counts, info.flow_name, info.flow_run_id, info.flow_run_name, begun=clock.monotonic()
+            counts,
+            partial(Outline.of_graph, graph),  # made for who draws it: of a large flow it costs
+            *(info.flow_name, info.flow_run_id, info.flow_run_name),
+            begun=clock.monotonic(),
         )
 
     def begin_with(
-        self, counts: Counts, flow_name: str, run_id: str, run_name: str, *, begun: float
+        self,
+        counts: Counts,
+        outline: Callable[[], Outline],
+        flow_name: str,
+        run_id: str,
+        run_name: str,
+        *,
+        begun: float,
     ) -> None:
         """A run is followed from now on.
 
         Args:
             counts: What its tasks are at.
+            outline: Gives the flow as pictures see it.
             flow_name: The flow.
             run_id: The run.
             run_name: What it is called.
@@ -123,6 +134,7 @@ class Watch(Observer):
         """
         with self._counting:
             self._names, self._counts = (flow_name, run_id, run_name), counts
+            self._outline = outline
             self._failures, self._begun, self._ended = [], begun, None
 
     def take_flow_state(self, state: State, at: float | None = None) -> None:
@@ -143,6 +155,10 @@ class Watch(Observer):
                 self._failures += self._counts.take(changes)
 
     # ---- who looks
+
+    def outline(self) -> Outline | None:
+        """The flow that is followed, as pictures see it; None before a run begins."""
+        return None if self._outline is None else self._outline()
 
     def states_of(self, groups: Iterable[Iterable[int]]) -> list[dict[str, int]]:
         """For each group of tasks, told by index, how many of their runs are at which state.

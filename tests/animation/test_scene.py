@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from prefect_dask.animation.scene import TALLEST, scene_of
 from prefect_dask.ledger import Ledger
 from prefect_dask.pictures.diagram import diagram_of
 from prefect_dask.pictures.outline import Outline, OutlineEdge, OutlineTask
-from prefect_dask.pictures.sized import plain_layout, size_of
+from prefect_dask.pictures.sized import laid_out, plain_layout, readable_diagram, size_of
 from tests.house.source import ROOT
 
 
@@ -78,6 +79,35 @@ def test_a_flow_of_any_width_has_a_place_for_each_task(width):
         assert all(scene.box_of[each] == number for each in box.tasks)
     assert scene.height <= TALLEST and len(scene.boxes) <= 60
     none_covers_another(scene.boxes, scene.width, scene.height)
+
+
+def outline_of(count, links):
+    tasks = tuple(OutlineTask(chr(97 + i), f"{chr(97 + i)}-1") for i in range(count))
+    return Outline("flow", tasks, tuple(OutlineEdge(*link) for link in links))
+
+
+def test_of_hundreds_of_arrows_those_are_shown_that_a_longer_way_does_not_imply():
+    after_all = outline_of(40, [(a, b) for b in range(40) for a in range(b)])
+
+    diagram = readable_diagram(after_all)
+
+    assert [(arrow.above, arrow.below) for arrow in diagram.arrows] == [
+        (task, task + 1) for task in range(39)
+    ]
+
+
+def test_where_arrows_pass_very_many_columns_boxes_stand_in_plain_ones():
+    """Six beside a chain of 31, with arrows past it to six that wait for it; each of them tells something."""
+    chain, before, after = range(31), range(31, 37), range(37, 43)
+    past = [(a, b) for a in before for b in after]
+    links = [*pairwise(chain), *((chain[-1], b) for b in after), *past]
+    outline = outline_of(43, links)
+
+    diagram, layout = laid_out(outline, readable_diagram(outline), TALLEST)
+
+    assert len(diagram.arrows) == len(links)
+    assert layout == plain_layout(diagram, [size_of(box) for box in diagram.boxes])
+    none_covers_another(layout.boxes, layout.width, layout.height)
 
 
 WITHOUT = """

@@ -2,17 +2,21 @@
 
 import doctest
 import json
+import os
+import signal
 import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks.catalogue import ON_REQUEST, USUAL, questions
 from benchmarks.core.machine import ROOT
 from benchmarks.core.options import Options
 from benchmarks.core.rows import Bar, Row, line
+from tests.waiting import wait_until
 
 TINY = Options(scale=0.0001, rounds=1, threads_only=True)
 
@@ -43,6 +47,34 @@ def test_one_command_prints_the_table_and_writes_it(tmp_path: Path):
     first, second = table["rows"]
     assert first["bar"] == "≤ 0.5×" and first["ratio"] == first["ours"] / first["raw"]
     assert second["bar"] == "≤ 250" and second["raw"] is None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is no signal to one process there")
+def test_ctrl_c_while_a_cluster_starts_ends_it_and_says_so_in_a_line(tmp_path: Path):
+    command = [sys.executable, "-m", "benchmarks", "--only", "map-one"]
+    with subprocess.Popen(
+        [*command, "--json", str(tmp_path / "table.json")],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as program:
+        try:
+            workers = wait_until(lambda: workers_of(program), 30)
+            program.send_signal(signal.SIGINT)
+            _, told = program.communicate(timeout=30)
+        finally:
+            program.kill()
+
+    assert program.returncode == 130, told
+    assert told == "interrupted; the rows above are all there are\n"
+    assert not psutil.wait_procs(workers, timeout=10)[1]
+
+
+def workers_of(program: "subprocess.Popen[str]") -> list[psutil.Process]:
+    """The processes of its cluster that have begun to start."""
+    started = psutil.Process(program.pid).children(recursive=True)
+    return [process for process in started if "spawn_main" in " ".join(process.cmdline())]
 
 
 def test_every_file_is_in_the_catalogue():

@@ -6,6 +6,7 @@ import pytest
 
 from prefect_dask import Flow, task
 from prefect_dask.executors import DaskExecutor, LocalDaskExecutor, LocalExecutor
+from prefect_dask.ledger import Ledger
 from tests.contracts.places import APART, PLACES, TOGETHER
 from tests.waiting import wait_for_file
 
@@ -55,6 +56,12 @@ def meet(mine, others):
     """Ends when the other one has begun, so that each is in a process of its own."""
     mine.write_text("here")
     return wait_for_file(others)
+
+
+@pytest.fixture
+def ledger(home):
+    """A ledger of the test's own."""
+    return Ledger(home / "ledger.sqlite")
 
 
 @pytest.fixture(params=PLACES)

@@ -12,10 +12,7 @@ from prefect_dask.engine.lawful import is_lawful
 from prefect_dask.engine.signals import LOOP
 from prefect_dask.engine.state import STATES, Cancelled, Pending, State, Success
 from prefect_dask.executors import LocalDaskExecutor
-from prefect_dask.ledger import Ledger
-from prefect_dask.ledger.writer import close_writers
 from prefect_dask.resources import ResourceManager
-from prefect_dask.settings import set_temporary_config
 from tests.contracts.small_tasks import give
 from tests.faults.bodies import marks, note
 from tests.waiting import wait_until
@@ -24,26 +21,9 @@ IN_THIS_THREAD = ("local", "synchronous")
 
 
 @pytest.fixture
-def ledger(tmp_path, monkeypatch):
-    """A ledger of its own, and no writer left that knows it."""
-    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
-    with set_temporary_config({"ledger.journal": str(tmp_path / "journals")}):
-        yield Ledger(tmp_path / "ledger.sqlite")
-        close_writers()
-
-
-@pytest.fixture
 def processes():
     """Two of each test's own: some end with it."""
     return LocalDaskExecutor("processes", num_workers=2)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """Where bodies leave marks."""
-    path = tmp_path / "marks"
-    path.mkdir()
-    return path
 
 
 class Cancelling:

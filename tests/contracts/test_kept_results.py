@@ -12,14 +12,9 @@ from prefect_dask.engine.results import LocalResult
 from prefect_dask.engine.state import Cached, Failed, Mapped, Success
 from tests.faults.bodies import marks, note
 
+pytestmark = pytest.mark.usefixtures("home")
+
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture(autouse=True)
-def home(monkeypatch, tmp_path) -> Path:
-    """A home folder of the test's own, which the workers of this machine see too."""
-    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
 
 
 @pytest.fixture

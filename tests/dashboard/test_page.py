@@ -15,8 +15,6 @@ from tests.browser import take_picture
 from tests.dashboard.flows_to_show import IMAGE, SCRIPT
 from tests.faults.cluster import REPOSITORY, Cluster
 
-pytest.importorskip("bokeh")
-
 PATH = "/individual-flow-runs"
 
 

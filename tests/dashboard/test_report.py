@@ -15,8 +15,6 @@ from prefect_dask.engine.errors import NoPlaceForReport
 from prefect_dask.executors import DaskExecutor
 from prefect_dask.ledger import Ledger
 
-pytest.importorskip("bokeh")
-
 
 def spin(seconds):
     until = time.monotonic() + seconds
@@ -48,12 +46,6 @@ def executor(path):
         cluster_kwargs={"n_workers": 1, "threads_per_worker": 2, "processes": False},
         performance_report_path=path,
     )
-
-
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
 
 
 def test_the_report_of_a_run_has_the_users_functions_in_its_profile_and_is_linked(home):

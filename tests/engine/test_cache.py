@@ -25,14 +25,9 @@ from prefect_dask.executors import LocalDaskExecutor
 from tests.contracts.observed import logged_records
 from tests.waiting import wait_for_file, wait_until
 
+pytestmark = pytest.mark.usefixtures("home")
+
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture(autouse=True)
-def home(monkeypatch, tmp_path) -> Path:
-    """A home folder of the test's own."""
-    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
 
 
 class Counted:

@@ -55,7 +55,8 @@ def test_what_is_no_datetime_is_named():
 
 
 def test_a_data_frame_comes_back_from_a_file_format():
-    pandas = pytest.importorskip("pandas")
+    import pandas
+
     frame = pandas.DataFrame({"a": [1, 2], "b": ["x", "y"]})
     serializer = PandasSerializer("csv", serialize_kwargs={"index": False})
     assert serializer.deserialize(serializer.serialize(frame)).equals(frame)

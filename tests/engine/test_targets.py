@@ -15,12 +15,7 @@ from prefect_dask.engine.state import Cached, Failed, Success, TriggerFailed
 from prefect_dask.settings import set_temporary_config
 from tests.contracts.observed import logged_records
 
-
-@pytest.fixture(autouse=True)
-def home(monkeypatch, tmp_path) -> Path:
-    """A home folder of the test's own."""
-    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture

@@ -81,7 +81,6 @@ def test_an_adaptive_cluster_grows_from_nothing_for_a_run():
 
 
 def test_a_performance_report_is_written_where_it_was_asked_for(tmp_path):
-    pytest.importorskip("bokeh")
     report = tmp_path / "report.html"
     flow, _, result = sum_flow()
     executor = DaskExecutor(
@@ -92,17 +91,17 @@ def test_a_performance_report_is_written_where_it_was_asked_for(tmp_path):
     assert "<html" in report.read_text()[:500].lower()
 
 
-def test_a_performance_report_that_cannot_be_made_is_told_before_the_run(standing_cluster, gate):
+def test_a_performance_report_that_cannot_be_made_is_told_before_the_run(standing_cluster, folder):
     if find_spec("bokeh"):
         pytest.skip("the scheduler of this test has bokeh")
     with Flow("no report") as flow:
-        counted(gate, "ran")
+        counted(folder, "ran")
     executor = DaskExecutor(standing_cluster.address, performance_report_path="report.html")
 
     with pytest.raises(ReportNotPossible, match=r"'report\.html' cannot be made"):
         flow.run(executor=executor)
 
-    assert not marks(gate, "ran")
+    assert not marks(folder, "ran")
 
 
 def test_one_started_executor_serves_several_runs():
@@ -120,7 +119,7 @@ def test_one_started_executor_serves_several_runs():
     assert [state.result[result].result for state in states] == [3, 3, 3]
 
 
-def test_two_flows_run_at_once_on_one_executor(gate, standing_cluster):
+def test_two_flows_run_at_once_on_one_executor(folder, standing_cluster):
     """Each holds until the other has begun, so one after the other would never end."""
 
     @task
@@ -131,7 +130,7 @@ def test_two_flows_run_at_once_on_one_executor(gate, standing_cluster):
 
     def run(me: str, other: str):
         with Flow(me) as flow:
-            met = meet(gate, me, other)
+            met = meet(folder, me, other)
         watch = Watch()
         return flow.run(executor=executor, on_state=watch).result[met].result, watch
 
@@ -311,19 +310,19 @@ def test_a_result_that_does_not_open_here_is_lost_alone(standing_cluster, is_amb
         del state
 
 
-def test_only_what_is_to_be_returned_is_kept_while_the_run_goes_on(gate, client):
+def test_only_what_is_to_be_returned_is_kept_while_the_run_goes_on(folder, client):
     with Flow("returns one") as flow:
         first = number(1)
         second = add(first)
         third = add(second)
-        held = holding(gate, upstream_tasks=[third])
+        held = holding(folder, upstream_tasks=[third])
         last = add(third, upstream_tasks=[held])
     kept: list[str] = []
 
     def look(record):
         wait_until(lambda: len(in_memory(client)) == 1)
         kept.extend(in_memory(client))
-        (gate / "go").touch()
+        (folder / "go").touch()
 
     state = flow.run(
         executor=DaskExecutor(), return_tasks=[last], on_state=Watch("holding", "Running", look)

@@ -29,14 +29,14 @@ pytestmark = pytest.mark.skipif(
 IN_THIS_THREAD = ["local", "synchronous"]
 
 
-def interrupt_a_program(kind, gate, address="", *, whole_group=False, when=None):
+def interrupt_a_program(kind, folder, address="", *, whole_group=False, when=None):
     """Run a flow in a program of its own, send it Ctrl-C, and read what it tells.
 
     Args:
         when: Answers whether the moment has come, given the program; by default in mid-task.
     """
     program = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.interrupted_run", kind, str(gate), address],
+        [sys.executable, "-m", "tests.faults.interrupted_run", kind, str(folder), address],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -47,9 +47,9 @@ def interrupt_a_program(kind, gate, address="", *, whole_group=False, when=None)
         if when is not None:
             wait_until(lambda: when(psutil.Process(program.pid)), 30)
         else:
-            wait_until(lambda: marks(gate, "holding-began"), 30)
+            wait_until(lambda: marks(folder, "holding-began"), 30)
             if kind not in IN_THIS_THREAD:
-                wait_until(lambda: marks(gate, "holding-known"))
+                wait_until(lambda: marks(folder, "holding-known"))
         children = psutil.Process(program.pid).children(recursive=True)
         (os.killpg if whole_group else os.kill)(program.pid, signal.SIGINT)
         out, err = program.communicate(timeout=30)
@@ -71,8 +71,8 @@ def check(told):
 
 
 @pytest.mark.parametrize("kind", [*IN_THIS_THREAD, "threads", "processes", "dask"])
-def test_ctrl_c_ends_the_run_and_leaves_nothing(gate, kind):
-    told, err = interrupt_a_program(kind, gate)
+def test_ctrl_c_ends_the_run_and_leaves_nothing(folder, kind):
+    told, err = interrupt_a_program(kind, folder)
 
     check(told)
     assert told["states"]["holding"] == "Cancelled"
@@ -81,18 +81,18 @@ def test_ctrl_c_ends_the_run_and_leaves_nothing(gate, kind):
 
 
 @pytest.mark.parametrize("kind", ["processes", "dask"])
-def test_ctrl_c_in_a_terminal_that_reaches_all_processes_does_the_same(gate, kind):
-    told, err = interrupt_a_program(kind, gate, whole_group=True)
+def test_ctrl_c_in_a_terminal_that_reaches_all_processes_does_the_same(folder, kind):
+    told, err = interrupt_a_program(kind, folder, whole_group=True)
 
     check(told)
 
 
-def test_ctrl_c_while_a_cluster_starts_leaves_nothing(gate):
+def test_ctrl_c_while_a_cluster_starts_leaves_nothing(folder):
     def starts(program):
         lines = [" ".join(process.cmdline()) for process in program.children(recursive=True)]
         return [line for line in lines if "spawn_main" in line]
 
-    told, err = interrupt_a_program("dask", gate, when=starts)
+    told, err = interrupt_a_program("dask", folder, when=starts)
 
     assert told["flow"] == "Cancelled"
     assert set(told["states"].values()) == {"Pending"}
@@ -100,11 +100,11 @@ def test_ctrl_c_while_a_cluster_starts_leaves_nothing(gate):
     assert "Traceback" not in err
 
 
-def test_ctrl_c_leaves_no_key_and_no_running_body_on_a_cluster(gate, standing_cluster):
-    told, _ = interrupt_a_program("dask", gate, standing_cluster.address)
+def test_ctrl_c_leaves_no_key_and_no_running_body_on_a_cluster(folder, standing_cluster):
+    told, _ = interrupt_a_program("dask", folder, standing_cluster.address)
 
     check(told)
-    wait_until(lambda: marks(gate, "holding-ended"))  # though nobody let it go
+    wait_until(lambda: marks(folder, "holding-ended"))  # though nobody let it go
     wait_until_empty(standing_cluster)
     with Flow("after") as flow:
         ran = number(2)
@@ -118,11 +118,11 @@ def interrupting():
 
 
 @pytest.mark.parametrize("executor", [LocalExecutor(), LocalDaskExecutor("synchronous")])
-def test_ctrl_c_within_a_body_in_this_thread_ends_the_run(gate, executor):
+def test_ctrl_c_within_a_body_in_this_thread_ends_the_run(folder, executor):
     with Flow("interrupted") as flow:
         first = number(41)
         hit = interrupting(upstream_tasks=[first])
-        below = counted(gate, "below", upstream_tasks=[hit])
+        below = counted(folder, "below", upstream_tasks=[hit])
     watch = Watch()
 
     with pytest.raises(RunInterrupted) as caught:
@@ -133,19 +133,19 @@ def test_ctrl_c_within_a_body_in_this_thread_ends_the_run(gate, executor):
     assert tasks[hit].is_cancelled()
     assert tasks[below].is_pending()
     assert watch.states("number") == ["Running", "Success"]
-    assert not marks(gate, "below")
+    assert not marks(folder, "below")
 
 
 @pytest.mark.parametrize("kind", ["threads", "processes", "dask"])
-def test_ctrl_c_while_others_run_ends_their_bodies(gate, kind, standing_cluster):
+def test_ctrl_c_while_others_run_ends_their_bodies(folder, kind, standing_cluster):
     executor = (
         DaskExecutor(standing_cluster.address)
         if kind == "dask"
         else LocalDaskExecutor(kind, num_workers=2)
     )
     with Flow("interrupted") as flow:
-        held = [holding(gate, "one"), holding(gate, "two")]
-        below = counted(gate, "below", upstream_tasks=held)
+        held = [holding(folder, "one"), holding(folder, "two")]
+        below = counted(folder, "below", upstream_tasks=held)
 
     main = threading.main_thread().ident
     assert main is not None
@@ -154,7 +154,7 @@ def test_ctrl_c_while_others_run_ends_their_bodies(gate, kind, standing_cluster)
 
     def interrupt(record):
         if next(seen) == 2:
-            wait_until(lambda: marks(gate, "one-began") and marks(gate, "two-began"))
+            wait_until(lambda: marks(folder, "one-began") and marks(folder, "two-began"))
             signal.pthread_kill(main, signal.SIGINT)
 
     with pytest.raises(RunInterrupted) as caught:
@@ -164,7 +164,7 @@ def test_ctrl_c_while_others_run_ends_their_bodies(gate, kind, standing_cluster)
     assert [tasks[one].is_cancelled() for one in held] == [True, True]
     assert tasks[below].is_pending()
     if kind != "processes":  # there the process ends, and can leave no mark
-        wait_until(lambda: marks(gate, "one-ended") and marks(gate, "two-ended"))
+        wait_until(lambda: marks(folder, "one-ended") and marks(folder, "two-ended"))
     if kind == "dask":
         wait_until_empty(standing_cluster)
 
@@ -176,19 +176,19 @@ def sleeping(folder):
 
 
 @pytest.mark.parametrize("kind", ["local", "threads", "processes", "dask"])
-def test_ctrl_c_ends_an_isolated_body_also_one_that_sleeps(gate, kind, standing_cluster):
+def test_ctrl_c_ends_an_isolated_body_also_one_that_sleeps(folder, kind, standing_cluster):
     executor: Executor
     if kind == "dask":
         executor = DaskExecutor(standing_cluster.address)
     else:
         executor = LocalExecutor() if kind == "local" else LocalDaskExecutor(kind, num_workers=1)
     with Flow("sleeps") as flow:
-        sleeping(gate)
+        sleeping(folder)
     main = threading.main_thread().ident
     assert main is not None
 
     def interrupt():
-        wait_until(lambda: marks(gate, "sleeping"))
+        wait_until(lambda: marks(folder, "sleeping"))
         signal.pthread_kill(main, signal.SIGINT)
 
     presser = threading.Thread(target=interrupt)
@@ -197,11 +197,11 @@ def test_ctrl_c_ends_an_isolated_body_also_one_that_sleeps(gate, kind, standing_
         flow.run(executor=executor)
     presser.join()
 
-    body = int(marks(gate, "sleeping")[0].read_text())
+    body = int(marks(folder, "sleeping")[0].read_text())
     wait_until(lambda: not psutil.pid_exists(body))
 
 
-def test_a_retry_that_is_waited_for_is_interrupted_at_once(gate):
+def test_a_retry_that_is_waited_for_is_interrupted_at_once(folder):
     @task(max_retries=1, retry_delay=3600)
     def failing():
         raise ValueError("not yet")
@@ -218,10 +218,12 @@ def test_a_retry_that_is_waited_for_is_interrupted_at_once(gate):
     assert caught.value.state.result[waits].is_retrying()
 
 
-def test_finished_results_of_an_interrupted_run_stay_with_an_ambient_client(gate, standing_cluster):
+def test_finished_results_of_an_interrupted_run_stay_with_an_ambient_client(
+    folder, standing_cluster
+):
     with Flow("interrupted") as flow:
         first = number(41)
-        held = holding(gate, upstream_tasks=[first])
+        held = holding(folder, upstream_tasks=[first])
     main = threading.main_thread().ident
     assert main is not None
     watch = Watch("holding", "Running", lambda _: signal.pthread_kill(main, signal.SIGINT))
@@ -232,7 +234,7 @@ def test_finished_results_of_an_interrupted_run_stay_with_an_ambient_client(gate
         states = caught.value.state.result
         del caught
         assert states[first].result == 41
-        (gate / "go").touch()
+        (folder / "go").touch()
         again = flow.run(executor=DaskExecutor(), task_states={first: states[first]})
         assert again.result[held].result == "let go"
         del states, again
@@ -246,15 +248,15 @@ def letting_the_stop_pass(child, folder):
 
 
 def test_after_ctrl_c_a_batch_begins_no_other_child_though_one_lets_the_stop_pass(
-    gate, standing_cluster
+    folder, standing_cluster
 ):
     with Flow("batch") as flow:
-        letting_the_stop_pass.map([0, 1], unmapped(gate), batch=2)
+        letting_the_stop_pass.map([0, 1], unmapped(folder), batch=2)
     main = threading.main_thread().ident
     assert main is not None
 
     def interrupt(_):
-        wait_until(lambda: marks(gate, "child-0-began"))
+        wait_until(lambda: marks(folder, "child-0-began"))
         signal.pthread_kill(main, signal.SIGINT)
 
     def keep_busy(folder):
@@ -267,26 +269,26 @@ def test_after_ctrl_c_a_batch_begins_no_other_child_though_one_lets_the_stop_pas
         workers = list(client.nthreads())
         # Where Ctrl-C takes its time, the second child goes to another worker, for the first one to keep it waiting
         # no longer; that is not what is meant here.
-        busy = client.submit(keep_busy, gate, workers=workers[:1])
-        wait_until((gate / "busy").exists)
+        busy = client.submit(keep_busy, folder, workers=workers[:1])
+        wait_until((folder / "busy").exists)
         with pytest.raises(RunInterrupted):
             flow.run(executor=DaskExecutor(standing_cluster.address), on_state=watch)
 
-        wait_until(lambda: marks(gate, "child-0-ended"))
-        (gate / "go").touch()
+        wait_until(lambda: marks(folder, "child-0-ended"))
+        (folder / "go").touch()
         busy.result(20)
         for worker in workers:
             client.submit(int, workers=[worker], pure=False).result(20)
-    assert not marks(gate, "child-1-began")
+    assert not marks(folder, "child-1-began")
 
 
 def test_finished_results_of_a_batch_outlive_ctrl_c_also_where_another_child_was_running(
-    gate, standing_cluster
+    folder, standing_cluster
 ):
     @task
     def holds_at_five(child):
         if child == 5:
-            hold(gate, "five")
+            hold(folder, "five")
         return child
 
     with Flow("batches") as flow:
@@ -298,7 +300,7 @@ def test_finished_results_of_a_batch_outlive_ctrl_c_also_where_another_child_was
     def interrupt(record):
         seen.append(record.map_index)
         if len(seen) == 5:
-            wait_until(lambda: marks(gate, "five-began"))
+            wait_until(lambda: marks(folder, "five-began"))
             signal.pthread_kill(main, signal.SIGINT)
 
     watch = Watch("holds_at_five", "Success", interrupt)

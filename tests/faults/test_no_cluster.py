@@ -24,9 +24,9 @@ def closed_port() -> int:
     return port
 
 
-def test_an_address_that_nobody_answers_at_is_named_within_the_timeout(gate):
+def test_an_address_that_nobody_answers_at_is_named_within_the_timeout(folder):
     with Flow("nowhere") as flow:
-        counted(gate, "ran")
+        counted(folder, "ran")
     address = f"tcp://127.0.0.1:{closed_port()}"
     executor = DaskExecutor(address, client_kwargs={"timeout": 1})
     watch = Watch()
@@ -39,12 +39,12 @@ def test_an_address_that_nobody_answers_at_is_named_within_the_timeout(gate):
     assert caught.value.address == address
     assert f"no Dask scheduler answers at '{address}' within 1 s" in str(caught.value)
     assert not watch.records
-    assert not marks(gate, "ran")
+    assert not marks(folder, "ran")
 
 
-def test_an_address_where_somebody_listens_and_never_answers_is_named_too(gate):
+def test_an_address_where_somebody_listens_and_never_answers_is_named_too(folder):
     with Flow("mute") as flow:
-        counted(gate, "ran")
+        counted(folder, "ran")
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -67,10 +67,10 @@ def test_an_address_that_cannot_be_one_is_named_too(address):
         flow.run(executor=DaskExecutor(address, client_kwargs={"timeout": 1}))
 
 
-def test_an_executor_that_reached_nobody_can_be_tried_again(gate, standing_cluster):
+def test_an_executor_that_reached_nobody_can_be_tried_again(folder, standing_cluster):
     executor = DaskExecutor(f"tcp://127.0.0.1:{closed_port()}", client_kwargs={"timeout": 1})
     with Flow("second try") as flow:
-        ran = counted(gate, "ran")
+        ran = counted(folder, "ran")
     with pytest.raises(ClusterUnreachable):
         flow.run(executor=executor)
 
@@ -78,9 +78,9 @@ def test_an_executor_that_reached_nobody_can_be_tried_again(gate, standing_clust
     assert flow.run(executor=executor).result[ran].result == 1
 
 
-def test_a_worker_without_this_package_is_named_before_any_task_runs(gate, tmp_path):
+def test_a_worker_without_this_package_is_named_before_any_task_runs(folder, tmp_path):
     with Flow("bare worker") as flow:
-        counted(gate, "ran")
+        counted(folder, "ran")
     watch = Watch()
 
     with cluster_of(tmp_path / "cluster", "fit", is_ready=False) as cluster:
@@ -96,7 +96,7 @@ def test_a_worker_without_this_package_is_named_before_any_task_runs(gate, tmp_p
             assert caught.value.faults == [f"worker {bare} has no prefect_dask"]
             assert bare in str(caught.value)
             assert not watch.records
-            assert not marks(gate, "ran")
+            assert not marks(folder, "ran")
             assert not keys_on(client)
 
 

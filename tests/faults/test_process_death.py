@@ -16,11 +16,11 @@ from tests.faults.watching import Watch, show
 from tests.waiting import wait_until
 
 
-def test_a_task_whose_process_ends_itself_runs_again_and_the_record_shows_it(gate):
+def test_a_task_whose_process_ends_itself_runs_again_and_the_record_shows_it(folder):
     with Flow("dies once") as flow:
-        survivor = dying(gate, times=1)
+        survivor = dying(folder, times=1)
         below = add(1, upstream_tasks=[survivor])
-    watch = Watch("dying", "Running", show(gate))
+    watch = Watch("dying", "Running", show(folder))
 
     state = flow.run(executor=LocalDaskExecutor("processes", num_workers=1), on_state=watch)
 
@@ -36,28 +36,28 @@ def test_a_task_whose_process_ends_itself_runs_again_and_the_record_shows_it(gat
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
-def test_a_task_whose_process_is_killed_from_outside_runs_again(gate):
+def test_a_task_whose_process_is_killed_from_outside_runs_again(folder):
     with Flow("killed from outside") as flow:
-        held = holding(gate)
+        held = holding(folder)
 
     def kill_it(record):
-        began = wait_until(lambda: marks(gate, "holding-began"))
+        began = wait_until(lambda: marks(folder, "holding-began"))
         if len(began) == 1:
             os.kill(int(began[0].read_text()), signal.SIGKILL)
-        (gate / "go").touch()
+        (folder / "go").touch()
 
     watch = Watch("holding", "Running", kill_it)
     state = flow.run(executor=LocalDaskExecutor("processes", num_workers=2), on_state=watch)
 
     assert state.result[held].result == "let go"
-    assert len(marks(gate, "holding-began")) == 2
+    assert len(marks(folder, "holding-began")) == 2
     assert "exit code -9" in str(watch.of("holding")[1].message)
 
 
-def test_a_task_that_kills_four_processes_is_given_up_and_the_rest_goes_on(gate):
+def test_a_task_that_kills_four_processes_is_given_up_and_the_rest_goes_on(folder):
     with Flow("kills processes") as flow:
-        fatal = dying_at_once(gate, times=99)
-        sibling = counted(gate, "sibling")
+        fatal = dying_at_once(folder, times=99)
+        sibling = counted(folder, "sibling")
         below = add(fatal)
     watch = Watch()
 
@@ -65,7 +65,7 @@ def test_a_task_that_kills_four_processes_is_given_up_and_the_rest_goes_on(gate)
 
     tasks = state.result
     assert state.is_failed()
-    assert len(marks(gate, "dying")) == 4
+    assert len(marks(folder, "dying")) == 4
     assert type(tasks[fatal]) is Crashed
     assert type(tasks[fatal].result) is ProcessDied
     assert (tasks[fatal].result.exit_code, tasks[fatal].result.deaths) == (3, 4)
@@ -89,16 +89,16 @@ def isolated(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("executor", ISOLATING)
-def test_an_isolated_task_that_ends_its_process_is_crashed_at_once(gate, executor):
+def test_an_isolated_task_that_ends_its_process_is_crashed_at_once(folder, executor):
     with Flow("isolated") as flow:
-        fatal = isolated(gate)
+        fatal = isolated(folder)
     watch = Watch()
 
     state = flow.run(executor=executor, on_state=watch)
 
     assert type(state.result[fatal]) is Crashed
     assert state.result[fatal].result.exit_code == 5
-    assert len(marks(gate, "isolated")) == 1
+    assert len(marks(folder, "isolated")) == 1
     assert watch.states("isolated") == ["Running", "Crashed"]
 
 
@@ -111,9 +111,9 @@ def isolated_with_retries(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("executor", ISOLATING)
-def test_an_isolated_task_that_ends_its_process_is_tried_again_as_it_asks(gate, executor):
+def test_an_isolated_task_that_ends_its_process_is_tried_again_as_it_asks(folder, executor):
     with Flow("isolated") as flow:
-        survivor = isolated_with_retries(gate)
+        survivor = isolated_with_retries(folder)
     watch = Watch()
 
     state = flow.run(executor=executor, on_state=watch)

@@ -91,19 +91,19 @@ def meanwhile(function: Callable[[], object]) -> Any:
         raise errors[0]
 
 
-def test_an_answer_that_a_worker_reads_after_it_was_given_up_is_not_taken(gate):
+def test_an_answer_that_a_worker_reads_after_it_was_given_up_is_not_taken(folder):
     """It was stopped while it waited, and what it had is over elsewhere by the time it wakes up."""
-    flow, done = flow_that_writes(gate)
+    flow, done = flow_that_writes(folder)
 
-    with cluster_of(gate / "cluster", "one", "two") as cluster, cluster.client() as client:
+    with cluster_of(folder / "cluster", "one", "two") as cluster, cluster.client() as client:
 
         def wake() -> None:
-            wait_until(lambda: marks(gate, "asked"))
-            stopped = int(marks(gate, "began")[0].read_text())
+            wait_until(lambda: marks(folder, "asked"))
+            stopped = int(marks(folder, "began")[0].read_text())
             [process] = [p for p in cluster.workers.values() if p.pid == stopped]
             try:
-                wait_until((gate / "it").exists)
-                before.append((gate / "it").read_bytes())
+                wait_until((folder / "it").exists)
+                before.append((folder / "it").read_bytes())
                 threading.Event().wait(FRESH_SECONDS)
             finally:
                 process.send_signal(signal.SIGCONT)
@@ -112,40 +112,40 @@ def test_an_answer_that_a_worker_reads_after_it_was_given_up_is_not_taken(gate):
         before: list[bytes] = []
         with client.as_current():
             flow.run(executor=DaskExecutor())  # for the scheduler to know what is asked
-            for each in ["it", *(path.name for path in marks(gate, "began"))]:
-                (gate / each).unlink()
+            for each in ["it", *(path.name for path in marks(folder, "began"))]:
+                (folder / each).unlink()
             client.run(be_quick)
-            client.run_on_scheduler(before_an_answer(gate, "stop"))
+            client.run_on_scheduler(before_an_answer(folder, "stop"))
             with meanwhile(wake):
                 state = flow.run(executor=DaskExecutor())
 
         assert state.is_successful()
-        assert len(marks(gate, "began")) == 2
-        assert [(gate / "it").read_bytes()] == before
-        assert state.result[done].result == LocalResult(gate).read("it").value
+        assert len(marks(folder, "began")) == 2
+        assert [(folder / "it").read_bytes()] == before
+        assert state.result[done].result == LocalResult(folder).read("it").value
 
 
-def test_a_worker_whose_question_breaks_off_asks_again(gate):
-    flow, done = flow_that_writes(gate)
+def test_a_worker_whose_question_breaks_off_asks_again(folder):
+    flow, done = flow_that_writes(folder)
 
-    with cluster_of(gate / "cluster", "one") as cluster, cluster.client() as client:
+    with cluster_of(folder / "cluster", "one") as cluster, cluster.client() as client:
 
         def cut() -> None:
-            wait_until(lambda: marks(gate, "asked"))
+            wait_until(lambda: marks(folder, "asked"))
             client.run(lambda to, dask_worker: dask_worker.rpc.remove(to), cluster.address)
 
         with client.as_current():
             flow.run(executor=DaskExecutor())
-            client.run_on_scheduler(before_an_answer(gate, "cut"))
+            client.run_on_scheduler(before_an_answer(folder, "cut"))
             with meanwhile(cut):
                 state = flow.run(executor=DaskExecutor())
 
         assert state.is_successful()
-        assert state.result[done].result == LocalResult(gate).read("it").value
-        assert len(marks(gate, "began")) == 2, "once in each run"
+        assert state.result[done].result == LocalResult(folder).read("it").value
+        assert len(marks(folder, "began")) == 2, "once in each run"
 
 
-def test_what_a_run_leaves_behind_on_a_worker_counts_no_more_when_it_is_over(gate):
+def test_what_a_run_leaves_behind_on_a_worker_counts_no_more_when_it_is_over(folder):
     """Although its coordinating process is there, and said a moment ago for how long the run is its own."""
 
     def asks() -> None:
@@ -162,7 +162,7 @@ def test_what_a_run_leaves_behind_on_a_worker_counts_no_more_when_it_is_over(gat
         return "counts"
 
     with (
-        cluster_of(gate / "cluster", "one") as cluster,
+        cluster_of(folder / "cluster", "one") as cluster,
         cluster.client() as client,
         client.as_current(),
     ):

@@ -26,19 +26,19 @@ def no_long_wait():
         yield
 
 
-def flow_that_holds(gate):
+def flow_that_holds(folder):
     with Flow("cluster lost") as flow:
         first = number(1)
-        held = holding(gate, upstream_tasks=[first])
+        held = holding(folder, upstream_tasks=[first])
         below = add(first, upstream_tasks=[held])
     return flow, first, held, below
 
 
 @pytest.mark.parametrize("is_ambient", [False, True], ids=["by address", "ambient client"])
 def test_a_run_whose_scheduler_is_killed_fails_and_tells_what_was_reached(
-    gate, tmp_path, is_ambient
+    folder, tmp_path, is_ambient
 ):
-    flow, first, held, below = flow_that_holds(gate)
+    flow, first, held, below = flow_that_holds(folder)
 
     with cluster_of(tmp_path / "cluster", "one") as cluster:
         watch = Watch("holding", "Running", lambda record: cluster.scheduler.kill())
@@ -65,13 +65,13 @@ def test_a_run_whose_scheduler_is_killed_fails_and_tells_what_was_reached(
             tasks[first].result
 
 
-def test_a_question_to_the_scheduler_that_breaks_off_does_not_end_the_run(gate, tmp_path):
+def test_a_question_to_the_scheduler_that_breaks_off_does_not_end_the_run(folder, tmp_path):
     """What the workers are, it is asked over another connection than the one over which it knows the run."""
     ledger = str(tmp_path / "ledger.sqlite")
     # Where there is a limit, it is asked that again and again.
     set_limit("tag:scarce", 1, ledger=ledger)
     with Flow("asks") as flow:
-        held = holding(gate, task_args={"tags": ["scarce"]})
+        held = holding(folder, task_args={"tags": ["scarce"]})
 
     def break_off():
         try:
@@ -80,7 +80,7 @@ def test_a_question_to_the_scheduler_that_breaks_off_does_not_end_the_run(gate, 
             wait_until(lambda: not client.rpc.occupied.get(cluster.address))
         finally:
             cluster.scheduler.send_signal(signal.SIGCONT)
-            (gate / "go").touch()
+            (folder / "go").touch()
 
     breaking = threading.Thread(target=break_off)
 
@@ -101,14 +101,14 @@ def test_a_question_to_the_scheduler_that_breaks_off_does_not_end_the_run(gate, 
         assert state.result[held].result == "let go"
 
 
-def test_after_a_lost_cluster_the_next_run_works(gate, tmp_path):
-    flow, first, held, below = flow_that_holds(gate)
+def test_after_a_lost_cluster_the_next_run_works(folder, tmp_path):
+    flow, first, held, below = flow_that_holds(folder)
     before = set(threading.enumerate())
     with cluster_of(tmp_path / "cluster", "one") as cluster:
         watch = Watch("holding", "Running", lambda record: cluster.scheduler.kill())
         lost = flow.run(executor=DaskExecutor(cluster.address), on_state=watch)
     assert lost.is_failed()
-    (gate / "go").touch()
+    (folder / "go").touch()
 
     again = flow.run(executor=LocalExecutor())
     with cluster_of(tmp_path / "another", "one") as cluster:
@@ -122,8 +122,8 @@ def test_after_a_lost_cluster_the_next_run_works(gate, tmp_path):
     assert not left
 
 
-def test_a_scheduler_that_is_closed_in_good_order_ends_the_run_as_well(gate, tmp_path):
-    flow, first, held, below = flow_that_holds(gate)
+def test_a_scheduler_that_is_closed_in_good_order_ends_the_run_as_well(folder, tmp_path):
+    flow, first, held, below = flow_that_holds(folder)
 
     with cluster_of(tmp_path / "cluster", "one") as cluster:
         watch = Watch("holding", "Running", lambda record: cluster.scheduler.terminate())

@@ -39,37 +39,37 @@ def after(pids: list[int], folder: Path) -> int:
 
 @pytest.mark.parametrize("kind", ["inline", "in a named place"])
 def test_what_a_worker_writes_after_it_was_given_up_does_not_count(
-    kind, tmp_path, monkeypatch, gate
+    kind, tmp_path, monkeypatch, folder
 ):
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
     for name, value in TTL.items():
         monkeypatch.setenv(name, value)
     place = LocalResult(tmp_path / "named", location="it") if kind != "inline" else None
     with Flow("stale") as flow:
-        done = task(who, name="who", result=place)(gate)
-        same = after(done, gate)
+        done = task(who, name="who", result=place)(folder)
+        same = after(done, folder)
     ledger = Ledger(tmp_path / "ledger.sqlite")
     files: list[dict[str, bytes]] = []
 
     def wake(records):
         if any(r.task_name == "after" and r.state == "Running" for r in records):
             files.append(files_in(tmp_path))
-            [stopped] = marks(gate, "stopped")
+            [stopped] = marks(folder, "stopped")
             pid = int(stopped.read_text())
             [process] = [p for p in cluster.workers.values() if p.pid == pid]
             os.kill(pid, signal.SIGCONT)
             process.wait(30)  # it leaves by itself when it hears that it was given up
             files.append(files_in(tmp_path))
-            (gate / "go").touch()
+            (folder / "go").touch()
 
     with cluster_of(tmp_path / "cluster", "one", "two") as cluster:
         state = flow.run(executor=DaskExecutor(cluster.address), ledger=ledger, on_state=wake)
         pid = state.result[done].result[0]
 
-    assert len(marks(gate, "began")) == 2 and marks(gate, "went-on"), (
+    assert len(marks(folder, "began")) == 2 and marks(folder, "went-on"), (
         "both bodies came to their end"
     )
-    assert pid == state.result[same].result == int(marks(gate, "went-on")[0].read_text())
+    assert pid == state.result[same].result == int(marks(folder, "went-on")[0].read_text())
     before, later = files
     assert before.items() <= later.items(), "what counts is there as it was"
     assert bool(before) == (kind != "inline")

@@ -33,8 +33,8 @@ class Said(logging.Handler):
 
 
 @pytest.fixture
-def said(gate: Path) -> Iterator[Said]:
-    handler = Said(gate / "go", times=2)
+def said(folder: Path) -> Iterator[Said]:
+    handler = Said(folder / "go", times=2)
     logger = logging.getLogger("prefect_dask")
     logger.addHandler(handler)
     with set_temporary_config({"flows.stall_seconds": 0.5}):
@@ -68,9 +68,11 @@ def limited() -> None:
 @pytest.mark.parametrize(
     "executor", [LocalExecutor(), LocalDaskExecutor("threads", 2)], ids=["this thread", "threads"]
 )
-def test_a_body_that_does_not_end_is_named_with_its_place_and_ever_less_often(executor, gate, said):
+def test_a_body_that_does_not_end_is_named_with_its_place_and_ever_less_often(
+    executor, folder, said
+):
     with Flow("stands still") as flow:
-        holding(gate)
+        holding(folder)
     assert flow.run(executor=executor, ledger=":memory:").is_successful()
     first, second = said.texts
     assert "at work: 'holding' for " in first
@@ -80,9 +82,9 @@ def test_a_body_that_does_not_end_is_named_with_its_place_and_ever_less_often(ex
     assert quiet[1] >= quiet[0]
 
 
-def test_a_retry_that_is_waited_for_is_named(gate, said):
+def test_a_retry_that_is_waited_for_is_named(folder, said):
     with Flow("waits for a time") as flow:
-        failing_once(gate)
+        failing_once(folder)
     assert flow.run(executor=LocalDaskExecutor("threads", 1), ledger="none").is_successful()
     assert "waits for a time: 'failing_once' goes on at " in said.texts[0]
 
@@ -104,7 +106,7 @@ def test_a_slot_that_is_waited_for_is_named(said, tmp_path):
     assert "waits for a slot: 'limited' under 'tag:scarce': 0 of 0 slots of" in said.texts[0]
 
 
-def test_a_worker_that_is_missing_is_named(gate, said, tmp_path):
+def test_a_worker_that_is_missing_is_named(folder, said, tmp_path):
     with Flow("waits for a worker") as flow:
         on_a_gpu(upstream_tasks=[])
     with cluster_of(tmp_path / "cluster", "one") as cluster:

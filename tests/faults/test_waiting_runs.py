@@ -65,12 +65,12 @@ def in_an_hour() -> datetime:
     return datetime.now(timezone.utc) + timedelta(seconds=HOUR)
 
 
-def test_a_waiting_retry_lets_other_branches_run(gate, hands, one_at_a_time):
+def test_a_waiting_retry_lets_other_branches_run(folder, hands, one_at_a_time):
     """flaky -> below -> last, and beside it start -> a chain of three; `start` is due later."""
     with Flow("two branches") as flow:
-        retried = flaky(gate)
-        below = counted(gate, "below", upstream_tasks=[retried])
-        last = counted(gate, "last", upstream_tasks=[below], task_args={"name": "last"})
+        retried = flaky(folder)
+        below = counted(folder, "below", upstream_tasks=[retried])
+        last = counted(folder, "last", upstream_tasks=[below], task_args={"name": "last"})
         start = number(0)
         chain = add(add(start), task_args={"name": "end of chain"})
 
@@ -100,7 +100,7 @@ def test_a_waiting_retry_lets_other_branches_run(gate, hands, one_at_a_time):
     chain_ran = order.index(("end of chain", "Running"))
     retry_ran = [at for at, what in enumerate(order) if what == ("flaky", "Running")][1]
     assert order.index(("flaky", "Retrying")) < chain_ran < retry_ran
-    assert len(marks(gate, "below")) == len(marks(gate, "last")) == 1
+    assert len(marks(folder, "below")) == len(marks(folder, "last")) == 1
     assert watch.states("counted") == watch.states("last") == ["Running", "Success"]
 
 
@@ -116,11 +116,11 @@ def rescue(folder: Path) -> str:
     return "rescued"
 
 
-def test_what_lies_below_a_doomed_task_is_decided_once(gate, one_at_a_time):
+def test_what_lies_below_a_doomed_task_is_decided_once(folder, one_at_a_time):
     with Flow("doomed") as flow:
-        top = doomed(gate)
-        below = counted(gate, "below", upstream_tasks=[top])
-        rescued = rescue(gate, upstream_tasks=[below])
+        top = doomed(folder)
+        below = counted(folder, "below", upstream_tasks=[top])
+        rescued = rescue(folder, upstream_tasks=[below])
     watch = Watch()
 
     state = flow.run(executor=one_at_a_time, on_state=watch)
@@ -129,9 +129,9 @@ def test_what_lies_below_a_doomed_task_is_decided_once(gate, one_at_a_time):
     assert watch.states("doomed") == ["Running", "Failed", "Retrying"] * 2 + ["Running", "Failed"]
     assert watch.states("counted") == ["TriggerFailed"]
     assert watch.states("rescue") == ["Running", "Success"]
-    assert len(marks(gate, "doomed")) == 3
-    assert not marks(gate, "below")
-    assert len(marks(gate, "rescue")) == 1
+    assert len(marks(folder, "doomed")) == 3
+    assert not marks(folder, "below")
+    assert len(marks(folder, "rescue")) == 1
     assert state.result[rescued].result == "rescued"
 
 
@@ -140,12 +140,12 @@ def approved(x: int) -> int:
     return x + 1
 
 
-def test_a_paused_run_ends_and_goes_on_when_it_is_resumed(gate, one_at_a_time):
+def test_a_paused_run_ends_and_goes_on_when_it_is_resumed(folder, one_at_a_time):
     with Flow("approval") as flow:
-        above = counted(gate, "above", 41)
+        above = counted(folder, "above", 41)
         asks = approved(above)
-        below = counted(gate, "below", asks)
-        beside = counted(gate, "beside", 1)
+        below = counted(folder, "below", asks)
+        beside = counted(folder, "beside", 1)
 
     paused = flow.run(executor=one_at_a_time)
 
@@ -159,13 +159,13 @@ def test_a_paused_run_ends_and_goes_on_when_it_is_resumed(gate, one_at_a_time):
 
     assert resumed.is_successful()
     assert resumed.result[below].result == 42
-    assert [len(marks(gate, name)) for name in ("above", "beside", "below")] == [1, 1, 1]
+    assert [len(marks(folder, name)) for name in ("above", "beside", "below")] == [1, 1, 1]
 
 
-def test_a_start_time_is_waited_for(gate, hands, one_at_a_time):
+def test_a_start_time_is_waited_for(folder, hands, one_at_a_time):
     with Flow("later") as flow:
-        early = counted(gate, "early")
-        late = counted(gate, "late", upstream_tasks=[early], task_args={"name": "late"})
+        early = counted(folder, "early")
+        late = counted(folder, "late", upstream_tasks=[early], task_args={"name": "late"})
         below = add(late)
     due = in_an_hour()
     # Not told before it is decided: the clock is turned when all else is done.
@@ -178,4 +178,4 @@ def test_a_start_time_is_waited_for(gate, hands, one_at_a_time):
     assert state.is_successful()
     assert state.result[below].result == 2
     assert watch.states("late") == ["Running", "Success"]
-    assert len(marks(gate, "late")) == 1
+    assert len(marks(folder, "late")) == 1

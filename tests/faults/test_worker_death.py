@@ -33,11 +33,11 @@ def after_all(folder: Path) -> str:
     return "ran"
 
 
-def test_a_task_whose_worker_ends_itself_runs_again_and_the_record_shows_it(gate, tmp_path):
+def test_a_task_whose_worker_ends_itself_runs_again_and_the_record_shows_it(folder, tmp_path):
     with Flow("dies once") as flow:
-        survivor = dying(gate, times=1)
+        survivor = dying(folder, times=1)
         below = add(number(1), upstream_tasks=[survivor])
-    watch = Watch("dying", "Running", show(gate))
+    watch = Watch("dying", "Running", show(folder))
 
     with cluster_of(tmp_path / "cluster", "one", "two") as cluster:
         state = flow.run(executor=DaskExecutor(cluster.address), on_state=watch)
@@ -49,16 +49,16 @@ def test_a_task_whose_worker_ends_itself_runs_again_and_the_record_shows_it(gate
     lost, again = watch.of("dying")[1:3]
     assert lost.message == f"attempt lost: worker {lost.worker} died while it held this task"
     assert again.worker != lost.worker
-    assert len(marks(gate, "dying")) == 2
+    assert len(marks(folder, "dying")) == 2
 
 
-def test_a_task_whose_worker_is_killed_from_outside_runs_again(gate, tmp_path):
+def test_a_task_whose_worker_is_killed_from_outside_runs_again(folder, tmp_path):
     with Flow("killed from outside") as flow:
-        held = holding(gate)
+        held = holding(folder)
 
     def kill_it(record):
-        began = wait_until(lambda: marks(gate, "holding-began"))
-        (gate / "go").touch()
+        began = wait_until(lambda: marks(folder, "holding-began"))
+        (folder / "go").touch()
         os.kill(int(began[0].read_text()), signal.SIGSTOP)  # so that it cannot go on meanwhile
         os.kill(int(began[0].read_text()), signal.SIGKILL)
 
@@ -86,15 +86,15 @@ def no_death_is_borne():
 
 
 def test_what_kills_every_worker_is_given_up_and_the_rest_goes_on(
-    gate, tmp_path, one_death_is_borne
+    folder, tmp_path, one_death_is_borne
 ):
     with Flow("kills workers") as flow:
-        fatal = dying(gate, times=99)
-        sibling = counted(gate, "sibling")
+        fatal = dying(folder, times=99)
+        sibling = counted(folder, "sibling")
         below = add(fatal)
-        last = after_all(gate, upstream_tasks=[fatal, sibling])
+        last = after_all(folder, upstream_tasks=[fatal, sibling])
         flow.set_reference_tasks([below, last])
-    watch = Watch("dying", "Running", show(gate))
+    watch = Watch("dying", "Running", show(folder))
 
     with cluster_of(tmp_path / "cluster", "one", "two", "three") as cluster:
         state = flow.run(executor=DaskExecutor(cluster.address), on_state=watch)
@@ -139,17 +139,17 @@ def consume(folder: Path, x: int, *, must_be_seen: bool) -> int:
 
 
 @pytest.mark.parametrize("is_known", [True, False])
-def test_a_result_that_dies_with_its_worker_is_made_again(gate, tmp_path, is_known, caplog):
+def test_a_result_that_dies_with_its_worker_is_made_again(folder, tmp_path, is_known, caplog):
     with Flow("result dies", durable=False) as flow:
-        made = counted(gate, "made", 7)
-        used = consume(gate, made, must_be_seen=is_known)
-    watch = Watch("counted", "Success", show(gate))
+        made = counted(folder, "made", 7)
+        used = consume(folder, made, must_be_seen=is_known)
+    watch = Watch("counted", "Success", show(folder))
 
     with cluster_of(tmp_path / "cluster", "one", "two") as cluster:
         state = flow.run(executor=DaskExecutor(cluster.address), on_state=watch)
 
     assert state.is_successful(), state.result
-    assert len(marks(gate, "made")) == 2
+    assert len(marks(folder, "made")) == 2
     assert state.result[used].result == 8
     assert state.result[made].result == 7
     assert watch.states("counted")[-3:] == ["Pending", "Running", "Success"]
@@ -160,14 +160,14 @@ def test_a_result_that_dies_with_its_worker_is_made_again(gate, tmp_path, is_kno
 
 
 def test_a_run_ends_when_a_finished_result_is_lost_and_cannot_be_made_again(
-    gate, tmp_path, no_death_is_borne
+    folder, tmp_path, no_death_is_borne
 ):
     with Flow("lost for good", durable=False) as flow:
-        made = made_once(gate)
-        used = consume(gate, made, must_be_seen=True)
+        made = made_once(folder)
+        used = consume(folder, made, must_be_seen=True)
         below = add(used)
         other = number(3)
-    watch = Watch("made_once", "Success", show(gate))
+    watch = Watch("made_once", "Success", show(folder))
 
     with cluster_of(tmp_path / "cluster", "one", "two", "three", allowed_failures=0) as cluster:
         state = flow.run(executor=DaskExecutor(cluster.address), on_state=watch)
@@ -181,16 +181,16 @@ def test_a_run_ends_when_a_finished_result_is_lost_and_cannot_be_made_again(
     assert tasks[other].result == 3
 
 
-def test_a_worker_that_leaves_in_good_order_while_it_runs_a_task_does_no_harm(gate, tmp_path):
+def test_a_worker_that_leaves_in_good_order_while_it_runs_a_task_does_no_harm(folder, tmp_path):
     with Flow("leaves") as flow:
-        held = holding(gate)
+        held = holding(folder)
 
     with cluster_of(tmp_path / "cluster", "one", "two") as cluster:
 
         def retire(record):
             with cluster.client() as client:
                 client.retire_workers([record.worker])
-            (gate / "go").touch()
+            (folder / "go").touch()
 
         watch = Watch("holding", "Running", retire)
         state = flow.run(executor=DaskExecutor(cluster.address), on_state=watch)
@@ -199,9 +199,9 @@ def test_a_worker_that_leaves_in_good_order_while_it_runs_a_task_does_no_harm(ga
     assert watch.states("holding").count("Success") == 1
 
 
-def test_a_cluster_that_is_restarted_crashes_what_ran_and_the_run_ends(gate, tmp_path):
+def test_a_cluster_that_is_restarted_crashes_what_ran_and_the_run_ends(folder, tmp_path):
     with Flow("restarted") as flow:
-        held = holding(gate)
+        held = holding(folder)
         below = add(1, upstream_tasks=[held])
 
     with cluster_of(tmp_path / "cluster", "one") as cluster:
@@ -221,13 +221,13 @@ def test_a_cluster_that_is_restarted_crashes_what_ran_and_the_run_ends(gate, tmp
 
 def test_what_is_stopped_by_a_worker_that_leaves_does_not_count_as_over(tmp_path):
     def stop_all_here():
-        (gate / "began").open("a").write("x")
+        (folder / "began").open("a").write("x")
         at = current_node()
         assert at is not None
         at[0].stop()  # as when a worker leaves, but this one stays
         threading.Event().wait(20)
 
-    gate = tmp_path
+    folder = tmp_path
     with Flow("stopped") as flow:
         stopped = task(stop_all_here)()
         below = add(1, upstream_tasks=[stopped])
@@ -239,19 +239,19 @@ def test_what_is_stopped_by_a_worker_that_leaves_does_not_count_as_over(tmp_path
     assert type(state.result[stopped]) is Crashed
     assert "does not host" in state.result[stopped].message
     assert isinstance(state.result[below], Failed)
-    assert (gate / "began").read_text() == "x"
+    assert (folder / "began").read_text() == "x"
 
 
-def test_a_worker_without_this_package_that_joins_late_does_no_harm(gate, tmp_path):
+def test_a_worker_without_this_package_that_joins_late_does_no_harm(folder, tmp_path):
     with Flow("late") as flow:
-        held = [holding(gate, name) for name in ("one", "two", "three")]
+        held = [holding(folder, name) for name in ("one", "two", "three")]
 
     with cluster_of(tmp_path / "cluster", "one") as cluster:
 
         def join(record):
             cluster.add_bare_worker("bare")
             wait_until(lambda: "No module named 'prefect_dask'" in cluster.log("bare"))
-            (gate / "go").touch()
+            (folder / "go").touch()
 
         watch = Watch("holding", "Running", join)
         state = flow.run(executor=DaskExecutor(cluster.address), on_state=watch)

@@ -30,6 +30,7 @@ LAYERS = (
     "ledger pictures animation",
     "dashboard",
     "progress.counting progress.drawing progress.lines progress.terminal progress.watch notebook",
+    "pictures.outline",
     "executors triggers settings logs errors version",
     "engine.flow_runner",
     "engine.advancing",
@@ -46,7 +47,7 @@ LAYERS = (
     " engine.result engine.results engine.context engine.widths",
     "engine.graph engine.state engine.errors engine.clock engine.signals engine.failures"
     " engine.beforehand engine.logs engine.prints engine.home engine.files engine.serializers engine.secrets"
-    " engine.finish_log engine.fingerprint engine.retry engine.durations engine.worker_resources"
+    " engine.finish_log engine.frames engine.fingerprint engine.retry engine.durations engine.worker_resources"
     " engine.collector engine.stall engine.cancellation engine.tolerance"
     " engine.artifacts engine.lawful",
 )

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from prefect_dask.ledger import Ledger
@@ -29,7 +30,6 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield str(tmp_path / "ledger.sqlite")
         return
-    psycopg = pytest.importorskip("psycopg", reason="no psycopg: it comes with extra `postgres`")
     server: PostgresServer = request.getfixturevalue("postgres")
     name = f"ledger_{uuid.uuid4().hex}"
     with psycopg.connect(server.url, autocommit=True) as connection:

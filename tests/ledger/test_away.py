@@ -227,7 +227,6 @@ class Again:
 
 
 def test_postgresql_goes_away_and_comes_back_in_mid_run(journals):
-    pytest.importorskip("psycopg", reason="no psycopg: it comes with extra `postgres`")
     gone, back = threading.Event(), threading.Event()
     told = threading.Event()
 
@@ -268,7 +267,6 @@ def test_postgresql_goes_away_and_comes_back_in_mid_run(journals):
 
 
 def test_a_run_that_ends_while_the_ledger_is_away_is_told_by_the_next_process(journals):
-    pytest.importorskip("psycopg", reason="no psycopg: it comes with extra `postgres`")
     with server_of_its_own() as (binaries, folder):
         with postgres.running(binaries, folder) as server:
             pass

@@ -1,7 +1,6 @@
 """A kernel for the tests of one file."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,12 +12,3 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
     """A kernel in which the cells of all tests of a file run, as in a notebook that is kept open."""
     with running_kernel(tmp_path_factory.mktemp("notebook")) as kernel:
         yield kernel
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """Where bodies leave marks; at the end they are let go."""
-    path = tmp_path / "marks"
-    path.mkdir()
-    yield path
-    (path / "go").touch()

@@ -1,9 +1,7 @@
 """JupyterLab on a free port of this machine, with all that it writes below a folder of the test."""
 
 import json
-import os
 import secrets
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import psutil
 
 from tests.notebook.kernel import variables
 from tests.waiting import wait_until
@@ -97,10 +96,15 @@ def _server(told: Path, process: "subprocess.Popen[bytes]", log: Path) -> Any:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End it as its own help says: it ends its kernels first."""
-    os.kill(process.pid, signal.SIGTERM)
-    try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    """End it and its kernels at once; what they would still write is below the test's folder.
+
+    Asked by a signal, it waits until its kernels have answered; one that is just starting, as after a notebook was
+    opened, takes its time.
+    """
+    server = psutil.Process(process.pid)
+    server.suspend()  # so that it starts none meanwhile
+    kernels = server.children(recursive=True)
+    for each in (*kernels, server):
+        each.kill()
+    process.wait()
+    psutil.wait_procs(kernels, timeout=10)

@@ -251,6 +251,9 @@ def test_a_cell_that_detaches_a_run_again_follows_only_the_new_one(notebook, fol
     assert followers(notebook) == "1"
     assert "Success" not in notebook.value("old.state, handle.state")
     (folder / "go").touch()
-    done = notebook.run("print(old.wait(20), handle.wait(20)); handle")
+    done = notebook.run("print(old.wait(20), handle.wait(20, progress=True)); handle")
     assert done.text.count("<Success") == 2, done
-    assert "3/3" in done.html and box_of(done.html, "held") == "held: Success 3"
+    # What was shown while it was waited for, and the handle: the same, with its graph.
+    for shown in done.outputs:
+        html = shown["data"].get("text/html", "")
+        assert "3/3" in html and box_of(html, "held") == "held: Success 3", shown

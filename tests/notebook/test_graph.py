@@ -145,9 +145,11 @@ def test_only_a_graph_that_says_something_is_shown():
     assert graph_of(("one", False), ("other", False), edges=[OutlineEdge(0, 1)]) is not None
     many = [("step", False)] * (MOST_TASKS + 1)
     assert graph_of(*many, edges=[OutlineEdge(0, 1)]) is None
-    # Where nothing but lines would be seen; GraphViz, which takes seconds for them, is not asked.
+    # Where nothing but lines would be seen.
     thick = [OutlineEdge(a, b) for a in range(20) for b in range(20, 40)]
     assert graph_of(*[(f"{chr(97 + i)}", False) for i in range(40)], edges=thick) is None
+    alike = [("load", False)] * 20 + [("join", False)] * 20
+    assert len(graph_of(*alike, edges=thick).diagram.arrows) == 1
 
 
 def test_before_a_run_begins_there_is_no_graph():

@@ -2,7 +2,6 @@
 
 import random
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import dask
@@ -12,23 +11,15 @@ import pytest
 from prefect_dask import Flow, unmapped
 from prefect_dask.executors import DaskExecutor
 from prefect_dask.ledger import Ledger
-from prefect_dask.ledger.writer import close_writers
 from prefect_dask.limits import limits, set_limit
-from prefect_dask.settings import set_temporary_config
 from tests.faults.cluster import Cluster
 from tests.faults.forked_workers import ForkedWorkers, forked_workers
 from tests.promises.limited import Diary, first, second, short
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("home")
+
 KILLS, SEED = 20, 5
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
-    with set_temporary_config({"ledger.journal": str(tmp_path / "journals")}):
-        yield
-        close_writers()
 
 
 @pytest.fixture

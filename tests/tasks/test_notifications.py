@@ -183,7 +183,8 @@ class Mailbox:
 
 @pytest.fixture
 def mailbox() -> Iterator[Mailbox]:
-    controller = pytest.importorskip("aiosmtpd.controller", reason="aiosmtpd is in extra `test`")
+    from aiosmtpd import controller
+
     box = Mailbox()
     server = controller.Controller(
         box,

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, cast
 
+import psycopg
 import pytest
 
 from prefect_dask import Flow
@@ -12,8 +13,6 @@ from prefect_dask.tasks.needs import MissingExtra, MissingValue
 from prefect_dask.tasks.postgres import PostgresExecute, PostgresExecuteMany, PostgresFetch
 from tests.postgres import PostgresServer
 from tests.tasks.servers import unused_port
-
-psycopg = pytest.importorskip("psycopg", reason="no psycopg: it comes with extra `postgres`")
 
 
 @pytest.fixture
