@@ -1,7 +1,7 @@
 """What does it cost a run that it is recorded, and that its results are stored? Beside the same without a ledger.
 
 The ledger is a new SQLite file on the disk of the temporary folder, and so is the home folder, where large results
-go. Nobody else listens: what a listener costs is no part of it.
+go. Where the name of a row does not say that states stream to a listener on both sides, nobody else listens.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmarks.core.bodies import large, start
 from benchmarks.core.graphs import Where, place
 from benchmarks.core.options import Options, Questions
 from benchmarks.core.rows import Bar, Row
-from benchmarks.core.running import WrongRun, alternate, per_task
+from benchmarks.core.running import Count, WrongRun, alternate, per_task
 from benchmarks.core.shapes import as_flow, chain, wide
 from prefect_dask import Flow, task
 from prefect_dask.engine.durable import RESULTS
@@ -57,22 +57,29 @@ def seconds_of(
     ledger: str,
     durable: bool | Literal["auto"] | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    *,
+    is_heard: bool = False,
 ) -> float:
     """Seconds that a run takes, by a clock: of wall time, where none is given.
+
+    With `is_heard` its states stream to a listener that counts them.
 
     Raises:
         WrongRun: It did not succeed.
     """
     gc.collect()
     begun = clock()
-    state = flow.run(executor=executor, ledger=ledger, durable=durable)
+    listener = Count() if is_heard else None
+    state = flow.run(executor=executor, ledger=ledger, durable=durable, on_state=listener)
     seconds = clock() - begun
     if not state.is_successful():
         raise WrongRun(f"flow {flow.name!r}: {state}")
     return seconds
 
 
-def recorded(work: str, where: Where, flow: Flow, count: int, options: Options) -> Row:
+def recorded(
+    work: str, where: Where, flow: Flow, count: int, options: Options, *, is_heard: bool = False
+) -> Row:
     """A row: µs a task with a ledger, beside those without one where others have raw Dask's."""
     with ExitStack() as stack:
         at = stack.enter_context(place(where, options))
@@ -81,36 +88,39 @@ def recorded(work: str, where: Where, flow: Flow, count: int, options: Options) 
         ledger = str(Path(folder) / "ledger.sqlite")
         seconds = alternate(
             options,
-            lambda: seconds_of(flow, at.executor, ledger, durable=False),
-            lambda: seconds_of(flow, at.executor, "none"),
+            lambda: seconds_of(flow, at.executor, ledger, durable=False, is_heard=is_heard),
+            lambda: seconds_of(flow, at.executor, "none", is_heard=is_heard),
             at.between,
         )
+    work = f"recording, {work}{', to a listener' if is_heard else ''}"
     return per_task(work, count, seconds, BAR, beside="the same without a ledger")
 
 
 def this_thread(options: Options) -> list[Row]:
     """The most tasks a second, all in one interpreter with the thread that writes."""
     count = options.size(10_000)
+    flows = (("wide, this thread", wide), ("chain, this thread", chain))
     return [
-        recorded(
-            "recording, wide, this thread", "this thread", as_flow(wide(count)), count, options
-        ),
-        recorded(
-            "recording, chain, this thread", "this thread", as_flow(chain(count)), count, options
-        ),
+        recorded(work, "this thread", as_flow(shape(count)), count, options, is_heard=is_heard)
+        for work, shape in flows
+        for is_heard in (False, True)
     ]
 
 
 def threads(options: Options) -> list[Row]:
     """Two threads that run tasks, and the one that writes."""
     count = options.size(10_000)
-    return [recorded("recording, wide, 2 threads", "threads", as_flow(wide(count)), count, options)]
+    flow = as_flow(wide(count))
+    return [
+        recorded("wide, 2 threads", "threads", flow, count, options, is_heard=is_heard)
+        for is_heard in (False, True)
+    ]
 
 
 def cluster(options: Options) -> list[Row]:
     """A cluster, where the process that coordinates has little else to do."""
     count = options.size(10_000)
-    return [recorded("recording, map, cluster", "cluster", mapped(count), count, options)]
+    return [recorded("map, cluster", "cluster", mapped(count), count, options)]
 
 
 def stored(where: Where, options: Options) -> list[Row]:
