@@ -59,11 +59,7 @@ def test_the_event_loop_goes_on_while_a_run_is_awaited(folder, executor):
 
 
 def threads_of_runs():
-    """Those that do not end by themselves; one that has told what it came to has still to end."""
-    threads = [each for each in threading.enumerate() if each.name == "prefect-dask-arun"]
-    for each in threads:
-        each.join(10)
-    return [each for each in threads if each.is_alive()]
+    return [each for each in threading.enumerate() if each.name == "prefect-dask-arun"]
 
 
 def test_who_cancels_the_task_cancels_the_run(folder, executor, ledger):

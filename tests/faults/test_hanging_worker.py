@@ -45,10 +45,10 @@ def test_a_run_begins_and_ends_beside_it(cluster):
     assert time.monotonic() - begun < 30, "Dask gives a worker up after five minutes"
 
 
-def test_a_cancelled_run_is_over_in_time(cluster, tmp_path, gate):
+def test_a_cancelled_run_is_over_in_time(cluster, tmp_path, folder):
     ledger = Ledger(tmp_path / "ledger.sqlite")
     with Flow("cancelled") as flow:
-        held = [holding(gate, "left"), holding(gate, "right")]
+        held = [holding(folder, "left"), holding(folder, "right")]
     states = []
     at_work = threading.Event()
     running: set[int] = set()
@@ -74,6 +74,6 @@ def test_a_cancelled_run_is_over_in_time(cluster, tmp_path, gate):
         wait_until(lambda: states, 30)
         assert time.monotonic() - asked < 1 + 5 + 2, "two seconds until it is heard"
     finally:
-        (gate / "go").touch()
+        (folder / "go").touch()
         thread.join(60)
     assert type(states[0]) is Cancelled
