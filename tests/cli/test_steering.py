@@ -10,7 +10,7 @@ import pytest
 from prefect_dask.cli.task_runs import task_run_in
 from prefect_dask.ledger.facts import RecordedFlow, RecordedTask
 from tests.cli import flow_files
-from tests.waiting import wait_for_file
+from tests.waiting import wait_for_file, wait_until
 
 
 @pytest.fixture
@@ -27,7 +27,8 @@ def held(program):
 
 
 def only_run(program):
-    [run] = program.json("runs", "ls")
+    # A body may be at work for a moment before the ledger has its run.
+    [run] = wait_until(lambda: program.json("runs", "ls"))
     return run
 
 
