@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -336,3 +336,24 @@ def attempts_in(states: Iterable[RecordedState]) -> list[RecordedAttempt]:
             RecordedAttempt(running.attempt, running.worker, running.time, None, "", None)
         )
     return attempts
+
+
+def with_memory_taken(
+    attempts: Iterable[RecordedAttempt], events: Iterable[RecordedClusterEvent]
+) -> list[RecordedAttempt]:
+    """The same, where the cause of death names the memory for which a worker was ended."""
+    taken = {each.worker: each.details for each in events if each.kind == "out of memory"}
+    return [
+        replace(each, cause_of_death=f"{each.cause_of_death}; {_memory_taken(taken[each.worker])}")
+        if each.cause_of_death and each.worker in taken
+        else each
+        for each in attempts
+    ]
+
+
+def _memory_taken(details: Mapping[str, Any]) -> str:
+    """
+    >>> _memory_taken({"rss_bytes": 1_900_000_000})
+    'its nanny ended it because it had taken 1,900 MB of memory'
+    """
+    return f"its nanny ended it because it had taken {details['rss_bytes'] / 1e6:,.0f} MB of memory"

@@ -34,6 +34,7 @@ from prefect_dask.ledger.facts import (
     RecordedTask,
     RecordedTaskRun,
     attempts_in,
+    with_memory_taken,
 )
 from prefect_dask.ledger.leases import Held, cause_of_death, declare_dead
 from prefect_dask.ledger.places import Place, place_of
@@ -203,7 +204,10 @@ class Ledger:
 
     def attempts(self, run_id: str, task: int, map_index: int = -1) -> list[RecordedAttempt]:
         """The executions of a task run, in order, and what killed those that died."""
-        return attempts_in(self.states(run_id, task, map_index))
+        attempts = attempts_in(self.states(run_id, task, map_index))
+        if any(each.cause_of_death for each in attempts):
+            return with_memory_taken(attempts, self.cluster_events(run_id))
+        return attempts
 
     def results(self, run_id: str, *, after: int = -1) -> list[RecordedResult]:
         """The results that were kept, or where they lie; of one task run the latest is last.

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 
 from prefect_dask import Flow, Parameter, context, flatten, task
@@ -117,6 +118,24 @@ with Flow("retries") as retries:
     unsteady()
 
 
+@task(max_retries=1, retry_delay=timedelta(hours=1))
+def unsteady_for_long():
+    note("unsteady_for_long")
+    if context.task_run_count == 1:
+        raise ValueError("not yet")
+
+
+@task
+def beside():
+    note("beside")
+    die_when_recorded(Retrying=1)
+
+
+with Flow("waits for a retry") as waits_for_retry:
+    unsteady_for_long()
+    beside()
+
+
 @task
 def turning():
     note("turning")
@@ -207,7 +226,7 @@ def held_at_first():
 
 
 with Flow("held") as held:
-    held_at_first()
+    held_at_first(upstream_tasks=[first(1)])
 
 
 @task(durable=True)
@@ -248,6 +267,7 @@ FLOWS = {
         maps,
         memory_only,
         retries,
+        waits_for_retry,
         loops,
         flattened,
         pauses,

@@ -1,7 +1,7 @@
 """A flow that is followed and cancelled from outside, and programs that run it.
 
-    python flows_to_steer.py KIND LEDGER FOLDER     runs it here
-    python flows_to_steer.py detach LEDGER FOLDER   leaves it running and ends; prints the run's id
+    python flows_to_steer.py KIND LEDGER FOLDER [BRIEFS]   runs it here
+    python flows_to_steer.py detach LEDGER FOLDER          leaves it running and ends; prints the run's id
 
 Bodies leave marks in FOLDER, and go on when the file `go` is there.
 """
@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from prefect_dask import Flow, context, task
+from prefect_dask import Flow, context, task, unmapped
 from prefect_dask.executors import DaskExecutor, LocalDaskExecutor, LocalExecutor
 from prefect_dask.resources import ResourceManager
 from tests.faults.bodies import hold, note
@@ -54,6 +54,12 @@ def stubborn(folder):
 
 
 @task
+def brief(folder, x):
+    note(folder, "brief-began", str(time.monotonic()))
+    time.sleep(0.05)
+
+
+@task
 def half(x):
     return x / 2
 
@@ -64,26 +70,29 @@ def flow_to_follow(folder: Path) -> Flow:
     return flow
 
 
-def flow_to_cancel(folder: Path) -> Flow:
+def flow_to_cancel(folder: Path, *, briefs: int = 0) -> Flow:
+    """Beside what ends when it is asked to, and what does not, so many short task runs."""
     with Flow("to cancel") as flow, ResourceManager(Room)(folder) as room:
         asked = until_cancelled(folder, upstream_tasks=[room])
         stubborn(folder, upstream_tasks=[room])
         half(asked)
+        if briefs:
+            brief.map(unmapped(folder), list(range(briefs)), upstream_tasks=[unmapped(room)])
     return flow
 
 
 def executor_of(kind: str) -> object:
     if kind == "dask":
-        return DaskExecutor(cluster_kwargs={"n_workers": 2, "threads_per_worker": 1})
+        return DaskExecutor(cluster_kwargs={"n_workers": 3, "threads_per_worker": 1})
     if kind == "local":
         return LocalExecutor()
-    return LocalDaskExecutor(kind, num_workers=2)  # type: ignore[arg-type]  # names of schedulers
+    return LocalDaskExecutor(kind, num_workers=3)  # type: ignore[arg-type]  # names of schedulers
 
 
-def begin(kind: str, place: Path, folder: Path) -> "subprocess.Popen[str]":
+def begin(kind: str, place: Path, folder: Path, *, briefs: int = 0) -> "subprocess.Popen[str]":
     """Run this program in a session of its own."""
     return subprocess.Popen(
-        [sys.executable, __file__, kind, str(place), str(folder)],
+        [sys.executable, __file__, kind, str(place), str(folder), str(briefs)],
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -92,15 +101,15 @@ def begin(kind: str, place: Path, folder: Path) -> "subprocess.Popen[str]":
     )
 
 
-def main(kind: str, ledger: str, folder: Path) -> None:
+def main(kind: str, ledger: str, folder: Path, briefs: int = 0) -> None:
     if kind == "detach":
         handle = flow_to_follow(folder).run(detach=True, ledger=ledger)
         print(handle.run_id)
     elif kind == "follow":
         flow_to_follow(folder).run(ledger=ledger, executor=executor_of("threads"))
     else:
-        flow_to_cancel(folder).run(ledger=ledger, executor=executor_of(kind))
+        flow_to_cancel(folder, briefs=briefs).run(ledger=ledger, executor=executor_of(kind))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), *map(int, sys.argv[4:]))

@@ -9,7 +9,7 @@ from prefect_dask import Flow, task
 from prefect_dask.engine import clock
 from prefect_dask.executors import LocalDaskExecutor, LocalExecutor
 from prefect_dask.ledger import Ledger
-from tests.outside_ledger import check_executions, counts_in, note_execution
+from tests.outside_ledger import check_executions, counts_in, histories_in, note_execution
 
 EXECUTORS = [LocalExecutor(), LocalDaskExecutor("threads", 2)]
 
@@ -27,16 +27,28 @@ def test_a_run_during_which_the_clock_is_set_again_and_again(place, tmp_path, ex
             raise ValueError("the first time")
         return x
 
+    heard: dict[tuple[str, int], list[str]] = {}
+
+    def hear(records):
+        for record in records:
+            if record.task_slug:
+                heard.setdefault((record.task_slug, record.map_index), []).append(record.state)
+
     began = clock.monotonic()
     with clock.settable() as jumps:
         with Flow("jumps") as flow:
             jumped = jump.map(list(range(8)), [jumps] * 8)
-        state = flow.run(executor=executor, ledger=place)
+        state = flow.run(executor=executor, ledger=place, on_state=hear)
     assert state.is_successful(), state.message
     assert state.result[jumped].result == list(range(8))
     assert clock.monotonic() - began < 20, "no retry waits for an hour"
     ledger = Ledger(place)
-    check_executions(notes, ledger, ledger.flow_runs()[0].run_id)
+    run_id = ledger.flow_runs()[0].run_id
+    check_executions(notes, ledger, run_id)
+    slugs = {task.index: task.slug for task in ledger.flow(run_id).tasks}
+    recorded = histories_in(ledger.states(run_id), slugs)
+    for task_run, states in heard.items():
+        assert [s.state for s in recorded[task_run]] == states, "counted, not dated"
     assert sum(counts_in(notes).values()) == 12
 
 

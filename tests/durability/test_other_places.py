@@ -185,7 +185,8 @@ def test_what_a_stopped_process_handed_over_is_not_taken_for_that_of_the_next(
             executor = DaskExecutor(cluster.address)
             state = resume(run.run_id, FLOWS["held"], ledger=place, executor=executor)
 
-            assert [each.result for each in state.result.values()] == ["the second"]
+            results = {each.name: its.result for each, its in state.result.items()}
+            assert results == {"first": 2, "held_at_first": "the second"}
             diary.with_name("go-on").touch()
             os.kill(stale.pid, signal.SIGCONT)
             assert stale.wait(50) == 0
@@ -197,7 +198,11 @@ def test_what_a_stopped_process_handed_over_is_not_taken_for_that_of_the_next(
     check_lawful(place, run.run_id)
 
 
-def test_a_process_that_dies_leaves_nothing_of_its_run_on_the_cluster(
+def told_of_first(place, run_id):
+    return [s.state for s in Ledger(place).states(run_id) if s.task_name == "first"]
+
+
+def test_a_process_that_dies_leaves_nothing_of_its_run_on_its_cluster_and_it_goes_on_on_another(
     place, diary, tmp_path, monkeypatch
 ):
     def left_on_scheduler(dask_scheduler):
@@ -213,6 +218,8 @@ def test_a_process_that_dies_leaves_nothing_of_its_run_on_the_cluster(
         monkeypatch.setenv("SCHEDULER", cluster.address)
         process = begin("held", place)
         wait_until(lambda: notes(diary)["held_at_first"])
+        [run] = Ledger(place).flow_runs()
+        wait_until(lambda: "Success" in told_of_first(place, run.run_id), what="Success, recorded")
         assert client.run_on_scheduler(left_on_scheduler)
         assert all(client.run(left_on_worker).values())
 
@@ -222,3 +229,9 @@ def test_a_process_that_dies_leaves_nothing_of_its_run_on_the_cluster(
         # Its body, too, is stopped: it would wait for another minute.
         wait_until(lambda: not client.run_on_scheduler(left_on_scheduler))
         wait_until(lambda: not any(client.run(left_on_worker).values()))
+
+    elsewhere = DaskExecutor(cluster_kwargs={"n_workers": 1, "processes": False})
+    state = resume(run.run_id, FLOWS["held"], ledger=place, executor=elsewhere)
+    assert [each.result for each in state.result.values()] == [2, "the second"]
+    assert notes(diary) == {"first": 1, "held_at_first": 2}
+    check_lawful(place, run.run_id)

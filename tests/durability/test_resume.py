@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,24 @@ def test_retries_keep_their_count(place, diary):
     state = resume(run_id, ledger=place)
     assert [s.result for s in state.result.values()] == [3]
     assert [line.split()[3] for line in diary.read_text().splitlines()] == ["1", "2", "3", "3"]
+    check_lawful(place, run_id)
+
+
+def test_a_retry_keeps_its_time(place, diary):
+    """Killed at the beginning of an hour's delay, taken up at the end of it."""
+    run_id = kill("waits for a retry", place)
+    [waits] = [s for s in Ledger(place).states(run_id) if s.state == "Retrying"]
+    due = clock.to_datetime(waits.details["start_time"])
+    assert waits.time < due
+    began = clock.monotonic()
+    with clock.settable() as hands:
+        hands.set_by(due - clock.utc_now() - timedelta(seconds=1))
+        assert resume(run_id, ledger=place).is_successful()
+
+    assert clock.monotonic() - began < 20, "no other hour"
+    [*_, second] = [s for s in Ledger(place).states(run_id, waits.task) if s.state == "Running"]
+    assert (second.attempt, second.time >= due) == (2, True)
+    assert notes(diary) == Counter(unsteady_for_long=2, beside=2)
     check_lawful(place, run_id)
 
 

@@ -153,14 +153,19 @@ def test_who_follows_a_run_whose_process_dies_is_told(place, folder):
 # ---- cancelling
 
 
+#: More than are through when the run is cancelled.
+BRIEFS = 1000
+
+
 @pytest.mark.parametrize("kind", ["local", "threads", "processes", "dask"])
 def test_a_run_of_another_process_is_cancelled(place, folder, kind):
-    program = begin(kind, place, folder)
+    briefs = 0 if kind == "local" else BRIEFS
+    program = begin(kind, place, folder, briefs=briefs)
     try:
         run_id = only_run(place)
-        wanted = ["asked"] if kind == "local" else ["asked", "stubborn"]
+        wanted = ["asked", "stubborn", "brief"] if briefs else ["asked"]
         wait_until(lambda: all(marks(folder, f"{name}-began") for name in wanted), 40)
-        children = psutil.Process(program.pid).children(recursive=True)
+        processes = psutil.Process(program.pid).children(recursive=True)
         began = time.monotonic()
 
         state = cancel(run_id, ledger=place, grace_seconds=1)
@@ -174,11 +179,17 @@ def test_a_run_of_another_process_is_cancelled(place, folder, kind):
     assert type(state) is Cancelled
     assert seconds < 1 + 5
     states = state.result
+    if briefs:
+        last = max(float(path.read_text()) for path in marks(folder, "brief-began"))
+        assert last < began + 2, "none begins later"
+        children = states["brief-1"].map_states
+        assert len(children) == briefs
+        assert {type(child) for child in children} == {Success, Cancelled}
     assert states["until_cancelled-1"].result == "asked"
     assert [type(states[name]) for name in ("stubborn-1", "half-1")] == [Cancelled, Cancelled]
     assert states["Room.cleanup-1"].is_successful()
     assert len(marks(folder, "cleaned")) == 1
-    _, alive = psutil.wait_procs(children, timeout=10)
+    _, alive = psutil.wait_procs(processes, timeout=10)
     assert not alive
 
 
@@ -215,7 +226,8 @@ def test_a_cancelled_run_can_be_taken_up_again(place, folder):
     try:
         run_id = only_run(place)
         wait_until(lambda: marks(folder, "asked-began"), 30)
-        cancel(run_id, ledger=place, grace_seconds=0.5)
+        state = attach(run_id, ledger=place).cancel(grace_seconds=0.5)
+        assert type(state) is Cancelled
     finally:
         program.communicate(timeout=30)
     (folder / "go").touch()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from prefect_dask import Flow
+from prefect_dask.engine import clock
 from prefect_dask.engine.errors import WorkerDied
 from prefect_dask.engine.state import Crashed, TriggerFailed
 from prefect_dask.engine.stream import StateRecord
@@ -24,11 +25,13 @@ from tests.durability.flows_of_deaths import (
     hold,
     outlast,
     tidy_up,
+    total,
     turn,
     wide_flow,
 )
 from tests.faults.cluster import cluster_of
 from tests.outside_ledger import check_executions, counts_in, executions_in, histories_in
+from tests.waiting import wait_until
 
 WIDTH = 1000
 
@@ -102,6 +105,44 @@ def test_of_results_in_memory_only_those_are_made_again_that_lay_on_the_dead_wor
         assert "died while it held this task" in str(causes[0])
 
 
+def test_of_results_in_memory_one_that_lies_on_another_worker_too_is_not_made_again(
+    place, tmp_path
+):
+    """`shared` and `alone` are made on the worker that dies; `hold` has taken `shared` to the other one."""
+    notes = tmp_path / "notes"
+    with Flow("two copies", durable=False) as flow:
+        shared = double(notes, 1, task_args={"name": "shared", "tags": ["dask-resource:DIES=1"]})
+        alone = double(notes, 10, task_args={"name": "alone", "tags": ["dask-resource:DIES=1"]})
+        held = hold(notes, shared, task_args={"tags": ["dask-resource:STAYS=1"]})
+        whole = total(notes, [shared, alone, held])
+
+    def most_copies(dask_scheduler) -> int:
+        return max(len(each.who_has or ()) for each in dask_scheduler.tasks.values())
+
+    def kill(records) -> None:
+        known.update(r.task_name for r in records if r.state == "Success")
+        known.update("held" for r in records if r.task_name == "hold" and r.state == "Running")
+        if {"shared", "alone", "held"} <= known and cluster.workers["dies"].poll() is None:
+            with cluster.client() as client:
+                wait_until(lambda: client.run_on_scheduler(most_copies) == 2)
+            cluster.workers["dies"].kill()
+            cluster.workers["dies"].wait()
+            cluster.add_worker("another", "--resources", "DIES=1")
+            notes.with_name("go").touch()
+
+    known: set[str] = set()
+    with cluster_of(tmp_path / "cluster", is_ready=False) as cluster:
+        cluster.add_worker("dies", "--resources", "DIES=1")
+        cluster.add_worker("stays", "--resources", "STAYS=1")
+        cluster.wait_for_workers()
+        state = flow.run(executor=DaskExecutor(cluster.address), ledger=place, on_state=kill)
+    assert state.is_successful(), state.message
+    assert state.result[whole].result == 2 + 20 + 2
+    check_executions(notes, *last_run(place))
+    names = Counter(each.task.partition("-")[0] for each in executions_in(notes))
+    assert names == {"shared": 1, "alone": 2, "hold": 1, "total": 1}
+
+
 @pytest.mark.parametrize("is_stored", [False, "auto"], ids=["in memory", "stored"])
 def test_what_was_let_go_is_made_again_only_where_that_is_needed(place, tmp_path, is_stored):
     notes = tmp_path / "notes"
@@ -161,15 +202,21 @@ def test_what_kills_each_worker_that_runs_it_is_crashed_and_the_rest_goes_on(
         siblings = double.map([notes] * 40, list(range(40)))
         below = double(notes, fatal)
         last = tidy_up(notes, upstream_tasks=[fatal])
+    crashed_at: list[float] = []
+
+    def tell(records) -> None:
+        crashed_at.extend(clock.monotonic() for r in records if r.state == "Crashed")
+
     with set_temporary_config({"engine.fault_tolerance.worker_deaths": 1}):
         if has_nanny:
             executor = DaskExecutor(
                 cluster_kwargs={"n_workers": 2, "threads_per_worker": 1, "processes": True}
             )
-            state = flow.run(executor=executor, ledger=place)
+            state = flow.run(executor=executor, ledger=place, on_state=tell)
         else:
             with cluster_of(tmp_path / "cluster", "one", "two", "three") as cluster:
-                state = flow.run(executor=DaskExecutor(cluster.address), ledger=place)
+                executor = DaskExecutor(cluster.address)
+                state = flow.run(executor=executor, ledger=place, on_state=tell)
                 results = state.result[siblings].result
 
     tasks = state.result
@@ -187,6 +234,10 @@ def test_what_kills_each_worker_that_runs_it_is_crashed_and_the_rest_goes_on(
     ledger, run_id = last_run(place)
     check_executions(notes, ledger, run_id)
     assert counts_in(notes)["die-1", -1] == 2, "infrastructure deaths use up no retry"
+    last_death = max(e.time_ns for e in executions_in(notes) if e.task == "die-1") / 1e9
+    assert [0 < at - last_death < 30 for at in crashed_at] == [True]
+    exits = [e.details for e in ledger.cluster_events(run_id) if e.kind == "exited"]
+    assert exits == [{"exit_code": 3}] * (2 if has_nanny else 0)
     attempts = ledger.attempts(
         run_id, next(t.index for t in ledger.flow(run_id).tasks if t.name == "die")
     )
@@ -231,7 +282,8 @@ def test_a_retry_during_which_a_worker_dies_is_the_same_retry_again(place, tmp_p
 def test_a_worker_that_leaves_in_good_order_costs_no_retry_and_fails_nothing(place, tmp_path):
     notes = tmp_path / "notes"
     with Flow("leaving") as flow:
-        held = hold.map([notes] * 4, list(range(4)))
+        retried = {"max_retries": 1, "retry_delay": 0}
+        held = hold.map([notes] * 4, list(range(4)), task_args=retried)
     with (
         set_temporary_config({"engine.fault_tolerance.worker_deaths": 0}),
         cluster_of(tmp_path / "cluster", "stays") as cluster,
@@ -265,3 +317,10 @@ def test_a_worker_that_leaves_in_good_order_costs_no_retry_and_fails_nothing(pla
     ledger, run_id = last_run(place)
     check_executions(notes, ledger, run_id)
     assert not {s.state for s in ledger.states(run_id)} & {"Failed", "Retrying", "Crashed"}
+    executions = executions_in(notes)
+    assert len(executions) > 4, "some were at work on those that left"
+    assert {each.attempt for each in executions} == {1}
+    assert {
+        s.attempt for s in ledger.states(run_id) if s.state == "Success" and s.map_index >= 0
+    } == {1}
+    assert {e.kind for e in ledger.cluster_events(run_id)} == {"left"}

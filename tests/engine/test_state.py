@@ -91,6 +91,12 @@ def test_a_state_equals_itself_after_pickle_and_after_json(kind):
     assert (again.message, again.timestamp) == (state.message, state.timestamp)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_state_has_no_dict_of_its_own(kind):
+    """A hundred bytes for each of a million."""
+    assert not hasattr(example(kind), "__dict__")
+
+
 def test_a_result_that_is_not_plain_json_is_left_out_and_said_to_be():
     document = Success(result={1: "keys would become text"}).serialize()
 

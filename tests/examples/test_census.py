@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -372,23 +373,32 @@ def test_ctrl_c_ends_the_census_with_a_line_that_says_how_far_it_came(tmp_path):
 # ---------------------------------------------------------------- killed, and run again
 
 WITNESS = """\
-import os, tokenize
+import os, threading, tokenize
 
-openly = tokenize.open
+openly, size_of = tokenize.open, os.path.getsize
 
-def witnessed(path):
+def note(what, path):
     if str(path).startswith(os.environ["SHELF"]):
         with open(os.environ["DIARY"], "a") as diary:
-            diary.write(f"{path}\\n")
+            diary.write(f"{what} {os.getpid()}/{threading.get_ident()} {path}\\n")
+
+def witnessed(path):
+    note("begin", path)
     return openly(path)
 
-tokenize.open = witnessed
+def size_of_counted(path):
+    size = size_of(path)
+    note("end", path)
+    return size
+
+tokenize.open, os.path.getsize = witnessed, size_of_counted
 """
 
 
 @pytest.fixture
 def diary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where each process of the census notes each file that it begins to parse; a home of its own."""
+    """Where each process of the census notes each file that it begins to parse, and that it has counted, for which
+    it asks for its size last; a home of its own."""
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(WITNESS)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
@@ -405,13 +415,31 @@ def fill(shelf: Path, count: int) -> None:
         (shelf / f"book{number}.py").write_text(SOURCE * 40, encoding="utf-8")
 
 
+def begun_in(diary: Path) -> list[str]:
+    """The files that were begun, in order."""
+    lines = [line.split(" ", 2) for line in diary.read_text().split("\n")[:-1]]
+    return [path for what, _, path in lines if what == "begin"]
+
+
+def over_in(diary: Path) -> set[str]:
+    """The files that were counted and after which the same thread began another one, so that it was through."""
+    over, last = set(), {}
+    for line in diary.read_text().split("\n")[:-1]:
+        what, thread, path = line.split(" ", 2)
+        before = last.get(thread)
+        if what == "begin" and before is not None and before[0] == "end":
+            over.add(before[1])
+        last[thread] = (what, path)
+    return over
+
+
 def kill_half_way(diary: Path, count: int, *arguments: object) -> None:
     """Run the example until so many files were begun, and then end all its processes by SIGKILL."""
     command = [sys.executable, str(EXAMPLES / "census.py"), *map(str, arguments)]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     program = subprocess.Popen(command, start_new_session=True, **quiet)  # type: ignore[call-overload]  # settings
     try:
-        wait_until(lambda: len(diary.read_text().splitlines()) >= count, 50)
+        wait_until(lambda: len(begun_in(diary)) >= count, 50)
     finally:
         os.killpg(program.pid, signal.SIGKILL)
         program.wait()
@@ -426,8 +454,8 @@ def test_a_census_that_was_killed_goes_on_and_parses_no_file_twice(
     where = ("--folder", shelf, "--out", tmp_path / "out")
     arguments = ("--executor", executor, "--workers", 2, *where)
     kill_half_way(diary, 100, *arguments)
-    first = diary.read_text().splitlines()
-    assert 100 <= len(first) < 200
+    first, over = begun_in(diary), over_in(diary)
+    assert 100 <= len(first) < 200 and len(over) > 80
 
     done = run_script(*arguments)
 
@@ -435,10 +463,12 @@ def test_a_census_that_was_killed_goes_on_and_parses_no_file_twice(
     assert "It goes on; --no-resume begins a new one." in done.stdout
     assert "count_file: 6 Failed, 204 Success" in done.stdout
     assert "Not counted: 2 encoding" in done.stdout, "what failed before has its reason still"
-    begun = diary.read_text().splitlines()
+    begun = begun_in(diary)
     assert set(first) < set(begun) and len(set(begun)) == 210
+    again = {path for path, times in Counter(begun).items() if times > 1}
     # A worker that is killed in the middle of a file has not counted it.
-    assert len(begun) - 210 <= 2
+    assert len(begun) - 210 == len(again) <= 2
+    assert not again & over
     runs = Ledger(tmp_path / "home" / "ledger.sqlite").flow_runs()
     assert [run.state for run in runs] == ["Success"]
 

@@ -1,16 +1,19 @@
 """What the ledger tells of runs on a Dask cluster."""
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import dask
 import distributed
 
-from prefect_dask import Flow, context, task
+from prefect_dask import Flow, context, task, unmapped
+from prefect_dask.engine.stream import StateRecord
 from prefect_dask.executors import DaskExecutor
 from prefect_dask.ledger import Ledger
-from tests.faults.bodies import dying_at_once, wait_to_be_seen
+from tests.faults.bodies import dying_at_once, marks, note, wait_to_be_seen
 from tests.faults.cluster import cluster_of
+from tests.waiting import wait_until
 
 
 @task
@@ -70,8 +73,17 @@ def test_a_worker_that_joins_in_mid_run_is_told(tmp_path: Path):
     assert [event.kind for event in events] == ["joined"]
 
 
-def test_a_worker_that_writes_results_to_its_disk_is_told(tmp_path: Path):
+def test_a_worker_that_takes_too_much_memory_and_one_that_writes_results_to_its_disk_are_told(
+    tmp_path: Path,
+):
     place, told = tmp_path / "its.sqlite", threading.Event()
+
+    @task
+    def greedy(folder: Path) -> None:
+        note(folder, "greedy")
+        if len(marks(folder, "greedy")) == 1:
+            taken = b"x" * 400_000_000
+            wait_until(lambda: not taken, 50)
 
     @task(durable=False)
     def large(x: int) -> bytes:
@@ -82,17 +94,19 @@ def test_a_worker_that_writes_results_to_its_disk_is_told(tmp_path: Path):
         wait_to_be_seen(folder, "wait")
 
     with Flow("spills") as flow:
-        wait(large.map([*range(20)], batch=1), tmp_path)
+        taken = greedy(tmp_path)
+        wait(large.map([*range(20)], batch=1, upstream_tasks=[unmapped(taken)]), tmp_path)
 
-    def look(records: object) -> None:
+    def look(records: Sequence[StateRecord]) -> None:
         ledger = Ledger(place)
-        while not told.is_set():
+        while not told.is_set() and any(r.task_name == "wait" for r in records):
             if any(
                 e.kind == "spilled" for e in ledger.cluster_events(ledger.flow_runs()[0].run_id)
             ):
                 told.set()
             told.wait(0.1)
-        (tmp_path / "seen-1").touch()
+        if told.is_set():
+            (tmp_path / "seen-1").touch()
 
     settings = {"distributed.worker.memory.target": 0.05, "distributed.worker.memory.spill": False}
     with (
@@ -106,7 +120,12 @@ def test_a_worker_that_writes_results_to_its_disk_is_told(tmp_path: Path):
 
     assert state.is_successful()
     ledger = Ledger(place)
-    spilled = [
-        e for e in ledger.cluster_events(ledger.flow_runs()[0].run_id) if e.kind == "spilled"
-    ]
-    assert spilled[0].details["spilled_bytes"] > 1_000_000
+    run_id = ledger.flow_runs()[0].run_id
+    events = {event.kind: event for event in ledger.cluster_events(run_id)}
+    assert events["spilled"].details["spilled_bytes"] > 1_000_000
+    assert events["out of memory"].details["rss_bytes"] > 380e6
+    its = next(each.task for each in ledger.task_runs(run_id) if each.task_name == "greedy")
+    killed, survived = ledger.attempts(run_id, its)
+    assert killed.worker == events["out of memory"].worker
+    assert "its nanny ended it because it had taken" in str(killed.cause_of_death)
+    assert survived.state == "Success"

@@ -17,7 +17,9 @@ from prefect_dask.ledger.entries import Begun, Entry, Leased, Moved, Rows
 from prefect_dask.ledger.errors import Superseded
 from prefect_dask.ledger.packed import pack_row
 from prefect_dask.ledger.processes import is_gone, this_process
+from prefect_dask.ledger.run_slots import ASK_SECONDS
 from prefect_dask.ledger.store import Store
+from prefect_dask.steering import LONGEST_LOOK_SECONDS
 from tests.waiting import wait_until
 
 RUN = "a" * 32
@@ -49,6 +51,13 @@ def test_a_process_is_known_by_its_number_and_when_it_began():
     process.communicate(b"\n")
     assert is_gone(name)
     assert not is_gone("another machine/pid:[1]/1@1"), "nobody here can tell"
+
+
+def test_a_lease_outlasts_what_may_hold_its_process_up_and_its_end_is_seen_within_a_minute():
+    """What is tested elsewhere with short leases holds for that of every day, too."""
+    held_up_seconds, look_seconds = 20, max(ASK_SECONDS, LONGEST_LOOK_SECONDS)
+    assert leases.renew_seconds() + held_up_seconds < leases.lease_seconds()
+    assert leases.lease_seconds() + look_seconds <= 60
 
 
 def test_a_run_whose_lease_ran_out_is_crashed_and_its_process_superseded(

@@ -1,11 +1,15 @@
-"""Several processes record their runs in one file at once: nothing is lost, and nobody waits for long."""
+"""Several processes record their runs in one file at once, and one reads it: nothing is lost, and nobody waits for
+long."""
 
 import json
 import subprocess
 import sys
+import threading
 from collections import Counter
 
+from prefect_dask import attach
 from prefect_dask.ledger import Ledger
+from prefect_dask.ledger.errors import NothingRecorded
 
 #: 500 task runs a process, in runs short enough that there are writes enough to speak of their p99.
 PROCESSES, RUNS, TASK_RUNS = 8, 10, 50
@@ -68,6 +72,7 @@ def run_at_once(place: str) -> list[float]:
     for process in processes:
         process.stdin.write("\n")
         process.stdin.flush()
+    check_reading(Ledger(place), processes)
     took = []
     for process in processes:
         said, errors = process.communicate(timeout=50)
@@ -79,6 +84,24 @@ def run_at_once(place: str) -> list[float]:
     return took
 
 
+def check_reading(ledger: Ledger, processes: list[subprocess.Popen[str]]) -> None:
+    """Read while they write: what was there once is there again."""
+    seen: Counter[str] = Counter()
+    pause = threading.Event()
+    while any(process.poll() is None for process in processes):
+        pause.wait(0.1)
+        try:
+            runs = ledger.flow_runs()
+        except NothingRecorded:
+            continue
+        assert seen.keys() <= {run.run_id for run in runs}
+        for run in runs[:2]:
+            told = len(ledger.states(run.run_id))
+            assert told >= seen[run.run_id]
+            seen[run.run_id] = told
+    assert seen.total(), "nothing was read meanwhile"
+
+
 def p99_of(took: list[float]) -> float:
     return sorted(took)[max(0, int(len(took) * 0.99) - 1)]
 
@@ -87,5 +110,10 @@ def check_nothing_is_lost(ledger: Ledger) -> None:
     runs = ledger.flow_runs()
     assert Counter(run.flow_name for run in runs) == {f"flow {n}": RUNS for n in range(PROCESSES)}
     for run in runs:
-        states = Counter(s.state for s in ledger.states(run.run_id) if s.map_index >= 0)
+        assert run.state == "Success"
+        told = ledger.states(run.run_id)
+        assert [s.state for s in told if s.task < 0] == ["Running", "Success"]
+        states = Counter(s.state for s in told if s.map_index >= 0)
         assert states == {"Running": TASK_RUNS, "Success": TASK_RUNS}
+        whole = attach(run.run_id, ledger=ledger).wait().result["same-1"]
+        assert whole.result == list(range(TASK_RUNS))

@@ -18,7 +18,7 @@ from prefect_dask.engine.signals import FAIL, LOOP
 from prefect_dask.executors import LocalDaskExecutor, LocalExecutor
 from prefect_dask.ledger import Ledger
 from prefect_dask.ledger.errors import LedgerRefused, NoLedgerThere, UnknownRun
-from prefect_dask.settings import set_temporary_config
+from prefect_dask.settings import config, set_temporary_config
 
 
 @task
@@ -44,6 +44,22 @@ def doubles() -> Flow:
 
 def states_of(ledger: Ledger, run_id: str, task: int, map_index: int = -1) -> list[str]:
     return [state.state for state in ledger.states(run_id, task, map_index)]
+
+
+def test_the_environment_names_the_ledger_and_what_is_given_to_the_run_goes_before_it(
+    url, ledger, tmp_path, monkeypatch
+):
+    other = Ledger(tmp_path / "other.sqlite")
+    try:
+        with monkeypatch.context() as patch:
+            patch.setenv("PREFECT_LEDGER_URL", url)
+            config.reload()
+            doubles().run(xs=[1])
+            doubles().run(xs=[2], ledger=other)
+    finally:
+        config.reload()
+    assert [run.parameters for run in ledger.flow_runs()] == [{"xs": [1]}]
+    assert [run.parameters for run in other.flow_runs()] == [{"xs": [2]}]
 
 
 def test_a_run_is_recorded_with_its_tasks_and_children(url, ledger):

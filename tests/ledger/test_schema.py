@@ -1,5 +1,6 @@
 """The tables: described once, made by migrations, the same in both databases, and never guessed at."""
 
+import hashlib
 import sqlite3
 import subprocess
 import sys
@@ -36,6 +37,20 @@ KINDS = {
 }
 
 RUN = "f" * 32
+
+#: The SHA-256 of each step that was released, and of its way down.
+RELEASED = {
+    "0001_runs.sql": "3d6a97379910e0323e096db6c2275b2c9965c59183c3b54a39cab4d0bc303e51",
+    "0002_clusters_and_leases.sql": "97fd6292852c4d4e3f884d51b54c350b784746bfe3544fcf9b99d43b24b71bfd",
+    "0002_clusters_and_leases.down.sql": "e22e1a4048d107ffb1476d88da8852ef3dff3d2536f7ee3166cc58b306fd65f1",
+    "0003_limits.sql": "04aebfebb310e7effd640042146cc2090ed5858303a63b27f836102427a6aad0",
+    "0003_limits.down.sql": "89a1a7c01447aff8f9ecebf9a6a5334134e7740327fc0f29c3c1e0299fa7f99e",
+    "0004_requests.sql": "fcabbbd50641b62c7cf35a998cff02f90e13a5f115bc2c8590552ebb81a4d72d",
+    "0004_requests.down.sql": "2b1fff8c5812eb8203ba697464c0de84e58112bd1266e8f851e9a6937d2783c4",
+}
+
+#: A release moves these to `RELEASED`; until then they may be edited.
+UNRELEASED = {"0005_durable.sql", "0005_durable.down.sql"}
 
 
 @task
@@ -349,6 +364,16 @@ def test_migrations_are_numbered_and_say_when_they_go():
             line.removeprefix("-- ") for line in file.read_text().splitlines() if "-- " in line[:3]
         )
         assert "Goes before the code" in head or "Goes after the code" in head, file.name
+
+
+def test_a_step_that_was_released_is_never_edited():
+    folder = Path(migrations.__file__).parent
+    now = {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.glob("*.sql")
+    }
+    changed = sorted(name for name, digest in RELEASED.items() if now.get(name) != digest)
+    assert not changed, "ledgers that have this step would not get the change: add another step"
+    assert now.keys() - RELEASED == UNRELEASED
 
 
 # ---- packed states

@@ -251,8 +251,6 @@ def test_many_threads_never_hold_more_than_there_are(place):
                 with guard:
                     held += len(mine)
                     most = max(most, held)
-                    held -= len(mine)
-                    held += len(mine)
                 got += len(mine)
                 with guard:
                     held -= len(mine)
@@ -312,11 +310,17 @@ def test_two_processes_share_the_slots_and_a_release_wakes_the_other_within_a_se
     go = tmp_path / "go"
     one, two = Process(url, diary, 2, go), Process(url, diary, 1, go)
     try:
+        before = clock.utc_now()
         one.begin()
         wait_until(lambda: len(diary.now_at_work()) == 2)
+        begun = clock.utc_now()
         two.begin()
         wait_until(lambda: limits(ledger=url)[0].waiting == 1)
+        wait_until(lambda: all(h.worker for h in limits(ledger=url)[0].holders))
         [limit] = limits(ledger=url)
+        since = [h.since for h in limit.holders]
+        assert before <= since[0] <= since[1] <= begun
+        assert len({h.worker for h in limit.holders}) == 2, [h.worker for h in limit.holders]
         assert {h.coordinator.split(":")[1] for h in limit.holders} == {str(one.process.pid)}
         assert [h.task_run_name for h in limit.holders] == ["held[0]", "held[1]"]
         assert {(h.flow_name, h.attempt) for h in limit.holders} == {

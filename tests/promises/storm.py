@@ -9,6 +9,7 @@ from prefect_dask import Flow, Task, task
 from prefect_dask.engine.state import State
 from prefect_dask.engine.stream import StateRecord
 from prefect_dask.executors import DaskExecutor
+from prefect_dask.ledger import Ledger
 from tests.faults.bodies import marks, note
 from tests.faults.cluster import Cluster, cluster_of
 from tests.faults.watching import Watch
@@ -26,6 +27,8 @@ class Storm:
     Attributes:
         state: The flow's last state.
         names: The name of each task; they differ.
+        kept: The names of those whose results the ledger keeps; the others' lie in the memory of workers alone.
+        ledger: Where the run is recorded.
         records: All that the listener heard, in order.
         executions: How often each body was begun, by name.
         deaths: How many workers were killed.
@@ -33,6 +36,8 @@ class Storm:
 
     state: State
     names: dict[Task, str]
+    kept: set[str]
+    ledger: Ledger
     records: list[StateRecord]
     executions: Counter[str]
     deaths: int
@@ -57,7 +62,7 @@ def work(folder: Path, name: str, above: list[int]) -> int:
 
 
 def layered_flow(folder: Path) -> Flow:
-    """LAYERS x WIDTH tasks; each takes the results of three of the layer above."""
+    """LAYERS x WIDTH tasks; each takes the results of three of the layer above. Each second result is kept."""
     with Flow("storm") as flow:
         above: list[Any] = []
         for layer in range(LAYERS):
@@ -65,7 +70,8 @@ def layered_flow(folder: Path) -> Flow:
             for i in range(WIDTH):
                 name = f"work-{layer}-{i}"
                 inputs = [above[(i + k) % WIDTH] for k in range(3)] if above else []
-                row.append(work(folder, name, inputs, task_args={"name": name}))
+                settings = {"name": name, "durable": i % 2 == 0}
+                row.append(work(folder, name, inputs, task_args=settings))
             above = row
     return flow
 
@@ -96,7 +102,10 @@ def run_storm(folder: Path) -> Storm:
         folder.parent / "cluster", "one", "two", "three", allowed_failures=10
     ) as cluster:
         killer = Killer(cluster)
-        state = flow.run(executor=DaskExecutor(cluster.address), on_state=killer)
+        ledger = Ledger(folder.parent / "ledger.sqlite")
+        executor = DaskExecutor(cluster.address)
+        state = flow.run(executor=executor, ledger=ledger, on_state=killer)
     names = {task: task.name for task in flow.tasks if task.name.startswith("work-")}
     executions = Counter({name: len(marks(folder, name)) for name in names.values()})
-    return Storm(state, names, killer.records, executions, killer.deaths)
+    kept = {task.name for task in names if task.durable}
+    return Storm(state, names, kept, ledger, killer.records, executions, killer.deaths)
