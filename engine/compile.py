@@ -117,6 +117,10 @@ class Row(NamedTuple):
     arguments: tuple[DaskKey, ...]
 
 
+#: In keys, where the map index stands of a single task run: a list of children that are given.
+GIVEN_CHILDREN = -2
+
+
 @dataclass
 class Compiled:
     """Hand-overs as nodes of a Dask graph.
@@ -124,13 +128,15 @@ class Compiled:
     Attributes:
         rows: The nodes.
         given: States from outside the run, by key, as pickles: the scheduler opens the graph, and has no
-            business with users' objects.
+            business with users' objects. Those of children that one node looks at are one pickle of a list.
         places: Where the state of each task run will lie.
+        lists: Where lists of children that are given lie; nodes that look at the same ones share one.
     """
 
     rows: list[Row] = field(default_factory=list)
     given: dict[DaskKey, bytes] = field(default_factory=dict)
     places: dict[NodeId, Place] = field(default_factory=dict)
+    lists: dict[tuple[NodeId, ...], DaskKey] = field(default_factory=dict)
 
 
 def compile_groups(
@@ -158,7 +164,8 @@ def compile_groups(
         number = next(numbers)
         # Chains that share a node are of one kind.
         key = keys.of(items[0].node, number, [item.node[0] for item in group[0].items[1:]])
-        node = _NodeCompiler(keys, compiled, places, {item.node: i for i, item in enumerate(items)})
+        own = {item.node: i for i, item in enumerate(items)}
+        node = _NodeCompiler(keys, compiled, places, own, number)
         members = [
             Member(
                 item.node,
@@ -179,7 +186,7 @@ def compile_groups(
         if suspects:
             care = max(suspects.get(item.node[:2], Care.NONE) for item in items)
         told = packed(number, as_of, members, ends, care)
-        compiled.rows.append(Row(key, told, tuple(node.arguments)))
+        compiled.rows.append(Row(key, told, node.keys_of_arguments()))
     return compiled
 
 
@@ -192,9 +199,15 @@ class _NodeCompiler:
         compiled: Compiled,
         places: KnownPlaces,
         own: Mapping[NodeId, int],
+        number: int,
     ) -> None:
+        self._number = number
         self._keys, self._compiled, self._places, self._own = keys, compiled, places, own
-        self.arguments: dict[DaskKey, int] = {}
+        #: The place of each argument: its key, or the task whose children are given.
+        self._arguments: dict[DaskKey | int, int] = {}
+        #: By task, the children that are given, in the order of the list that the argument is.
+        self._given: dict[int, dict[NodeId, Given]] = {}
+        self._positions: dict[NodeId, int] = {}
         self._wholes: dict[int, list[Any]] = {}
 
     def look_at(self, source: Source | Whole) -> Look | list[Any]:
@@ -210,6 +223,14 @@ class _NodeCompiler:
     def look(self, source: Source) -> Look:
         """Where a task run finds a state."""
         if isinstance(source, Given):
+            task, map_index, _ = source.node
+            if map_index >= 0:
+                # A key each would be a Dask task each, for the thousands that a resumed map is made of.
+                children = self._given.setdefault(task, {})
+                if source.node not in children:
+                    self._positions[source.node] = len(children)
+                    children[source.node] = source
+                return (self._argument(task), self._positions[source.node])
             key = self._keys.of(source.node)
             if key not in self._compiled.given:
                 self._compiled.given[key] = cloudpickle.dumps(source.state)
@@ -220,8 +241,24 @@ class _NodeCompiler:
         place = self._compiled.places.get(source) or self._places.place(source)
         return (self._argument(place.key), place.position)
 
-    def _argument(self, key: DaskKey) -> int:
-        return self.arguments.setdefault(key, len(self.arguments))
+    def keys_of_arguments(self) -> tuple[DaskKey, ...]:
+        """The keys of what it looks at, when all looks are known."""
+        return tuple(
+            self._key_of_given(each) if isinstance(each, int) else each for each in self._arguments
+        )
+
+    def _key_of_given(self, task: int) -> DaskKey:
+        children = self._given[task]
+        key = self._compiled.lists.get(tuple(children))
+        if key is None:
+            key = self._keys.of((task, GIVEN_CHILDREN, 0), self._number)
+            self._compiled.lists[tuple(children)] = key
+            states = [child.state for child in children.values()]
+            self._compiled.given[key] = cloudpickle.dumps(states)
+        return key
+
+    def _argument(self, key: DaskKey | int) -> int:
+        return self._arguments.setdefault(key, len(self._arguments))
 
 
 class NodesExpr(Expr):

@@ -196,6 +196,7 @@ class GroupRun:
         self._states: list[State] = []
         #: States from outside the run, opened once, however many look at them.
         self._opened: dict[int, State] = {}
+        self._opened_lists: dict[int, Sequence[State]] = {}
         #: Held while it is decided whether the next one begins here.
         self._guard = threading.Lock()
         self._end = len(members)
@@ -277,14 +278,24 @@ class GroupRun:
     def _look(self, look: Look | list[Any]) -> State:
         if isinstance(look, tuple):
             argument, item = look
-            state: State = self._states[item] if argument < 0 else self._arguments[argument][item]
-            return state
+            states: Sequence[State] = self._states if argument < 0 else self._list(argument)
+            return states[item]
         if isinstance(look, list):
             parent, children = look
             return whole_state(self._look(parent), [self._look(child) for child in children])
         if look not in self._opened:
             self._opened[look] = opened(self._arguments[look])
         return self._opened[look]
+
+    def _list(self, argument: int) -> Sequence[State]:
+        """The states that an argument is."""
+        states: Sequence[State] | bytes = self._arguments[argument]
+        if not isinstance(states, bytes):
+            return states
+        # Children from outside the run; opened once.
+        if argument not in self._opened_lists:
+            self._opened_lists[argument] = pickle.loads(states)
+        return self._opened_lists[argument]
 
     # ---- cutting
 

@@ -4,7 +4,7 @@ import distributed
 import pytest
 
 from prefect_dask import Flow, task
-from prefect_dask.executors import DaskExecutor
+from prefect_dask.executors import DaskExecutor, LocalExecutor
 
 
 @pytest.fixture
@@ -110,3 +110,20 @@ def test_what_the_nodes_of_a_map_have_in_common_the_scheduler_keeps_once(cluster
     assert len(pairs) >= 50
     annotations, needs = map(set, zip(*pairs, strict=True))
     assert max(len(annotations), len(needs)) < 10, "once for all that came together"
+
+
+def test_the_children_of_a_map_that_is_given_are_one_dask_task(cluster):
+    with Flow("given") as flow:
+        doubled = task(lambda x: 2 * x, name="double").map(list(range(200)))
+        total = task(sum, name="total")(doubled)
+    given = flow.run(executor=LocalExecutor()).result[doubled]
+    counts: list[int] = []
+
+    state = flow.run(
+        task_states={doubled: given},
+        executor=DaskExecutor(),
+        on_state=lambda records: counts.append(len(cluster.scheduler.tasks)),
+    )
+
+    assert state.result[total].result == 2 * sum(range(200))
+    assert 1 <= max(counts) < 10
