@@ -8,7 +8,7 @@ import random
 import sys
 import time
 
-from tests.chaos.plan import case_of
+from tests.chaos.drawing import case_of
 from tests.chaos.report import run_case
 
 
@@ -23,20 +23,29 @@ def main() -> int:
     given = parser.parse_args()
     first = random.randrange(1_000_000) if given.seed is None else given.seed
     until = time.monotonic() + 3600 * given.hours
-    failed = []
+    failed: list[int] = []
+    planned = missed = 0
     for seed in itertools.count(first):
         began = time.monotonic()
+        case = case_of(seed)
         try:
-            told = run_case(case_of(seed), limit_seconds=given.limit)
+            outcome = run_case(case, limit_seconds=given.limit)
         except AssertionError as error:
             failed.append(seed)
             print(f"seed {seed} FAILED\n{error}\n", flush=True)
         else:
+            planned += len(case.faults)
+            missed += len(outcome.missed)
             print(f"seed {seed} kept its promises in {time.monotonic() - began:.1f} s", flush=True)
+            for fault in outcome.missed:
+                print(f"    this never came: {fault}", flush=True)
             if not given.hours:
-                print("\n".join(told))
+                print("\n".join(outcome.told))
         if time.monotonic() > until:
             break
+    if planned:
+        share = 100 * missed / planned
+        print(f"of {planned} faults {missed} never came ({share:.1f} %), failures not counted")
     print(f"{seed - first + 1} seeds, failed: {failed or 'none'}")
     return 1 if failed else 0
 

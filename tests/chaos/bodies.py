@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,13 @@ from tests.chaos import crash_points
 from tests.chaos.plan import BIG_BYTES, SCARCE, Case, TaskPlan, items_of, value_of
 from tests.chaos.traces import Traces
 from tests.outside_ledger import Execution
+from tests.waiting import wait_until
 
 # Whichever process runs bodies imports them, and passes the points at which it may be killed.
 crash_points.arm()
+
+#: How long the last body waits for faults, seconds; what has not happened by then does not.
+FAULTS_SECONDS = 30.0
 
 #: A body that takes a while waits for this, which never comes.
 _never = threading.Event()
@@ -34,6 +39,9 @@ def run_body(plan: TaskPlan, inputs: list[Any]) -> Any:
 
 def _result_of(plan: TaskPlan, inputs: list[Any], traces: Traces, execution: Execution) -> Any:
     _never.wait(plan.seconds)
+    if plan.is_last:
+        with suppress(TimeoutError):
+            wait_until(traces.faults_are_over, FAULTS_SECONDS)
     index, attempt = execution.map_index, execution.attempt
     if attempt <= plan.fails.get(index, 0):
         raise ValueError(f"attempt {attempt} of {plan.name}[{index}] is meant to fail")
@@ -81,7 +89,7 @@ def child(plan: TaskPlan, item: Any) -> Any:
 def flow_of(planned: Case, folder: Path) -> Flow:
     """The flow of a case; what has a named place is written below a folder."""
     made: dict[int, Any] = {}
-    with Flow(f"chaos-{planned.seed}") as flow:
+    with Flow("chaos") as flow:
         for plan in planned.tasks:
             if plan.branch is None:
                 made[plan.number] = _add(plan, made, folder)

@@ -1,7 +1,7 @@
 """Points in the product at which a process kills itself, put around its functions from outside.
 
 The product knows nothing of them. Which one a process dies at says the variable CHAOS_CRASHES; each happens once,
-in whichever process comes there first.
+in whichever process comes there for the last of the times that are counted, over all of them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections import Counter
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -27,8 +26,8 @@ class Crash(NamedTuple):
     Attributes:
         target: The role of the process.
         point: Where.
-        nth: At which time that this process comes there.
-        mark: The file that is made just before, for it to happen once.
+        nth: At which time that one of these processes comes there.
+        mark: The file that is made just before, for it to happen once; beside it the times are counted.
     """
 
     target: str
@@ -38,7 +37,6 @@ class Crash(NamedTuple):
 
 
 _crashes: list[Crash] = []
-_reached: Counter[str] = Counter()
 
 
 def as_text(crashes: list[Crash]) -> str:
@@ -48,12 +46,19 @@ def as_text(crashes: list[Crash]) -> str:
 
 def reach(point: str) -> None:
     """Die here, where that is planned."""
-    if not _crashes:
-        return
-    _reached[point] += 1
     for crash in _crashes:
-        if crash.point == point and _reached[point] >= crash.nth and _is_first(crash):
+        if crash.point == point and _count(crash) >= crash.nth and _is_first(crash):
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _count(crash: Crash) -> int:
+    """How often somebody has come there, with this time."""
+    file = os.open(f"{crash.mark}.count", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(file, b".")
+        return os.fstat(file).st_size
+    finally:
+        os.close(file)
 
 
 def _is_first(crash: Crash) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 from prefect_dask.ledger import Ledger
-from prefect_dask.ledger.errors import LedgerAway, LedgerRefused
+from prefect_dask.ledger.errors import LedgerAway, LedgerRefused, NothingRecorded
 from prefect_dask.ledger.facts import RecordedFlowRun
 from prefect_dask.limits import set_limit
 from tests.chaos import crash_points
@@ -103,7 +103,7 @@ class Disturbed:
         def ask() -> tuple[list[RecordedFlowRun]] | None:
             try:
                 return (self.opened_ledger().flow_runs(),)
-            except LedgerRefused:
+            except (LedgerRefused, NothingRecorded):
                 return ([],)
             except LedgerAway:
                 return None  # it was just restarted
@@ -123,13 +123,16 @@ class Disturbed:
     def variables(self, role: str) -> dict[str, str]:
         """What is in the environment of a process of the case."""
         crashes = [
-            crash_points.Crash(f.target, f.point, f.nth, str(self.folder / f"crashed-{number}"))
+            crash_points.Crash(f.target, f.point, f.nth, str(self._mark_of(number)))
             for number, f in enumerate(self.case.faults)
             if f.kind == "crash"
         ]
         lease = {"PREFECT__LEDGER__LEASE_SECONDS": str(LEASE_SECONDS)} if self.case.limits else {}
+        ttl_seconds = self.case.worker_ttl_seconds
+        ttl = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": f"{ttl_seconds} s"} if ttl_seconds else {}
         return {
             **lease,
+            **ttl,
             MARK: self.mark,
             crash_points.ROLE: role,
             crash_points.VARIABLE: crash_points.as_text(crashes),
@@ -138,6 +141,19 @@ class Disturbed:
             "TMPDIR": str(self.folder / ("tmp" if role == "coordinator" else "cluster-tmp")),
             "PYTHONPATH": str(REPOSITORY),
         }
+
+    def missed(self) -> list[Fault]:
+        """The faults that did not happen."""
+        crashes = [
+            fault
+            for number, fault in enumerate(self.case.faults)
+            if fault.kind == "crash" and not self._mark_of(number).exists()
+        ]
+        return crashes + self._to_come
+
+    def _mark_of(self, number: int) -> Path:
+        """What is there as soon as a crash has happened."""
+        return self.folder / f"crashed-{number}"
 
     # ---- the run
 
@@ -186,7 +202,10 @@ class Disturbed:
         begun = self.traces.begun_count()
         for fault in [fault for fault in self._to_come if fault.after <= begun]:
             if self._happens(fault):
+                self.told.append(f"now: {fault}")
                 self._to_come.remove(fault)
+        if not self._to_come and not self._due:
+            self.traces.note_faults_over()
         if self.coordinators[-1] in self.stale:
             self._start("resume")
         code = self.coordinators[-1].poll()
@@ -250,14 +269,12 @@ class Disturbed:
             return self._disturb_connections(fault)
         if fault.target == "ledger":
             assert self.server is not None
-            self.told.append(f"now: {fault}")
             self.server.restart(by_force=fault.kind == "kill")
             return True
         process = self._process(fault.target)
-        if process is None:
-            return False
-        self.told.append(f"now: {fault}")
         try:
+            if process is None or process.status() == psutil.STATUS_ZOMBIE:
+                return False
             if fault.kind == "kill":
                 process.kill()
                 self._replace(fault.target)
@@ -265,16 +282,15 @@ class Disturbed:
                 process.suspend()
                 self._later(fault.seconds, process.resume)
             elif fault.kind == "full":
-                _limit_files(process.pid, FULL_BYTES)
+                pid = process.pid
+                _limit_files(pid, FULL_BYTES)
                 # Without room for the journal, too, the run ends, and says so.
                 self._may_fail |= fault.target == "coordinator"
-                self._later(
-                    fault.seconds, lambda: _limit_files(process.pid, resource.RLIM_INFINITY)
-                )
+                self._later(fault.seconds, lambda: _limit_files(pid, resource.RLIM_INFINITY))
             elif fault.kind == "stale":
-                self._make_stale(process)
-        except psutil.Error:
-            pass  # it ended just now
+                return self._make_stale(process)
+        except (psutil.Error, ProcessLookupError):
+            return False  # it ended just now
         return True
 
     def _process(self, target: str) -> psutil.Process | None:
@@ -285,11 +301,18 @@ class Disturbed:
             if self.ground is None:
                 return first_working_child(coordinator.pid)
             if target == "worker":
-                return self.ground.worker()
+                return self._busiest(self.ground.workers())
             process = self.ground.nanny() if target == "nanny" else self.ground.cluster.scheduler
             return None if process is None else psutil.Process(process.pid)
         except psutil.Error:
             return None
+
+    def _busiest(self, workers: list[psutil.Process]) -> psutil.Process | None:
+        """The one where a body was begun last; who is idle is not missed."""
+        last_begun = {
+            body.execution.pid: number for number, body in enumerate(self.traces.bodies())
+        }
+        return max(workers, key=lambda each: last_begun.get(each.pid, -1), default=None)
 
     def _replace(self, target: str) -> None:
         """Do what whoever looks after a cluster does."""
@@ -297,18 +320,18 @@ class Disturbed:
             self.ground.start_again()
 
     def _disturb_connections(self, fault: Fault) -> bool:
-        if self.ground is None:
-            return True
-        self.told.append(f"now: {fault}")
+        assert self.ground is not None
         proxy = self.ground.for_workers if fault.target == "worker" else self.ground.for_clients
+        if not proxy.is_in_use:
+            return False
         if fault.kind == "delay":
             proxy.delay(fault.seconds)
         else:
             proxy.abort()
         return True
 
-    def _make_stale(self, process: psutil.Process) -> None:
-        """Stop a coordinating process, and have it taken for dead."""
+    def _make_stale(self, process: psutil.Process) -> bool:
+        """Stop a coordinating process, and have it taken for dead; False where its run is not there, or over."""
         # Stopped with the ledger locked, it would hold up whoever comes next: another moment, then.
         for _ in range(20):
             process.suspend()
@@ -316,11 +339,12 @@ class Disturbed:
             if run == "Crashed":
                 self.stale.append(self.coordinators[-1])
                 self._note_end()
-                return
+                return True
             process.resume()
             if run is not None:
-                return  # it is over
+                return False
             self._pause.wait(LOOK_SECONDS)
+        return False
 
     def _take_for_dead(self) -> str | None:
         """Let the lease of the run be over; the state of the run then, None where the ledger is locked."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import count
 from pathlib import Path
 
@@ -72,10 +72,15 @@ class Ground:
         """The process that watches over the first worker."""
         return next(iter(self.cluster.workers.values()), None)
 
-    def worker(self) -> psutil.Process | None:
-        """The first worker, where it is there."""
-        nanny = self.nanny()
-        return None if nanny is None else first_working_child(nanny.pid)
+    def workers(self) -> list[psutil.Process]:
+        """The workers that are there and not stopped."""
+        found = []
+        for nanny in self.cluster.workers.values():
+            worker = first_working_child(nanny.pid)
+            with suppress(psutil.Error):
+                if worker is not None and worker.status() != psutil.STATUS_STOPPED:
+                    found.append(worker)
+        return found
 
     def look_after(self) -> None:
         """Start a worker in the place of each whose nanny is gone, as whoever runs a cluster does.

@@ -31,6 +31,11 @@ class Proxy:
         self._thread = threading.Thread(target=self._run, name="chaos-proxy")
         self._thread.start()
 
+    @property
+    def is_in_use(self) -> bool:
+        """Whether there are connections."""
+        return bool(self._connections)
+
     def abort(self) -> None:
         """Cut all connections there are."""
         self._loop.call_soon_threadsafe(self._abort)

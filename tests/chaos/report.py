@@ -4,15 +4,41 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.chaos.checks import check_all
 from tests.chaos.disturbed import Disturbed
-from tests.chaos.plan import Case
+from tests.chaos.plan import Case, Fault
 
 
-def run_case(case: Case, *, limit_seconds: float, folder: Path | None = None) -> list[str]:
-    """Run a case and check it; what happened.
+class Outcome(NamedTuple):
+    """How a case came out that kept all promises.
+
+    Attributes:
+        told: What happened, for people.
+        missed: The faults that did not happen.
+    """
+
+    told: list[str]
+    missed: list[Fault]
+
+
+def run_case(
+    case: Case,
+    *,
+    limit_seconds: float,
+    folder: Path | None = None,
+    check: Callable[[Disturbed], None] = check_all,
+) -> Outcome:
+    """Run a case and check it.
+
+    Args:
+        case: The case.
+        limit_seconds: How long it may take.
+        folder: Where its files stay; None where they go when it is over.
+        check: What must hold when the run is over; raises where it does not.
 
     Raises:
         AssertionError: A promise was broken; the message has the case, what happened, and what was recorded.
@@ -23,19 +49,21 @@ def run_case(case: Case, *, limit_seconds: float, folder: Path | None = None) ->
     disturbed = Disturbed(case, folder, limit_seconds)
     try:
         disturbed.run()
-        check_all(disturbed)
+        check(disturbed)
+        return Outcome(disturbed.told, disturbed.missed())
     except Exception as error:
         raise AssertionError(f"{type(error).__name__}: {error}\n{story_of(disturbed)}") from error
     finally:
         disturbed.close()
         if made:
             shutil.rmtree(folder, ignore_errors=True)
-    return disturbed.told
 
 
 def story_of(disturbed: Disturbed) -> str:
     """The case, what happened, which bodies ran, and what was recorded."""
-    lines = [str(disturbed.case), f"again: python -m tests.chaos --seed {disturbed.case.seed}"]
+    seed = disturbed.case.seed
+    again = "the test that made it up" if seed is None else f"python -m tests.chaos --seed {seed}"
+    lines = [str(disturbed.case), f"again: {again}"]
     lines += ["what happened:", *(f"    {each}" for each in disturbed.told)]
     lines.append("bodies: epoch, task run, attempt, process, when (s)")
     bodies = disturbed.traces.bodies()

@@ -46,6 +46,14 @@ class Traces:
         """Tell that it is over, however it came out. For bodies."""
         self._note(f"left-{epoch}", execution)
 
+    def faults_are_over(self) -> bool:
+        """Whether no fault that waits for bodies is to come, or lasts. For bodies."""
+        return (self.folder / "no-more-faults").exists()
+
+    def note_faults_over(self) -> None:
+        """Tell that none is."""
+        (self.folder / "no-more-faults").touch()
+
     def _note(self, name: str, execution: Execution) -> None:
         line = json.dumps([execution, time.monotonic_ns()]).encode() + b"\n"
         file = os.open(self.folder / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
