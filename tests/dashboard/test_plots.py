@@ -115,7 +115,7 @@ def test_what_the_nodes_of_a_map_have_in_common_the_scheduler_keeps_once(cluster
 def test_the_children_of_a_map_that_is_given_are_one_dask_task(cluster):
     with Flow("given") as flow:
         doubled = task(lambda x: 2 * x, name="double").map(list(range(200)))
-        total = task(sum, name="total")(doubled)
+        total = task(lambda xs: sum(xs), name="total")(doubled)
     given = flow.run(executor=LocalExecutor()).result[doubled]
     counts: list[int] = []
 
