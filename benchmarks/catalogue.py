@@ -9,7 +9,7 @@ from benchmarks.core.options import Question
 #: A file each. The last two are there to be looked at and held to no bar.
 USUAL = (
     *("wide", "chain", "layered", "tree", "runtime_map", "real_work", "big_array", "mixed_map"),
-    *("scheduler_memory", "coordinator_memory", "long_lived", "hello"),
+    *("hand_over", "scheduler_memory", "coordinator_memory", "long_lived", "hello"),
     *("durability", "progress", "pictures", "animation"),
     *("nested", "loop"),
 )

@@ -224,10 +224,14 @@ class Attempt(Moves):
 
     def check_upstream_skipped(self) -> None:
         """A skip passes down, unless the task says otherwise."""
+        # Of a map above, its own children look at those that they have to do with.
+        is_parent = self.prepared.is_mapped and self.node_id[1] < 0
         if self.task.skip_on_upstream_skip and any(
             isinstance(each, Skipped)
             for state in self.upstream
-            for each in (state.map_states if isinstance(state, Mapped) else (state,))
+            for each in (
+                state.map_states if isinstance(state, Mapped) and not is_parent else (state,)
+            )
         ):
             self.move(
                 Skipped(

@@ -102,7 +102,7 @@ def test_a_bar_is_met_or_not(bar, ours, raw, met):
     assert Row("work", "s", ours, raw, bar, 1).is_met is met
 
 
-@pytest.mark.parametrize("name", ["core.rows", "core.options", "catalogue", "mixed_map"])
+@pytest.mark.parametrize("name", ["core.rows", "core.options", "catalogue", "growth", "mixed_map"])
 def test_the_examples_of_the_benchmarks_print_what_they_say(name: str):
     failed, tried = doctest.testmod(import_module(f"benchmarks.{name}"))
     assert tried and not failed

@@ -6,13 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prefect_dask import Flow, Parameter, context, flatten, mapped, task, triggers, unmapped
 from prefect_dask.engine.signals import SKIP
 from prefect_dask.engine.state import Mapped, Pending, Skipped, Success, TriggerFailed
-from prefect_dask.executors import DaskExecutor, LocalDaskExecutor, LocalExecutor
+from prefect_dask.executors import DaskExecutor, LocalDaskExecutor
+from tests.contracts.places import LOCAL
 
 
 @task
@@ -177,6 +178,18 @@ def test_inputs_are_flattened_by_one_level(executor):
     assert states["double"].result == [0, 0, 2, -2, 4, -4]
     assert states["constant"].result == [2, 4, 6]
     assert states["made"].result == [8, 10, 12]
+
+
+def test_a_child_that_came_to_no_list_counts_as_one_item_of_what_is_flattened(executor):
+    with Flow("no list") as flow:
+        double.copy(name="failed").map(flatten(pair.map(fails_for_two.map(numbers(4)))))
+        double.copy(name="skipped").map(flatten(pair.map(skips_two.map(numbers(4)))))
+
+    _, states = run(flow, executor)
+
+    good = ["Success"] * 2
+    assert kinds(states["failed"]) == [*good, *good, "TriggerFailed", *good]
+    assert kinds(states["skipped"]) == [*good, *good, "Skipped", *good]
 
 
 def test_unmapped_and_constant_inputs_are_the_same_for_all(executor):
@@ -393,23 +406,35 @@ def shapes(draw):
     return lists, draw(st.sampled_from([1, 2])), draw(st.sampled_from(["plain", "known"]))
 
 
-@settings(max_examples=40)
-@given(shapes())
-def test_any_shape_gives_what_loops_would(shape):
-    lengths, depth, kind = shape
-    lists = [list(range(n)) for n in lengths]
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
+def test_any_shape_gives_what_loops_would(place, executor):
+    # In this thread a run takes a millisecond.
+    @settings(
+        max_examples=40 if place == LOCAL else 10,
+        database=None,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(shapes())
+    def hold(shape):
+        lengths, depth, kind = shape
+        lists = [list(range(n)) for n in lengths]
 
-    with Flow("shape") as flow:
-        source = lists if kind == "known" else as_it_is(lists)
-        rows = as_it_is.copy(name="rows").map(source)
-        cells: Any = flatten(rows)
-        for level in range(depth):
-            cells = double.copy(name=f"level {level}").map(cells)
-        whatever(cells)
+        with Flow("shape") as flow:
+            source = lists if kind == "known" else as_it_is(lists)
+            rows = as_it_is.copy(name="rows").map(source)
+            cells: Any = flatten(rows)
+            for level in range(depth):
+                cells = double.copy(name=f"level {level}").map(cells)
+            whatever(cells)
 
-    _, states = run(flow, LocalExecutor())
+        _, states = run(flow, executor)
 
-    assert states["whatever"].result == [2**depth * x for row in lists for x in row]
+        assert states["whatever"].result == [2**depth * x for row in lists for x in row]
+
+    with executor.start():
+        hold()
 
 
 def test_children_in_batches_keep_their_own_states_and_retries(executor):
