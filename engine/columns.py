@@ -42,6 +42,8 @@ def _families(
     head: dict[int, int] = {}
     for index in tasks:
         head[index] = index
+        # Whoever looks at all children of a map comes after the last of them, not in their columns.
+        after = {head.get(v.upstream) for v in graph.views[index] if v.take is not Take.ITEM}
         for view in graph.views[index]:
             above = view.upstream
             if (
@@ -50,6 +52,7 @@ def _families(
                 and graph.is_mapped[above]
                 and above in head
                 and child_count[above] == child_count[index]
+                and head[above] not in after
             ):
                 head[index] = head[above]
                 break

@@ -224,6 +224,20 @@ def test_an_imperative_flow_maps_by_its_edges(executor):
     assert states["double"].result == [0, 2, 4]
 
 
+@pytest.mark.parametrize("is_flat", [False, True])
+def test_a_map_over_a_map_may_look_at_all_of_what_that_is_mapped_over(executor, is_flat):
+    with Flow("all of it") as flow:
+        lists = task(lambda: [[1], [2, 3]] if is_flat else [1, 2, 3], name="lists")()
+        first = double.map(flatten(lists) if is_flat else lists)
+        second = double.copy(name="second").map(first)
+        third = task(lambda x, xs: x + sum(xs), name="third").map(second, unmapped(first))
+        waits = as_it_is.map(third, upstream_tasks=[unmapped(second)])
+    state = flow.run(executor=executor)
+
+    assert state.is_successful(), state.message
+    assert [s.result for s in state.result[waits].map_states] == [16, 20, 24]
+
+
 def test_an_unmapped_failure_fails_the_children_and_a_mapped_one_the_parent(executor):
     with Flow("failures") as flow:
         bad = fails_for_two(2)
