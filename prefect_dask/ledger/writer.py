@@ -293,7 +293,9 @@ class Writer:
 
     def _note_renewed(self, renewals: Iterable[Leased], until: float) -> None:
         with self._changed:
-            held = (each.run_id for each in renewals if each.run_id in self._held)
+            # What another process has was not renewed.
+            own = self._held.keys() - self.superseded
+            held = (each.run_id for each in renewals if each.run_id in own)
             self._leased_until.update(dict.fromkeys(held, until))
 
     def _look_for_requests(self) -> None:

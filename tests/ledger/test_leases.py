@@ -3,16 +3,18 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from prefect_dask import Flow, Parameter, task
+from prefect_dask import Flow, Parameter, context, task
 from prefect_dask.engine import clock
 from prefect_dask.engine.node import current_node
 from prefect_dask.ledger import Ledger, leases, writer
+from prefect_dask.ledger.configured import journal_folder
 from prefect_dask.ledger.entries import Begun, Entry, Leased, Moved, Rows
 from prefect_dask.ledger.errors import Superseded
 from prefect_dask.ledger.packed import pack_row
@@ -143,6 +145,19 @@ def test_a_run_whose_process_was_taken_for_dead_is_told_so(tmp_path: Path):
     assert Ledger(place).flow_runs()[0].state == "Crashed"
 
 
+def let_run_out(ledger: Ledger) -> None:
+    """As if the process at each run had been stopped for longer than its lease."""
+    with ledger.opened() as store:
+        store.execute("UPDATE flow_runs SET lease_until = 1.0, process = ''")
+
+
+def check_of_this_node() -> Callable[[bool], Any]:
+    """What is asked before what the body of a task leaves behind counts."""
+    at = current_node()
+    assert at is not None and at[0].check_counted is not None
+    return at[0].check_counted
+
+
 def test_who_asks_whether_a_run_is_its_own_has_the_lease_renewed_before_that_is_said(
     url: str, ledger: Ledger
 ):
@@ -152,15 +167,12 @@ def test_who_asks_whether_a_run_is_its_own_has_the_lease_renewed_before_that_is_
 
     @task
     def ask():
-        at = current_node()
-        assert at is not None and at[0].check_counted is not None
-        with ledger.opened() as store:
-            store.execute("UPDATE flow_runs SET lease_until = 1.0, process = ''")
-        told.append(at[0].check_counted(False))
+        check_counted = check_of_this_node()
+        let_run_out(ledger)
+        told.append(check_counted(False))
         seen.append(ledger.flow_runs()[0].state)
-        with ledger.opened() as store:
-            store.execute("UPDATE flow_runs SET lease_until = 1.0, process = ''")
-        told.append(at[0].check_counted(False))  # known from before: no time has passed
+        let_run_out(ledger)
+        told.append(check_counted(False))  # known from before: no time has passed
         seen.append(ledger.flow_runs()[0].state)
 
     state = Flow("asks", tasks=[ask]).run(ledger=url)
@@ -170,16 +182,32 @@ def test_who_asks_whether_a_run_is_its_own_has_the_lease_renewed_before_that_is_
     assert "taken over by another process" in str(state.message)
 
 
+def test_the_lease_of_a_run_that_somebody_has_taken_does_not_count_as_renewed(
+    url: str, ledger: Ledger
+):
+    @task
+    def renew():
+        let_run_out(ledger)
+        assert ledger.flow_runs()[0].state == "Crashed"
+        its = writer.writer_for(ledger.place, journal_folder())
+        its.renew(20)
+        run_id = context.flow_run_id
+        told.append((run_id in its.superseded, its.leased_seconds(run_id) > 0))
+
+    told: list[tuple[bool, bool]] = []
+    Flow("renews", tasks=[renew]).run(ledger=url)
+
+    assert told == [(True, False)]
+
+
 def test_a_run_that_somebody_has_taken_is_not_said_to_be_ones_own(url: str, ledger: Ledger):
     @task
     def ask():
-        at = current_node()
-        assert at is not None and at[0].check_counted is not None
-        with ledger.opened() as store:
-            store.execute("UPDATE flow_runs SET lease_until = 1.0, process = ''")
+        check_counted = check_of_this_node()
+        let_run_out(ledger)
         assert ledger.flow_runs()[0].state == "Crashed"
         with pytest.raises(Superseded):
-            at[0].check_counted(False)
+            check_counted(False)
         refused.append(True)
 
     refused: list[bool] = []
