@@ -43,6 +43,13 @@ def stop_until_it_is_taken_for_dead(stale, place):
     return run
 
 
+def let_it_go_on(stale, diary):
+    """Let the body end, and the process wake up and end."""
+    diary.with_name("go-on").touch()
+    os.kill(stale.pid, signal.SIGCONT)
+    assert stale.wait(50) == 0
+
+
 def test_a_process_that_was_stopped_while_its_lease_ran_out_writes_nothing(place, diary):
     stale = begin("stalls", place)
     try:
@@ -53,9 +60,7 @@ def test_a_process_that_was_stopped_while_its_lease_ran_out_writes_nothing(place
         assert "its lease ran out" in str(crashed.message)
         before = Ledger(place).states(run.run_id)
 
-        diary.with_name("go-on").touch()
-        os.kill(stale.pid, signal.SIGCONT)
-        assert stale.wait(50) == 0
+        let_it_go_on(stale, diary)
         assert Ledger(place).states(run.run_id) == before
         assert Ledger(place).flow_run(run.run_id) == crashed
         assert not Ledger(place).results(run.run_id)
@@ -121,9 +126,7 @@ def test_what_ends_for_a_process_that_has_lost_its_run_is_no_end_for_who_takes_i
             [run] = Ledger(place).flow_runs()
             os.kill(stale.pid, signal.SIGSTOP)
             wait_until(lambda: Ledger(place).flow_runs()[0].state == "Crashed", 20)
-            diary.with_name("go-on").touch()
-            os.kill(stale.pid, signal.SIGCONT)
-            assert stale.wait(50) == 0
+            let_it_go_on(stale, diary)
         finally:
             stale.kill()
             stale.wait()
@@ -187,9 +190,7 @@ def test_what_a_stopped_process_handed_over_is_not_taken_for_that_of_the_next(
 
             results = {each.name: its.result for each, its in state.result.items()}
             assert results == {"first": 2, "held_at_first": "the second"}
-            diary.with_name("go-on").touch()
-            os.kill(stale.pid, signal.SIGCONT)
-            assert stale.wait(50) == 0
+            let_it_go_on(stale, diary)
         finally:
             stale.kill()
             stale.wait()

@@ -18,7 +18,7 @@ BORNE = 2
 FAULT = ValueError("does not unpickle")
 
 #: What Dask says when workers died with one of its nodes.
-KILLED: Any = KilledWorker("key", SimpleNamespace(address="w"), 3)  # type: ignore[arg-type]
+KILLED: Any = KilledWorker("key", SimpleNamespace(address="w"), 3)  # type: ignore[arg-type]  # has a worker's address
 
 
 class Watched(Run):
