@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from functools import cache
 from pathlib import Path
@@ -21,7 +22,8 @@ def name_of_holder(monotonic: float) -> str:
         monotonic: As from `clock.monotonic`; processes of one boot share it, and nobody sets it.
     """
     name = this_process()
-    return f"{name}~{monotonic:.1f}" if name else ""
+    # Rounded up: nobody may take it for free while its holder knows that it is not.
+    return f"{name}~{math.ceil(monotonic * 10) / 10:.1f}" if name else ""
 
 
 def held_here_until(holder: str) -> float | None:

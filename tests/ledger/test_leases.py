@@ -18,7 +18,12 @@ from prefect_dask.ledger.configured import journal_folder
 from prefect_dask.ledger.entries import Begun, Entry, Leased, Moved, Rows
 from prefect_dask.ledger.errors import Superseded
 from prefect_dask.ledger.packed import pack_row
-from prefect_dask.ledger.processes import is_gone, this_process
+from prefect_dask.ledger.processes import (
+    held_here_until,
+    is_gone,
+    name_of_holder,
+    this_process,
+)
 from prefect_dask.ledger.run_slots import ASK_SECONDS
 from prefect_dask.ledger.store import Store
 from prefect_dask.steering import LONGEST_LOOK_SECONDS
@@ -180,6 +185,12 @@ def test_who_asks_whether_a_run_is_its_own_has_the_lease_renewed_before_that_is_
     assert 0 < told[1] < told[0] <= leases.lease_seconds()
     assert seen == ["Running", "Crashed"]
     assert "taken over by another process" in str(state.message)
+
+
+@pytest.mark.parametrize("until", [12.5, 12.51, 12.549, 12.0])
+def test_a_lease_is_never_told_to_run_out_before_it_does(until: float):
+    told = held_here_until(name_of_holder(until))
+    assert told is not None and until <= told < until + 0.11
 
 
 def test_the_lease_of_a_run_that_somebody_has_taken_does_not_count_as_renewed(
