@@ -3,6 +3,8 @@
 `make chaos HOURS=1` draws others, and more of them; `python -m tests.chaos --seed N` runs one again.
 """
 
+from collections import defaultdict
+
 import pytest
 
 from tests.chaos.checks import check_all, is_cause
@@ -74,16 +76,19 @@ def test_a_run_goes_on_without_a_worker_that_is_stopped_until_dask_gives_it_up(t
     # Dask waits for five seconds at least, and looks every two.
     stop = Fault("stop", "worker", after=2, seconds=10)
     case = Case(None, "cluster", tasks, (stop,), worker_ttl_seconds=SHORT_TTL_SECONDS)
-    lost = []
+    lost_by_cause = defaultdict(set)
 
     def check(done):
         check_all(done)
-        lost.extend(filter(is_cause, done.opened_ledger().states(done.run_id())))
+        for state in filter(is_cause, done.opened_ledger().states(done.run_id())):
+            # Which worker is a part of the message. A machine that is busy may lose another one within that short
+            # a time, and that is as good.
+            lost_by_cause[state.message].add(state.task_name)
 
     outcome = run_case(case, limit_seconds=LIMIT_SECONDS, folder=tmp_path, check=check)
 
     assert not outcome.missed
-    assert {state.task_name for state in lost} == {"each-1"}, "what it had at work was not lost"
+    assert {"each-1"} in lost_by_cause.values(), "what it had at work was not lost"
 
 
 def test_the_fixed_seeds_have_each_place_and_each_fault_of_each_process():
