@@ -13,6 +13,7 @@ import distributed
 from ..compile import DaskKey, Place
 from ..state import State
 from ..stream import NodeId
+from .dask_letting_go import LettingGo
 
 #: Nowhere.
 NONE = -1
@@ -45,6 +46,7 @@ class Holding:
     moves_before: int
     wanted: int
     _name_of: Callable[[NodeId], str]
+    _futures: LettingGo | None
     home: list[State] | Exception | None = None
     _nodes: array[int] = field(default_factory=lambda: array("i"))
 
@@ -63,6 +65,15 @@ class Holding:
         """The future's; "released" where there is none."""
         return "released" if self.future is None else str(self.future.status)
 
+    def let_go(self) -> None:
+        """Nobody needs the value any more."""
+        future, self.future = self.future, None
+        if future is not None and self._futures is not None:
+            self._futures.let_go(future)
+
+    def __del__(self) -> None:
+        self.let_go()
+
 
 class Places:
     """Where the latest execution of each task run lies that went to Dask, and whether it is over.
@@ -70,10 +81,16 @@ class Places:
     Args:
         count: How many tasks the flow has.
         name_of: What a task run is called.
+        futures: What holds those that are needed.
     """
 
-    def __init__(self, count: int, name_of: Callable[[NodeId], str] = str) -> None:
-        self._name_of = name_of
+    def __init__(
+        self,
+        count: int,
+        name_of: Callable[[NodeId], str] = str,
+        futures: LettingGo | None = None,
+    ) -> None:
+        self._name_of, self._futures = name_of, futures
         #: By map index per mapped task, and under `OWN` by task: the place as a number, and whether it is over.
         self._numbers: dict[int, array[int]] = {OWN: array("q", [NONE]) * count}
         self._over: dict[int, bytearray] = {OWN: bytearray(count)}
@@ -137,7 +154,9 @@ class Places:
         moves_before: int,
     ) -> None:
         """Note a Dask node, and the task runs in it; where they lay before is forgotten."""
-        holding = Holding(key, future, moves_before, len(nodes), self._name_of)
+        holding = Holding(key, future, moves_before, len(nodes), self._name_of, self._futures)
+        if self._futures is not None:
+            self._futures.hold(future)
         first = len(self._holdings) << POSITION_BITS
         self._holdings.append(holding)
         self._by_key[key] = holding
@@ -169,7 +188,7 @@ class Places:
         self._numbers[column][row] = NONE
         holding.wanted -= 1
         if holding.wanted == 0:
-            holding.future = None
+            holding.let_go()
             self._by_key.pop(holding.key, None)
 
     # ---- inside

@@ -42,6 +42,7 @@ from .dask_futures import Futures
 from .dask_hosting import RunPlugin
 from .dask_hub import Hub
 from .dask_inbox import AtWork, Inbox, Loss
+from .dask_letting_go import LettingGo
 from .dask_places import Places
 from .dask_report import PerformanceReport
 from .dask_results import bring_home, remote_state
@@ -90,7 +91,7 @@ class DaskRun:
         self._executions = Executions(
             Kinds(package.graph, grouping, package.limited),
             SEEN,
-            Places(len(package.graph), self._name),
+            Places(len(package.graph), self._name, LettingGo.of(client)),
         )
         self.result_of = partial(remote_state, self._executions.places)
         self._futures = Futures(
