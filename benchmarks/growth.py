@@ -90,12 +90,14 @@ class Growth(NamedTuple):
         where: The line's.
         tasks: The sizes before and after.
         times: How many times as dear a task is afterwards.
+        times_raw: The same of raw Dask: what the machine's caches add is in both.
     """
 
     shape: str
     where: str
     tasks: tuple[int, int]
     times: float
+    times_raw: float
 
     @property
     def is_met(self) -> bool:
@@ -104,25 +106,37 @@ class Growth(NamedTuple):
     def __str__(self) -> str:
         before, after = self.tasks
         step = f"{self.times:.2f}× from {before:,} to {after:,} tasks"
-        return f"{self.shape}, {self.where}: {step}, ≤ {GROWTH}× {'yes' if self.is_met else 'NO'}"
+        met = "yes" if self.is_met else "NO"
+        return f"{self.shape}, {self.where}: {step}, ≤ {GROWTH}× {met} (raw Dask: {self.times_raw:.2f}×)"
 
 
 def growth_of(points: list[Point]) -> list[Growth]:
     """How the cost of a task of ours grows, at each step of each line.
 
     Example:
-        >>> costs = [(100, 50.0), (1_000, 8.0), (10_000, 11.0), (100_000, 12.0)]
-        >>> for each in growth_of([Point("wide", "threads", "ours", *cost) for cost in costs]):
+        >>> mine = [(1_000, 8.0), (10_000, 11.0), (100_000, 12.0)]
+        >>> theirs = [(1_000, 10.0), (10_000, 20.0), (100_000, 30.0)]
+        >>> points = [Point("wide", "threads", "ours", *cost) for cost in mine]
+        >>> points += [Point("wide", "threads", "raw Dask", *cost) for cost in theirs]
+        >>> for each in growth_of(points):
         ...     print(each)
-        wide, threads: 0.16× from 100 to 1,000 tasks, ≤ 1.25× yes
-        wide, threads: 1.38× from 1,000 to 10,000 tasks, ≤ 1.25× NO
-        wide, threads: 1.09× from 10,000 to 100,000 tasks, ≤ 1.25× yes
+        wide, threads: 1.38× from 1,000 to 10,000 tasks, ≤ 1.25× NO (raw Dask: 2.00×)
+        wide, threads: 1.09× from 10,000 to 100,000 tasks, ≤ 1.25× yes (raw Dask: 1.50×)
     """
+    lines = lines_of(points)
     return [
-        Growth(shape, where, (before.tasks, after.tasks), after.cost / before.cost)
-        for (shape, where, whose), line in lines_of(points).items()
+        Growth(
+            shape,
+            where,
+            (before.tasks, after.tasks),
+            after.cost / before.cost,
+            raw_after.cost / raw_before.cost,
+        )
+        for (shape, where, whose), line in lines.items()
         if whose == "ours"
-        for before, after in pairwise(line)
+        for (before, after), (raw_before, raw_after) in zip(
+            pairwise(line), pairwise(lines[shape, where, "raw Dask"]), strict=True
+        )
     ]
 
 

@@ -45,6 +45,7 @@ def test_at_no_step_a_task_may_become_dearer_by_more_than_a_fourth(costs, met, c
     grown = growth_of(points)
     assert [each.is_met for each in grown] == met
     assert [each.tasks for each in grown] == [(1_000, 10_000), (10_000, 100_000)]
+    assert [each.times_raw for each in grown] == [9.0, 11.0]
     # The program prints these lines, and ends with this code.
     assert judge(points) == (0 if all(met) else 1)
     assert capsys.readouterr().out == "".join(f"{each}\n" for each in grown)
