@@ -32,7 +32,13 @@ from ..stream import (
     ValueLost,
 )
 from ..worker_resources import worker_resources
-from .dask_asking import ANSWER_SECONDS, LAST_ANSWER_SECONDS, add_to_workers, take_from_workers
+from .dask_asking import (
+    ANSWER_SECONDS,
+    LAST_ANSWER_SECONDS,
+    add_to_workers,
+    take_from_workers,
+    take_from_workers_soon,
+)
 from .dask_checks import resources_of_workers, shortage_text
 from .dask_connection import Connection
 from .dask_deaths import Deaths
@@ -234,8 +240,11 @@ class DaskRun:
                 limit = FETCH_GRACE_SECONDS if is_cancelled else None
                 events += bring_home(self._client, self._executions.places, limit_seconds=limit)
         finally:
-            if not is_cancelled:
+            if self._owns_client and not is_cancelled:
                 self._unhost()
+            elif not is_cancelled:
+                # Nothing of it is at work any more, and 5 ms are a long time for a short run.
+                take_from_workers_soon(self._client, self._plugin.name, seconds=LAST_ANSWER_SECONDS)
             if self._ending is not None:
                 self._ending.close()
         return events
