@@ -22,7 +22,7 @@ from benchmarks.core.graphs import Where, place
 from benchmarks.core.options import Options, Questions
 from benchmarks.core.rows import Bar, Row
 from benchmarks.core.running import Count, WrongRun, alternate, per_task
-from benchmarks.core.shapes import as_flow, chain, wide
+from benchmarks.core.shapes import Shape, as_flow, chain, layered, wide
 from prefect_dask import Flow, task
 from prefect_dask.engine.durable import RESULTS
 from prefect_dask.engine.home import HOME_VARIABLE
@@ -111,16 +111,31 @@ def threads(options: Options) -> list[Row]:
     """Two threads that run tasks, and the one that writes."""
     count = options.size(10_000)
     flow = as_flow(wide(count))
-    return [
+    rows = [
         recorded("wide, 2 threads", "threads", flow, count, options, is_heard=is_heard)
         for is_heard in (False, True)
+    ]
+    return rows + [
+        recorded(f"{name}, 2 threads", "threads", as_flow(shape), len(shape), options)
+        for name, shape in shorter(options)
     ]
 
 
 def cluster(options: Options) -> list[Row]:
     """A cluster, where the process that coordinates has little else to do."""
     count = options.size(10_000)
-    return [recorded("map, cluster", "cluster", mapped(count), count, options)]
+    return [recorded("map, cluster", "cluster", mapped(count), count, options)] + [
+        recorded(f"{name}, cluster", "cluster", as_flow(shape), len(shape), options)
+        for name, shape in shorter(options)
+    ]
+
+
+def shorter(options: Options) -> list[tuple[str, Shape]]:
+    """The graphs for which bars speak of one or two thousand tasks."""
+    return [
+        ("chain of 1,000", chain(options.size(1_000))),
+        ("layered 20 × 100 × 3", layered(20, options.size(100))),
+    ]
 
 
 def stored(where: Where, options: Options) -> list[Row]:
