@@ -11,6 +11,8 @@ ROUNDS ?= 5
 # make chaos HOURS=1 SEED=7 begins with that seed.
 HOURS ?= 0.1
 SEED ?=
+# make random-flows TIMES=20 SEED=7 tries 20 times as many as the tests do, and others than with another seed.
+TIMES ?= 10
 
 ifeq ($(OS),Windows_NT)
 BIN := $(VENV)/Scripts
@@ -19,13 +21,14 @@ BIN := $(VENV)/bin
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check chaos bench bench-million bench-growth bench-peers profile cost record-cost pictures clean
+.PHONY: help run test check chaos random-flows bench bench-million bench-growth bench-peers profile cost record-cost pictures clean
 
 help:
 	@echo "make run    install into $(VENV) and take a census of the Python source on this machine"
 	@echo "make test   install into $(VENV) and run all tests"
 	@echo "make check  lint, types, direction of imports, examples in docstrings and README"
 	@echo "make chaos  flow runs whose processes die, by seeds, for HOURS=0.1; a failure prints its SEED"
+	@echo "make random-flows  hold many random flows against an oracle, on every executor; TIMES=10 SEED=7"
 	@echo "make bench  what a task costs beside raw Dask, as a table; ONLY=wide SCALE=0.1 ROUNDS=3 for less"
 	@echo "make bench-million, bench-growth, cost, record-cost, profile: see docs/benchmarks.md"
 	@echo "make pictures  draw the pictures on the pages anew"
@@ -48,6 +51,10 @@ check: $(VENV)/installed-dev
 
 chaos: $(VENV)/installed-dev
 	$(BIN)/python -m tests.chaos --hours $(HOURS) $(if $(SEED),--seed $(SEED))
+
+random-flows: $(VENV)/installed-dev
+	RANDOM_FLOWS_TIMES=$(TIMES) $(if $(SEED),RANDOM_FLOWS_SEED=$(SEED)) \
+		$(BIN)/python -m pytest $(PYTEST_ARGS) tests/contracts/test_random_flows.py
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks --only "$(ONLY)" --scale $(SCALE) --rounds $(ROUNDS)

@@ -20,6 +20,7 @@ from .context import TaskFrame, context
 from .durable import Storing
 from .errors import NotMappable, ProcessDied, TaskTimeout
 from .finish_log import Finish
+from .graph import Take
 from .keeping import Kept, clash_in, copy_of_cached, is_still_good, names_of
 from .moves import Moves, Stop
 from .prepared import PreparedTask
@@ -210,12 +211,13 @@ class Attempt(Moves):
     def check_upstream_finished(self) -> None:
         """Nothing is decided, not even by the trigger, before all upstream states are final."""
         is_parent = self.prepared.is_mapped and self.node_id[1] < 0
-        for state in self.upstream:
+        for view, state in zip(self.prepared.views, self.upstream, strict=True):
             if not state.is_finished() or state.is_looped():
                 raise Stop
+            # Of a map above, the parent of another one looks at the children where it counts what their lists hold.
             if (
                 isinstance(state, Mapped)
-                and not is_parent
+                and (not is_parent or view.take is Take.FLAT)
                 and not all(
                     child.is_finished() and not child.is_looped() for child in state.map_states
                 )

@@ -13,13 +13,13 @@ from itertools import accumulate
 
 from .columns import runs_in_order
 from .due_times import DueTimes, waits
-from .graph import FlowGraph
+from .graph import Edge, FlowGraph
 from .hand_over import HandOver, Source, Whole
 from .in_flight import InFlight
 from .lawful import is_lawful
 from .losses import Losses
 from .sources import Sources
-from .state import Mapped, Pending, Resume, Running, State, Success
+from .state import Mapped, Pending, Resume, Running, Skipped, State, Success
 from .stream import NodeId
 from .task_runs import Position, TaskRuns
 from .wanted_slots import WantedSlots
@@ -71,9 +71,9 @@ class Book:
         self._must_hear: Sequence[bool] = graph.is_mapped
         self._widths = widths
         self._given_tasks = frozenset(given)
-        self._grow_known()
         for index, state in given.items():
             self._give_tree(index, state)
+        self._grow_known()
         self.losses.resumed.update(
             position
             for position, each in self.sources.given.items()
@@ -318,8 +318,30 @@ class Book:
             return
         for index, width in self._widths(self.runs.width).items():
             is_open = index not in self.runs.width and not self.runs.is_done[index]
-            if is_open and index not in self._given_tasks:
+            if is_open and index not in self._given_tasks and self._will_be_mapped(index):
                 self._grow(index, width)
+
+    def _will_be_mapped(self, index: int) -> bool:
+        """Whether a mapped task of known width becomes Mapped for certain.
+
+        Where it may be skipped, fail, or be stopped by its handlers, none of its children may begin before it.
+        """
+        task, edges = self.graph.nodes[index].task, self.graph.edges_to[index]
+        return not task.state_handlers and all(
+            self._lets_map(edge, may_skip=task.skip_on_upstream_skip) for edge in edges
+        )
+
+    def _lets_map(self, edge: Edge, *, may_skip: bool) -> bool:
+        """Whether for certain a mapped task is neither skipped nor fails because of one above."""
+        above = edge.upstream_task.index
+        if self.graph.is_mapped[above]:
+            return above in self.runs.width
+        if self.graph.nodes[above].is_known and above not in self._given_tasks:
+            return True
+        if edge.mapped:
+            return False
+        state = self.runs.states[above] if self.runs.is_done[above] else None
+        return not may_skip or not (state is None or isinstance(state, Skipped))
 
     def _give_tree(self, index: int, state: State) -> None:
         if not isinstance(state, Mapped) or not self.graph.is_mapped[index]:

@@ -155,6 +155,11 @@ class Node:
     runs_anew: bool = False
     shown_as: ShownAs = "task"
 
+    @property
+    def is_known(self) -> bool:
+        """Whether its result is known before the flow runs."""
+        return self.parameter is not None or self.known_result is not UNKNOWN
+
 
 class FlowGraph:
     """A flow, ready to be run.

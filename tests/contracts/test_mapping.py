@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from prefect_dask import Flow, Parameter, context, flatten, mapped, task, triggers, unmapped
 from prefect_dask.engine.signals import SKIP
-from prefect_dask.engine.state import Mapped, Pending, Skipped, Success, TriggerFailed
+from prefect_dask.engine.state import Failed, Mapped, Pending, Skipped, Success, TriggerFailed
+from prefect_dask.engine.stream import StateRecord
 from prefect_dask.executors import DaskExecutor, LocalDaskExecutor
 from tests.contracts.places import LOCAL
 
@@ -236,6 +237,31 @@ def test_a_map_over_a_map_may_look_at_all_of_what_that_is_mapped_over(executor, 
 
     assert state.is_successful(), state.message
     assert [s.result for s in state.result[waits].map_states] == [16, 20, 24]
+
+
+@task(trigger=triggers.all_finished, skip_on_upstream_skip=False)
+def leaves_a_file(x, folder):
+    (folder / "ran").touch()
+
+
+def stops_the_map(_, old, new):
+    return Failed("no map") if new.is_mapped() else None
+
+
+def test_children_do_not_begin_before_it_is_certain_that_there_are_any(executor, tmp_path):
+    """How many there would be is known beforehand, and what they look at is there before their map is."""
+    with Flow("no children") as flow:
+        skipped = add.map([1, 2], unmapped(skips_two(2)))
+        leaves_a_file.map(skipped, unmapped(tmp_path))
+        stopped = {"state_handlers": [stops_the_map]}
+        as_it_is.map(Parameter("xs", default=[1, 2]), task_args=stopped)
+    records: list[StateRecord] = []
+
+    state = flow.run(executor=executor, on_state=records.extend)
+
+    assert {record.task_name for record in records if record.map_index >= 0} == set()
+    assert not list(tmp_path.iterdir())
+    assert not any(each.is_mapped() for each in state.result.values())
 
 
 def test_an_unmapped_failure_fails_the_children_and_a_mapped_one_the_parent(executor):

@@ -1,11 +1,13 @@
 """The book of a flow run: what can be handed over, and what follows from what comes back."""
 
 from datetime import datetime, timezone
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prefect_dask import Flow, task, unmapped
 from prefect_dask.engine.book import Book
 from prefect_dask.engine.hand_over import Given
 from prefect_dask.engine.state import (
@@ -16,8 +18,10 @@ from prefect_dask.engine.state import (
     Pending,
     Retrying,
     Running,
+    Skipped,
     Success,
 )
+from prefect_dask.engine.widths import known_widths
 from tests.engine.plain_graphs import graph_of
 
 NOW = 1_000.0
@@ -209,6 +213,44 @@ def test_a_child_waits_until_the_children_above_are_known_though_its_own_number_
     plan = book.take_grown(NOW)
     assert [item.node for item in plan] == [(1, 0, 1), (3, 0, 1)]
     assert plan[1].upstream == ((1, 0, 1), (2, 0, 1))
+
+
+@task
+def work(x, y=None):
+    return x
+
+
+@pytest.mark.parametrize(
+    ("config", "certain"),
+    [
+        ({}, {"sure", "surer"}),
+        ({"config": Skipped()}, {"sure", "surer"}),
+        ({"config": Success()}, {"sure", "surer", "unsure", "below"}),
+    ],
+    ids=["to come", "skipped", "there"],
+)
+def test_children_go_with_their_map_where_it_is_certain_that_there_are_any(config, certain):
+    """How many there are is known of all of them.
+
+    [1, 2] ── sure ── surer ─┬─ unsure ── below
+                    config ──┘
+    """
+    with Flow("maps") as flow:
+        whole = work.copy(name="config")(0)
+        surer = work.copy(name="surer").map(work.copy(name="sure").map([1, 2]))
+        unsure = work.copy(name="unsure").map(surer, unmapped(whole))
+        work.copy(name="below").map(unsure)
+    graph = flow.describe()
+    given = {n.label.index: config[n.label.name] for n in graph.nodes if n.label.name in config}
+
+    plan = Book(graph, given, partial(known_widths, graph, {})).take_all(NOW)
+
+    names = [
+        graph.nodes[index].label.name
+        for index, map_index, _ in (i.node for i in plan)
+        if map_index >= 0
+    ]
+    assert sorted(names) == sorted([*certain, *certain])
 
 
 def test_edges_must_point_forward():
