@@ -126,6 +126,25 @@ def test_a_flow_file_is_found_again_with_the_modules_beside_it_and_its_errors_ar
         assert len(files) == 2 and all("flows/" in file for file in files)
 
 
+def test_a_flow_file_of_prefect_1_is_run_and_taken_up_again_as_it_is(program):
+    program.write("old.py", flow_files.OLD)
+    assert program("run", "old.py", "--param", "by=5").returncode == 1
+    [run] = program.json("runs", "ls")
+
+    program.write("mended", "")
+    done = program("runs", "restart", run["run_id"], "--executor", "processes")
+    assert done.returncode == 0, done.stderr
+    assert program("runs", "replay", run["run_id"], "scale[1]").stdout == "scale[1]: Success: 10\n"
+
+
+def test_what_of_prefect_1_is_not_here_is_told_with_file_and_line(program):
+    program.write("old.py", flow_files.OLD + "flow.register('project')\n")
+    done = program("run", "old.py")
+    assert done.returncode == 2
+    told = "prefect.Flow.register is not in prefect_dask: flows of prefect_dask run in this process"
+    assert done.stderr.startswith("old.py:16: ") and told in done.stderr.splitlines()[0]
+
+
 def test_flows_are_listed_and_shown(program, failed):
     lines = program("flows", "ls").stdout.splitlines()
     assert [line.split()[:3] for line in lines[1:]] == [["sums", "1", "1"], ["halves", "1", "1"]]
