@@ -22,7 +22,7 @@ from prefect_dask.ledger import place_given
 from prefect_dask.ledger.configured import log_of_detached
 from prefect_dask.ledger.ledger import Ledger
 from prefect_dask.ledger.places import Place
-from prefect_dask.running import FlowRun, default_executor, parameter_values
+from prefect_dask.running import FlowRun, parameter_values
 from prefect_dask.settings import config
 from prefect_dask.steering import RunHandle
 
@@ -88,7 +88,7 @@ def _place(run: FlowRun) -> Place:
 
 
 def _executor(run: FlowRun) -> Any:
-    executor = run.executor or run.flow.executor or default_executor()
+    executor = run.chosen_executor()
     if "distributed" in sys.modules:
         from prefect_dask.engine.executors.dask import DaskExecutor
 

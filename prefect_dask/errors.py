@@ -205,6 +205,20 @@ class RunWhileWriting(PrefectDaskError, RuntimeError):
         self.flow, self.writing = flow, writing
 
 
+class NotAnExecutor(FlowError, TypeError):
+    """A flow is to run on something that is no executor."""
+
+    def __init__(self, flow: str, thing: object) -> None:
+        self.flow, self.thing = flow, getattr(thing, "__name__", "") or repr(thing)
+        advice = (
+            f"make one of this class: executor={self.thing}()"
+            if isinstance(thing, type)
+            else "give one of prefect_dask.executors: LocalExecutor(), LocalDaskExecutor('threads'), "
+            "LocalDaskExecutor('processes') or DaskExecutor()"
+        )
+        super().__init__(f"flow {flow!r}: {self.thing} is no executor; {advice}")
+
+
 class NoSuchSecret(PrefectDaskError, ValueError):
     """A secret is asked for that is nowhere to be found."""
 

@@ -29,6 +29,7 @@ from prefect_dask.engine.tolerance import Tolerance
 from prefect_dask.errors import (
     MissingParameters,
     NoMoreEvents,
+    NotAnExecutor,
     RunWhileWriting,
     UnknownParameters,
     UnknownTask,
@@ -40,6 +41,7 @@ from prefect_dask.task import Task
 from prefect_dask.task_graph import TaskGraph
 
 if TYPE_CHECKING:
+    from prefect_dask.engine.executors.base import Executor
     from prefect_dask.ledger.recording import Recording
     from prefect_dask.progress import Watch
 
@@ -180,7 +182,7 @@ class FlowRun:
         handlers = state_handlers_of(flow)
         if self.on_begun is not None:
             handlers.insert(0, partial(_call_when_begun, self.on_begun))
-        executor = self.executor or flow.executor or default_executor()
+        executor: Any = self.chosen_executor()
         observers: list[Observer] = [] if recording is None else [recording]
         ask: Callable[[str, State], bool] = ask_on_terminal
         if watch is not None:
@@ -218,6 +220,20 @@ class FlowRun:
             recovery=recovery,
             tolerance=tolerance(),
         )
+
+    def chosen_executor(self) -> Executor:
+        """Where the tasks run: as the caller, the flow or the configuration says.
+
+        Raises:
+            NotAnExecutor: What they say is none.
+            WrongSetting: The configuration names a class that is not there.
+        """
+        from prefect_dask.engine.executors.base import Executor
+
+        executor = self.executor or self.flow.executor or default_executor()
+        if not isinstance(executor, Executor):
+            raise NotAnExecutor(self.flow.name, executor)
+        return executor
 
     def check(self, event: ScheduleEvent) -> None:
         """Raise now what would be wrong with the parameters when an event has come.

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from prefect_dask.engine import clock, signals
 from prefect_dask.engine.state import Failed, Pending, Running, Skipped, State, Success
 from prefect_dask.errors import NoMoreEvents, RunWhileWriting, UnknownTask
 from prefect_dask.executors import LocalDaskExecutor, LocalExecutor
+from prefect_dask.ledger import Ledger
 from prefect_dask.settings import set_temporary_config
 
 
@@ -161,6 +163,26 @@ def test_a_configured_executor_that_is_not_there_is_named(name: str):
         pytest.raises(ValueError, match=f"engine.executor.default_class: '{name}' cannot be impor"),
     ):
         Flow("f").run()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("threads", "'threads' is no executor; give one of prefect_dask.executors"),
+        (LocalDaskExecutor, r"make one of this class: executor=LocalDaskExecutor\(\)"),
+    ],
+)
+@pytest.mark.parametrize("settings", [{}, {"detach": True}])
+def test_what_is_no_executor_is_refused_before_anything_is_recorded(
+    given: Any, told: str, settings: dict[str, Any], tmp_path: Path
+):
+    with Flow("f") as flow:
+        give()
+    ledger = tmp_path / "ledger.sqlite"
+    flow.run(ledger=ledger)
+    with pytest.raises(TypeError, match=f"flow 'f': .*{told}"):
+        flow.run(executor=given, ledger=ledger, **settings)
+    assert len(Ledger(ledger).flow_runs()) == 1
 
 
 # ---- handlers
