@@ -265,11 +265,14 @@ class ClusterUnreachable(PrefectDaskError, ConnectionError):
 class ClusterNotStarted(PrefectDaskError, RuntimeError):
     """A temporary cluster could not be started."""
 
-    def __init__(self, maker: str, cause: str) -> None:
-        super().__init__(
-            f"{maker} could not start a cluster: {cause}; in a script, run the flow below "
-            f"`if __name__ == '__main__':`, because new worker processes import the script"
+    def __init__(self, maker: str, cause: str, *, knows_why: bool) -> None:
+        advice = (
+            "look at what DaskExecutor's cluster_kwargs say"
+            if knows_why
+            else "in a script, run the flow below `if __name__ == '__main__':`, because new worker processes "
+            "import the script"
         )
+        super().__init__(f"{maker} could not start a cluster: {cause}; {advice}")
         self.maker, self.cause = maker, cause
 
 
