@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from .. import clock
 from ..errors import NodeFailed, ProcessDied
-from ..failures import text_of
+from ..failures import line_of
 from ..hand_over import Given, HandOver, Source, Whole
 from ..node import HostedRun, RunPackage, whole_state
 from ..parcels import Parcels, pack
@@ -451,7 +451,7 @@ class PooledRun:
             except ProcessDied as death:
                 self._take_back(lane, item, death)
             except Exception as error:  # not the task's: what it needs does not reach its place
-                cause = f"{type(error).__name__}: {text_of(error)}"
+                cause = line_of(error)
                 failed = NodeFailed(self._task_name(item.node), cause)
                 self.report(NodeCrashed(item.node, failed, lane.name))
             else:
