@@ -91,7 +91,7 @@ def check_is_there(ledger: Ledger, run_id: str, which: RecordedTask, map_index: 
     """
     if not which.is_mapped:
         if map_index >= 0:
-            raise UnknownTaskRun(run_id, which.name, "is not mapped; leave map_index out")
+            raise UnknownTaskRun(run_id, which.name, "is not mapped; leave out map_index, or [i]")
         return
     widths = [state.details.get("width") for state in ledger.states(run_id, which.index)]
     width = next((width for width in reversed(widths) if width is not None), None)
@@ -100,7 +100,11 @@ def check_is_there(ledger: Ledger, run_id: str, which: RecordedTask, map_index: 
     ):
         return
     there = "no children yet" if width is None else f"{width} children, counted from 0"
-    raise UnknownTaskRun(run_id, which.name, f"has {there}; say which with map_index=")
+    raise UnknownTaskRun(
+        run_id,
+        which.name,
+        f"has {there}; say which with map_index=, or as {which.name}[i] on the command line",
+    )
 
 
 # ---- what goes wrong
