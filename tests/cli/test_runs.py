@@ -62,6 +62,15 @@ def test_log_lines_are_printed_of_all_tasks_or_one_and_from_a_level_on(program, 
     assert "ValueError: 1 is odd" in lines[0]["message"] + str(lines[0]["exception"])
 
 
+def test_log_lines_of_one_child_are_printed_and_a_task_that_is_not_there_is_told(program, failed):
+    for which in ("halve[4]", "halve-1[4]"):
+        [line] = program("runs", "logs", failed, "--task", which).stdout.splitlines()
+        assert line.endswith("halve[4] | halving 4")
+    done = program("runs", "logs", failed, "--task", "halv")
+    assert done.returncode == 2
+    assert "did you mean 'halve" in done.stderr
+
+
 def test_following_the_log_of_a_run_that_is_over_ends(program, failed):
     assert program("runs", "logs", failed, "--follow").returncode == 0
 
