@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from prefect_dask.engine import sent_code
 from prefect_dask.engine.beforehand import Beforehand
 from prefect_dask.engine.child_process import python_command
 from prefect_dask.engine.context import context as the_context
@@ -102,11 +103,8 @@ def _executor(run: FlowRun) -> Any:
 
 
 def _pickled(detached: Detached) -> bytes:
-    import cloudpickle
-
     try:
-        data: bytes = cloudpickle.dumps((Beforehand(), detached))
-        return data
+        return sent_code.dumps((Beforehand(), detached))
     except Exception as error:  # the user's objects
         run = detached.run
         parts = {
