@@ -203,7 +203,9 @@ def show_tasks(tasks: Sequence[RecordedTask], task_runs: Sequence[RecordedTaskRu
         its = own.get(task.index)
         counted = children.get(task.index)
         told = in_words(counted) if counted else (its.message or "" if its else "")
-        rows.append([task.slug, its.state if its else "Pending", told])
+        # A map whose width was known beforehand may have children at work before it has its own turn.
+        unheard_of = "Mapped" if counted else "Pending"
+        rows.append([task.slug, its.state if its else unheard_of, told])
     print_table(
         [
             Column("TASK", may_shrink=True),

@@ -6,6 +6,9 @@ import signal
 
 import pytest
 
+from prefect_dask.cli.runs import show_tasks
+from prefect_dask.engine.clock import utc_now
+from prefect_dask.ledger.facts import RecordedTask, RecordedTaskRun
 from tests.cli import flow_files
 from tests.waiting import wait_for_file
 
@@ -44,6 +47,15 @@ def test_a_run_is_shown_with_a_line_a_task_and_the_children_that_failed(program,
     assert "halve[5]" in shown and "5 is odd" in shown
     children = program.json("runs", "show", failed, "--task", "halve")["task_runs"]
     assert [child["map_index"] for child in children] == [-1, *range(6)]
+
+
+def test_a_map_whose_children_are_at_work_is_mapped_also_where_it_had_no_turn_yet(capsys):
+    tasks = [RecordedTask(n, name, f"{name}-1", "", (), n == 0) for n, name in enumerate("ab")]
+    child = RecordedTaskRun(0, "a", "a-1", 3, 1, "Running", None, utc_now(), "worker")
+    show_tasks(tasks, [child])
+    _, of_a, of_b = capsys.readouterr().out.splitlines()
+    assert of_a.split() == ["a-1", "Mapped", "Running", "1"]
+    assert of_b.split() == ["b-1", "Pending"]
 
 
 def test_a_task_that_the_run_has_not_is_told_the_nearest(program, failed):
