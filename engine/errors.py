@@ -96,6 +96,22 @@ class FlowError(PrefectDaskError, ValueError):
 # ---- states and results
 
 
+class NoStateOfTask(PrefectDaskError, KeyError):
+    """The states of a flow run are asked for that of a task which was not in the flow."""
+
+    def __init__(self, task: object, there: Sequence[str]) -> None:
+        self.task, self.there = str(task), list(there[:20])
+        more = f" and {len(there) - 20:,} more" if len(there) > 20 else ""
+        super().__init__(
+            f"there is no state of {self.task}; the tasks of the flow are {', '.join(self.there) or 'none'}{more}. "
+            f"A task that is called in a flow is copied: ask with what the call returned, or with "
+            f"flow.get_tasks(name)[0]"
+        )
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class UnknownStateType(PrefectDaskError, ValueError):
     """A serialised state names a type that does not exist."""
 

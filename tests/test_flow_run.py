@@ -1,5 +1,6 @@
 """What `Flow.run` does with what it is given; how tasks run is tested in tests/contracts."""
 
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -43,6 +44,16 @@ def test_the_result_of_a_run_has_a_state_for_every_task():
     assert isinstance(state, Success)
     assert set(state.result) == set(flow.tasks)
     assert state.result[two].result == [1, 2]
+
+
+def test_a_task_that_was_not_in_the_flow_has_no_state_and_that_is_explained():
+    with Flow("f") as flow:
+        give()
+    states = pickle.loads(pickle.dumps(flow.run().result))
+    for asked in (give, "give"):
+        with pytest.raises(KeyError, match=r"no state of .*give.*are <Task: give>.*call returned"):
+            states[asked]
+    assert give not in states and states.get(give) is None
 
 
 def test_a_flow_without_tasks_succeeds():
