@@ -34,6 +34,7 @@ from prefect_dask.errors import (
     UnknownParameters,
     UnknownTask,
     WrongSetting,
+    WrongSettingType,
 )
 from prefect_dask.raising import raise_first_failure
 from prefect_dask.settings import NoHomeFolder, config, home_folder
@@ -271,7 +272,22 @@ def asked_run(
     progress: bool | Watch | None = None,
     **more_parameters: Any,
 ) -> FlowRun:
-    """What a flow run is to be, from what `Flow.run` was given."""
+    """What a flow run is to be, from what `Flow.run` was given.
+
+    Raises:
+        WrongSettingType: It was given something of a kind that cannot be used.
+    """
+    if on_state is not None and not callable(on_state):
+        raise WrongSettingType(repr(flow), f"on_state must be a function, got {on_state!r}")
+    if isinstance(return_tasks, Task):
+        raise WrongSettingType(
+            repr(flow), f"return_tasks must be a list of tasks, got {return_tasks}"
+        )
+    for task, state in (task_states or {}).items():
+        if not isinstance(state, State):
+            raise WrongSettingType(
+                repr(flow), f"task_states must be states, got {state!r} for {task}"
+            )
     return FlowRun(
         flow,
         executor=executor,

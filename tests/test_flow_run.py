@@ -114,6 +114,25 @@ def test_states_and_results_of_strange_tasks_are_refused():
         Flow("f").run(return_tasks=[give])
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"on_state": 3}, "on_state must be a function, got 3"),
+        ({"return_tasks": give}, "return_tasks must be a list of tasks, got <Task: give>"),
+        ({"task_states": {give: 3}}, "task_states must be states, got 3 for <Task: give>"),
+    ],
+)
+def test_what_a_run_cannot_use_is_refused(given: dict[str, Any], told: str):
+    with pytest.raises(TypeError, match=f'<Flow: name="f">: {told}'):
+        Flow("f").run(**given)
+
+
+@pytest.mark.parametrize("schedule", ["0 6 * * *", timedelta(hours=1)])
+def test_what_is_no_schedule_is_refused_and_one_is_shown(schedule: Any):
+    with pytest.raises(TypeError, match=r'<Flow: name="f">: schedule must be .*CronSchedule\('):
+        Flow("f", schedule)
+
+
 def test_a_finished_flow_state_is_returned_and_nothing_runs():
     ran: list[int] = []
     with Flow("f") as flow:

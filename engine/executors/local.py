@@ -524,9 +524,9 @@ class LocalDaskExecutor(Executor):
                 f"LocalDaskExecutor: there is no scheduler {scheduler!r}; give 'threads', 'processes' or "
                 f"'synchronous'"
             )
-        if num_workers is not None and num_workers < 1:
+        if num_workers is not None and (not isinstance(num_workers, int) or num_workers < 1):
             raise ValueError(
-                f"LocalDaskExecutor: num_workers must be at least 1, got {num_workers}"
+                f"LocalDaskExecutor: num_workers must be a number, at least 1, got {num_workers!r}"
             )
         self.scheduler = kind
         self.num_workers = num_workers
