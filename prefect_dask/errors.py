@@ -188,8 +188,8 @@ class MissingParameters(FlowError):
 
     def __init__(self, flow: str, names: Sequence[str], known: Sequence[str]) -> None:
         super().__init__(
-            f"flow {flow!r}: it needs a value for parameter {named(names)}; pass it to run(), or "
-            f"give it a default (the parameters are {named(known)})"
+            f"flow {flow!r}: it needs a value for parameter {named(names)}; pass it to run(), or as "
+            f"--param on the command line, or give it a default (the parameters are {named(known)})"
         )
         self.flow, self.names, self.known = flow, list(names), list(known)
 
