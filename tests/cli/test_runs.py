@@ -191,6 +191,15 @@ def test_flows_are_drawn_from_the_ledger_with_a_run_and_from_a_file(program, fai
     assert "and no flow of that name ran; did you mean 'halves'?" in wrong.stderr
 
 
+@pytest.mark.parametrize("file", ["nowhere/halves.svg", "folder.svg", "halves.py/halves.svg"])
+def test_a_picture_that_cannot_be_written_says_so(program, failed, file):
+    (program.folder / "folder.svg").mkdir()
+    done = program("flows", "visualize", "halves", "-o", file)
+    assert done.returncode == 2
+    [told] = done.stderr.splitlines()
+    assert told.startswith("Error: ") and file in told
+
+
 def test_an_unknown_flow_is_told_the_nearest(program, failed):
     done = program("flows", "show", "halvs")
     assert done.returncode == 2
