@@ -99,13 +99,18 @@ class FlowError(PrefectDaskError, ValueError):
 class NoStateOfTask(PrefectDaskError, KeyError):
     """The states of a flow run are asked for that of a task which was not in the flow."""
 
-    def __init__(self, task: object, there: Sequence[str]) -> None:
+    def __init__(self, task: object, there: Sequence[str], *, by_slug: bool) -> None:
         self.task, self.there = str(task), list(there[:20])
         more = f" and {len(there) - 20:,} more" if len(there) > 20 else ""
+        advice = (
+            "Ask with one of these slugs, or by task with attach(run_id, flow)"
+            if by_slug
+            else "A task that is called in a flow is copied: ask with what the call returned, or with "
+            "flow.get_tasks(name)[0]"
+        )
         super().__init__(
             f"there is no state of {self.task}; the tasks of the flow are {', '.join(self.there) or 'none'}{more}. "
-            f"A task that is called in a flow is copied: ask with what the call returned, or with "
-            f"flow.get_tasks(name)[0]"
+            f"{advice}"
         )
 
     def __str__(self) -> str:

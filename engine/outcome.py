@@ -53,10 +53,11 @@ def flow_failed(error: BaseException, task_states: Mapping[Any, State]) -> State
 
 
 class TaskStates(dict[Any, State]):
-    """The state of each task of a flow, as the result of the flow's state holds them."""
+    """The state of each task of a flow, by task or by slug, as the result of the flow's state holds them."""
 
     def __missing__(self, task: object) -> State:
-        raise NoStateOfTask(task, [str(each) for each in self])
+        by_slug = any(isinstance(each, str) for each in self)
+        raise NoStateOfTask(task, [str(each) for each in self], by_slug=by_slug)
 
 
 def states_by_task(graph: FlowGraph, states: Sequence[State]) -> TaskStates:

@@ -4,12 +4,13 @@ import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from prefect_dask import Flow, Parameter, context, task
+from prefect_dask import Flow, Parameter, attach, context, replay, restart, task
 from prefect_dask.engine import clock, signals
 from prefect_dask.engine.state import Failed, Pending, Running, Skipped, State, Success
 from prefect_dask.errors import NoMoreEvents, RunWhileWriting, UnknownTask
@@ -54,6 +55,37 @@ def test_a_task_that_was_not_in_the_flow_has_no_state_and_that_is_explained():
         with pytest.raises(KeyError, match=r"no state of .*give.*are <Task: give>.*call returned"):
             states[asked]
     assert give not in states and states.get(give) is None
+
+
+def test_so_it_is_for_a_recorded_run_by_task_and_by_slug(tmp_path: Path):
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    with Flow("f") as flow:
+        given = give()
+    flow.run(ledger=ledger)
+    [run] = ledger.flow_runs()
+
+    by_task = attach(run.run_id, flow, ledger=ledger).state.result
+    assert by_task[given].is_successful()
+    with pytest.raises(KeyError, match=r"are <Task: give>.*call returned"):
+        by_task[give]
+    with pytest.raises(KeyError, match=r"no state of give; .*are give-1. Ask with one of these"):
+        attach(run.run_id, ledger=ledger).state.result["give"]
+
+
+def test_what_is_no_run_id_and_what_is_no_flow_is_refused(tmp_path: Path):
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    with Flow("f") as flow:
+        fail()
+    flow.run(ledger=ledger)
+    [run] = ledger.flow_runs()
+    wrong: list[Any] = [run, None]
+    for given in wrong:
+        with pytest.raises(TypeError, match=r"asked for by its id, .* that is .run_id"):
+            attach(given, ledger=ledger)
+    name: Any = "f"
+    for take_up in (restart, partial(replay, task="fail")):
+        with pytest.raises(TypeError, match="flow= is 'f', and should be the Flow itself"):
+            take_up(run.run_id, flow=name, ledger=ledger)
 
 
 def test_a_flow_without_tasks_succeeds():
