@@ -500,15 +500,13 @@ class Attempt(Moves):
         # The user's code; SystemExit too must end only this task.
         if isinstance(error, KeyboardInterrupt) and self._is_in_callers_hands():
             raise error
-        text = failures.text_of(error)
         context.logger.error(
-            "task %r failed: %s: %s\n%s",
+            "task %r failed: %s\n%s",
             self.frame.full_name,
-            type(error).__name__,
-            text,
+            failures.line_of(error),
             failures.traceback_of(error),
         )
-        return Failed(text, result=error)
+        return Failed(failures.message_of(error), result=error)
 
     def _is_in_callers_hands(self) -> bool:
         """Whether Ctrl-C means the whole run: it reaches the main thread of the coordinating process."""

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final
 
-from . import clock
+from . import clock, sent_code
 from .beforehand import Beforehand
 from .child_main import BEGUN, ERROR, LEAVE_SECONDS, MESSAGE, RESULT, STDOUT
 from .child_process import ChildProcess, OutOfTime
@@ -68,10 +68,7 @@ def dumps_call(function: Callable[..., bytes], /, *args: Any, **kwargs: Any) -> 
 
     The function pickles its result itself: it returns bytes.
     """
-    import cloudpickle
-
-    payload: bytes = cloudpickle.dumps((Beforehand(), function, args, kwargs))
-    return payload
+    return sent_code.dumps((Beforehand(), function, args, kwargs))
 
 
 class Child:

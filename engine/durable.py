@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
 from . import secrets
-from .failures import is_plain, text_of
+from .failures import is_plain, line_of
 from .files import check_right, write_file
 from .finish_log import Finish, note_finish
 from .graph import Node
@@ -96,7 +96,7 @@ class Storing:
                 return data
             return self._write(data, flow_run_id, slug, map_index)
         except Exception as error:  # the user's classes, the disk
-            cause = f"{type(error).__name__}: {text_of(error)}"
+            cause = line_of(error)
             if self.must_store:
                 raise StoreFailed("keep", f"the result of task {slug!r}", cause) from error
             get_logger("durable").debug("the result of task %r stays in memory: %s", slug, cause)
@@ -170,4 +170,4 @@ def read_stored(folder: Path, location: str) -> Any:
             raise OSError("its checksum is wrong, so it is damaged or cut short")
         return pickle.loads(data)
     except Exception as error:  # the user's classes too
-        raise StoreFailed("read", str(path), f"{type(error).__name__}: {text_of(error)}") from error
+        raise StoreFailed("read", str(path), line_of(error)) from error

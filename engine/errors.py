@@ -96,6 +96,27 @@ class FlowError(PrefectDaskError, ValueError):
 # ---- states and results
 
 
+class NoStateOfTask(PrefectDaskError, KeyError):
+    """The states of a flow run are asked for that of a task which was not in the flow."""
+
+    def __init__(self, task: object, there: Sequence[str], *, by_slug: bool) -> None:
+        self.task, self.there = str(task), list(there[:20])
+        more = f" and {len(there) - 20:,} more" if len(there) > 20 else ""
+        advice = (
+            "Ask with one of these slugs, or by task with attach(run_id, flow)"
+            if by_slug
+            else "A task that is called in a flow is copied: ask with what the call returned, or with "
+            "flow.get_tasks(name)[0]"
+        )
+        super().__init__(
+            f"there is no state of {self.task}; the tasks of the flow are {', '.join(self.there) or 'none'}{more}. "
+            f"{advice}"
+        )
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class UnknownStateType(PrefectDaskError, ValueError):
     """A serialised state names a type that does not exist."""
 
@@ -265,11 +286,14 @@ class ClusterUnreachable(PrefectDaskError, ConnectionError):
 class ClusterNotStarted(PrefectDaskError, RuntimeError):
     """A temporary cluster could not be started."""
 
-    def __init__(self, maker: str, cause: str) -> None:
-        super().__init__(
-            f"{maker} could not start a cluster: {cause}; in a script, run the flow below "
-            f"`if __name__ == '__main__':`, because new worker processes import the script"
+    def __init__(self, maker: str, cause: str, *, knows_why: bool) -> None:
+        advice = (
+            "look at what DaskExecutor's cluster_kwargs say"
+            if knows_why
+            else "in a script, run the flow below `if __name__ == '__main__':`, because new worker processes "
+            "import the script"
         )
+        super().__init__(f"{maker} could not start a cluster: {cause}; {advice}")
         self.maker, self.cause = maker, cause
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from . import failures
+from .errors import NoStateOfTask
 from .folded import noteworthy
 from .graph import FlowGraph
 from .secrets import HIDDEN
@@ -51,9 +52,17 @@ def flow_failed(error: BaseException, task_states: Mapping[Any, State]) -> State
     return state
 
 
-def states_by_task(graph: FlowGraph, states: Sequence[State]) -> dict[Any, State]:
+class TaskStates(dict[Any, State]):
+    """The state of each task of a flow, by task or by slug, as the result of the flow's state holds them."""
+
+    def __missing__(self, task: object) -> State:
+        by_slug = any(isinstance(each, str) for each in self)
+        raise NoStateOfTask(task, [str(each) for each in self], by_slug=by_slug)
+
+
+def states_by_task(graph: FlowGraph, states: Sequence[State]) -> TaskStates:
     """The states of the tasks, as the result of a flow's state holds them."""
-    return {n.task: state for n, state in zip(graph.nodes, states, strict=True)}
+    return TaskStates(zip([node.task for node in graph.nodes], states, strict=True))
 
 
 def hidden(state: State) -> State:

@@ -8,7 +8,7 @@ from itertools import compress
 from operator import eq, is_not
 from typing import Any, NamedTuple
 
-from . import failures
+from . import failures, sent_code
 from .context import RunInfo
 from .errors import TaskNotPicklable
 from .graph import Edge, FlowGraph, Node, TaskLabel, TaskLike
@@ -110,13 +110,10 @@ def _dumps(graph: FlowGraph, indices: Sequence[int], labels: Sequence[tuple[Any,
 
 
 def _pickled(value: object, task: str) -> bytes:
-    import cloudpickle
-
     try:
-        data: bytes = cloudpickle.dumps(value)
+        return sent_code.dumps(value)
     except Exception as error:  # the user's objects are asked here
         raise TaskNotPicklable(task, failures.text_of(error)) from error
-    return data
 
 
 def _own_facts(model: TaskLike, task: TaskLike) -> dict[str, Any] | None:

@@ -12,17 +12,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from prefect_dask.engine import sent_code
 from prefect_dask.engine.beforehand import Beforehand
 from prefect_dask.engine.child_process import python_command
 from prefect_dask.engine.context import context as the_context
 from prefect_dask.engine.errors import PrefectDaskError
-from prefect_dask.engine.failures import text_of
+from prefect_dask.engine.failures import line_of, text_of
 from prefect_dask.engine.state import State
 from prefect_dask.ledger import place_given
 from prefect_dask.ledger.configured import log_of_detached
 from prefect_dask.ledger.ledger import Ledger
 from prefect_dask.ledger.places import Place
-from prefect_dask.running import FlowRun, default_executor, parameter_values
+from prefect_dask.running import FlowRun, parameter_values
 from prefect_dask.settings import config
 from prefect_dask.steering import RunHandle
 
@@ -88,7 +89,7 @@ def _place(run: FlowRun) -> Place:
 
 
 def _executor(run: FlowRun) -> Any:
-    executor = run.executor or run.flow.executor or default_executor()
+    executor = run.chosen_executor()
     if "distributed" in sys.modules:
         from prefect_dask.engine.executors.dask import DaskExecutor
 
@@ -102,11 +103,8 @@ def _executor(run: FlowRun) -> Any:
 
 
 def _pickled(detached: Detached) -> bytes:
-    import cloudpickle
-
     try:
-        data: bytes = cloudpickle.dumps((Beforehand(), detached))
-        return data
+        return sent_code.dumps((Beforehand(), detached))
     except Exception as error:  # the user's objects
         run = detached.run
         parts = {
@@ -155,7 +153,7 @@ def _start(flow: str, payload: bytes, log: Path) -> None:
     if said:
         # From our own process, over a pipe that nobody else holds.
         error: BaseException = pickle.loads(said)
-        raise NotBegun(flow, f"{type(error).__name__}: {text_of(error)}", str(log)) from error
+        raise NotBegun(flow, line_of(error), str(log)) from error
     tail = log.read_bytes()[-LOG_TAIL_BYTES:].decode("utf-8", "replace").strip()
     raise NotBegun(flow, f"its process died: {tail or 'it said nothing'}", str(log))
 

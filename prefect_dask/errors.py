@@ -188,8 +188,8 @@ class MissingParameters(FlowError):
 
     def __init__(self, flow: str, names: Sequence[str], known: Sequence[str]) -> None:
         super().__init__(
-            f"flow {flow!r}: it needs a value for parameter {named(names)}; pass it to run(), or "
-            f"give it a default (the parameters are {named(known)})"
+            f"flow {flow!r}: it needs a value for parameter {named(names)}; pass it to run(), or as "
+            f"--param on the command line, or give it a default (the parameters are {named(known)})"
         )
         self.flow, self.names, self.known = flow, list(names), list(known)
 
@@ -203,6 +203,20 @@ class RunWhileWriting(PrefectDaskError, RuntimeError):
             "the `with` block"
         )
         self.flow, self.writing = flow, writing
+
+
+class NotAnExecutor(FlowError, TypeError):
+    """A flow is to run on something that is no executor."""
+
+    def __init__(self, flow: str, thing: object) -> None:
+        self.flow, self.thing = flow, getattr(thing, "__name__", "") or repr(thing)
+        advice = (
+            f"make one of this class: executor={self.thing}()"
+            if isinstance(thing, type)
+            else "give one of prefect_dask.executors: LocalExecutor(), LocalDaskExecutor('threads'), "
+            "LocalDaskExecutor('processes') or DaskExecutor()"
+        )
+        super().__init__(f"flow {flow!r}: {self.thing} is no executor; {advice}")
 
 
 class NoSuchSecret(PrefectDaskError, ValueError):

@@ -93,6 +93,12 @@ class Flow(TaskGraph, DaskCollection):
         if not isinstance(name, str) or not name:
             raise WrongSetting("a flow", f"it needs a name, got {name!r}")
         super().__init__(name)
+        if schedule is not None and not callable(getattr(schedule, "next", None)):
+            raise WrongSettingType(
+                repr(self),
+                f"schedule must be one of prefect_dask.schedules, such as CronSchedule('0 6 * * *') or "
+                f"IntervalSchedule(interval=timedelta(hours=1)), got {schedule!r}",
+            )
         self.schedule = schedule
         self.executor = executor
         self.result = result

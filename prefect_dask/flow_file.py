@@ -12,6 +12,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+from prefect_dask.engine import sent_code
 from prefect_dask.errors import NotAFlowFile
 from prefect_dask.version import __version__
 
@@ -25,9 +26,7 @@ def write_flow(flow: Any, path: str | os.PathLike[str]) -> str:
     Returns:
         The path.
     """
-    import cloudpickle
-
-    body = cloudpickle.dumps(flow)
+    body = sent_code.dumps(flow)
     checksum = hashlib.sha256(body).hexdigest()
     header = b"%s %d %s %s\n" % (MAGIC, FORMAT, __version__.encode(), checksum.encode())
     target = Path(path)

@@ -14,6 +14,7 @@ from prefect_dask.ledger.facts import RecordedTask
 from prefect_dask.ledger.flows import flow_facts
 from prefect_dask.ledger.ledger import Ledger, tasks_in
 from prefect_dask.ledger.taking_up import FoundRun
+from prefect_dask.task_graph import TaskGraph
 from prefect_dask.tasks.prefect import NoSuchFlow, find_flow
 
 if TYPE_CHECKING:
@@ -35,6 +36,17 @@ def flow_of(found: FoundRun) -> Flow:
         return find_flow(f"{found.origin}:{name}")
     except NoSuchFlow as error:
         raise NoFlowToResume(found.run.run_id, name, str(error)) from error
+
+
+def graph_of(flow: Any) -> FlowGraph:
+    """What a recorded run's flow is now.
+
+    Raises:
+        NotAFlow: What was given as the flow is none.
+    """
+    if not isinstance(flow, TaskGraph):
+        raise NotAFlow(flow)
+    return flow.describe()
 
 
 def parameters_of(
@@ -91,7 +103,7 @@ def check_is_there(ledger: Ledger, run_id: str, which: RecordedTask, map_index: 
     """
     if not which.is_mapped:
         if map_index >= 0:
-            raise UnknownTaskRun(run_id, which.name, "is not mapped; leave map_index out")
+            raise UnknownTaskRun(run_id, which.name, "is not mapped; leave out map_index, or [i]")
         return
     widths = [state.details.get("width") for state in ledger.states(run_id, which.index)]
     width = next((width for width in reversed(widths) if width is not None), None)
@@ -100,7 +112,11 @@ def check_is_there(ledger: Ledger, run_id: str, which: RecordedTask, map_index: 
     ):
         return
     there = "no children yet" if width is None else f"{width} children, counted from 0"
-    raise UnknownTaskRun(run_id, which.name, f"has {there}; say which with map_index=")
+    raise UnknownTaskRun(
+        run_id,
+        which.name,
+        f"has {there}; say which with map_index=, or as {which.name}[i] on the command line",
+    )
 
 
 # ---- what goes wrong
@@ -115,6 +131,17 @@ class NoFlowToResume(PrefectDaskError):
             f"was, and give it with flow=…"
         )
         self.run_id, self.flow, self.why = run_id, flow, why
+
+
+class NotAFlow(PrefectDaskError, TypeError):
+    """A run is to be taken up again, or replayed, with something that is no flow."""
+
+    def __init__(self, given: object) -> None:
+        self.given = repr(given)
+        super().__init__(
+            f"flow= is {self.given}, and should be the Flow itself, made by the same code; leave it out, and the "
+            f"file is run in which it was made"
+        )
 
 
 class FlowDiffers(PrefectDaskError, ValueError):

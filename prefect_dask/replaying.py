@@ -37,6 +37,7 @@ from prefect_dask.recorded import (
     changed_code,
     check_is_there,
     flow_of,
+    graph_of,
     parameters_of,
 )
 from prefect_dask.resumption import (
@@ -108,7 +109,7 @@ def replay(
     where = ledger if isinstance(ledger, Ledger) else Ledger(ledger)
     found = find_run(where, run_id)
     flow = flow if flow is not None else flow_of(found)
-    graph = flow.describe()
+    graph = graph_of(flow)
     changed = changed_code(graph, found)
     slug = flow.slugs.get(task) if isinstance(task, Task) else None
     which = found.flow.task(task if slug is None else slug)

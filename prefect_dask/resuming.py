@@ -13,7 +13,7 @@ from prefect_dask.engine.widths import known_widths
 from prefect_dask.kept_results import kept_results, noted_finishes
 from prefect_dask.ledger.ledger import Ledger
 from prefect_dask.ledger.taking_up import find_resumable, recording_on, take_up
-from prefect_dask.recorded import changed_code, flow_of, parameters_of
+from prefect_dask.recorded import changed_code, flow_of, graph_of, parameters_of
 from prefect_dask.resumption import histories, resumption, take_finishes
 from prefect_dask.running import FlowRun, GoesOn, result_rules
 
@@ -119,7 +119,7 @@ def _go_on(
     where = ledger if isinstance(ledger, Ledger) else Ledger(ledger)
     found = find_resumable(where, run_id)
     flow = flow if flow is not None else flow_of(found)
-    graph = flow.describe()
+    graph = graph_of(flow)
     changed = changed_code(graph, found)
     values = {**(parameters_of(flow, found, parameters)), **(parameters or {})}
     # As the run was begun, whatever the flow says by now: what was finished under it is to stay so.

@@ -29,10 +29,12 @@ from prefect_dask.engine.tolerance import Tolerance
 from prefect_dask.errors import (
     MissingParameters,
     NoMoreEvents,
+    NotAnExecutor,
     RunWhileWriting,
     UnknownParameters,
     UnknownTask,
     WrongSetting,
+    WrongSettingType,
 )
 from prefect_dask.raising import raise_first_failure
 from prefect_dask.settings import NoHomeFolder, config, home_folder
@@ -40,6 +42,7 @@ from prefect_dask.task import Task
 from prefect_dask.task_graph import TaskGraph
 
 if TYPE_CHECKING:
+    from prefect_dask.engine.executors.base import Executor
     from prefect_dask.ledger.recording import Recording
     from prefect_dask.progress import Watch
 
@@ -180,7 +183,7 @@ class FlowRun:
         handlers = state_handlers_of(flow)
         if self.on_begun is not None:
             handlers.insert(0, partial(_call_when_begun, self.on_begun))
-        executor = self.executor or flow.executor or default_executor()
+        executor: Any = self.chosen_executor()
         observers: list[Observer] = [] if recording is None else [recording]
         ask: Callable[[str, State], bool] = ask_on_terminal
         if watch is not None:
@@ -219,6 +222,20 @@ class FlowRun:
             tolerance=tolerance(),
         )
 
+    def chosen_executor(self) -> Executor:
+        """Where the tasks run: as the caller, the flow or the configuration says.
+
+        Raises:
+            NotAnExecutor: What they say is none.
+            WrongSetting: The configuration names a class that is not there.
+        """
+        from prefect_dask.engine.executors.base import Executor
+
+        executor = self.executor or self.flow.executor or default_executor()
+        if not isinstance(executor, Executor):
+            raise NotAnExecutor(self.flow.name, executor)
+        return executor
+
     def check(self, event: ScheduleEvent) -> None:
         """Raise now what would be wrong with the parameters when an event has come.
 
@@ -255,7 +272,22 @@ def asked_run(
     progress: bool | Watch | None = None,
     **more_parameters: Any,
 ) -> FlowRun:
-    """What a flow run is to be, from what `Flow.run` was given."""
+    """What a flow run is to be, from what `Flow.run` was given.
+
+    Raises:
+        WrongSettingType: It was given something of a kind that cannot be used.
+    """
+    if on_state is not None and not callable(on_state):
+        raise WrongSettingType(repr(flow), f"on_state must be a function, got {on_state!r}")
+    if isinstance(return_tasks, Task):
+        raise WrongSettingType(
+            repr(flow), f"return_tasks must be a list of tasks, got {return_tasks}"
+        )
+    for task, state in (task_states or {}).items():
+        if not isinstance(state, State):
+            raise WrongSettingType(
+                repr(flow), f"task_states must be states, got {state!r} for {task}"
+            )
     return FlowRun(
         flow,
         executor=executor,

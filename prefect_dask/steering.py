@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from prefect_dask.engine import clock
 from prefect_dask.engine.errors import PrefectDaskError
+from prefect_dask.engine.outcome import TaskStates
 from prefect_dask.engine.result import ResultRules
 from prefect_dask.engine.state import State
 from prefect_dask.engine.steering import GRACE_SECONDS
@@ -314,7 +315,7 @@ class RunHandle:
         time = clock.to_seconds(last[-1].time if last else run.begun)
         return flow_state(run.state, run.message, time, Tree(self._task_states))
 
-    def _task_states(self) -> dict[Any, State]:
+    def _task_states(self) -> TaskStates:
         tasks = self._ledger.flow(self.run_id).tasks
         graph, rules = None, ResultRules(home=str(home_of_ledgers()))
         keys: Mapping[str, Any] = {}
@@ -325,9 +326,10 @@ class RunHandle:
         # Afterwards, so that the results of all that was told are among them.
         results = kept_results(graph, rules, self._ledger.results(self.run_id))
         states = task_states(tasks, told, results)
-        return {
-            keys.get(task.slug, task.slug): state for task, state in zip(tasks, states, strict=True)
-        }
+        return TaskStates(
+            (keys.get(task.slug, task.slug), state)
+            for task, state in zip(tasks, states, strict=True)
+        )
 
 
 class _Looks:

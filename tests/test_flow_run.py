@@ -1,17 +1,21 @@
 """What `Flow.run` does with what it is given; how tasks run is tested in tests/contracts."""
 
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from prefect_dask import Flow, Parameter, context, task
+from prefect_dask import Flow, Parameter, attach, context, replay, restart, task
 from prefect_dask.engine import clock, signals
 from prefect_dask.engine.state import Failed, Pending, Running, Skipped, State, Success
 from prefect_dask.errors import NoMoreEvents, RunWhileWriting, UnknownTask
 from prefect_dask.executors import LocalDaskExecutor, LocalExecutor
+from prefect_dask.ledger import Ledger
 from prefect_dask.settings import set_temporary_config
 
 
@@ -41,6 +45,47 @@ def test_the_result_of_a_run_has_a_state_for_every_task():
     assert isinstance(state, Success)
     assert set(state.result) == set(flow.tasks)
     assert state.result[two].result == [1, 2]
+
+
+def test_a_task_that_was_not_in_the_flow_has_no_state_and_that_is_explained():
+    with Flow("f") as flow:
+        give()
+    states = pickle.loads(pickle.dumps(flow.run().result))
+    for asked in (give, "give"):
+        with pytest.raises(KeyError, match=r"no state of .*give.*are <Task: give>.*call returned"):
+            states[asked]
+    assert give not in states and states.get(give) is None
+
+
+def test_so_it_is_for_a_recorded_run_by_task_and_by_slug(tmp_path: Path):
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    with Flow("f") as flow:
+        given = give()
+    flow.run(ledger=ledger)
+    [run] = ledger.flow_runs()
+
+    by_task = attach(run.run_id, flow, ledger=ledger).state.result
+    assert by_task[given].is_successful()
+    with pytest.raises(KeyError, match=r"are <Task: give>.*call returned"):
+        by_task[give]
+    with pytest.raises(KeyError, match=r"no state of give; .*are give-1. Ask with one of these"):
+        attach(run.run_id, ledger=ledger).state.result["give"]
+
+
+def test_what_is_no_run_id_and_what_is_no_flow_is_refused(tmp_path: Path):
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    with Flow("f") as flow:
+        fail()
+    flow.run(ledger=ledger)
+    [run] = ledger.flow_runs()
+    wrong: list[Any] = [run, None]
+    for given in wrong:
+        with pytest.raises(TypeError, match=r"asked for by its id, .* that is .run_id"):
+            attach(given, ledger=ledger)
+    name: Any = "f"
+    for take_up in (restart, partial(replay, task="fail")):
+        with pytest.raises(TypeError, match="flow= is 'f', and should be the Flow itself"):
+            take_up(run.run_id, flow=name, ledger=ledger)
 
 
 def test_a_flow_without_tasks_succeeds():
@@ -99,6 +144,25 @@ def test_states_and_results_of_strange_tasks_are_refused():
         Flow("f").run(task_states={give: Success()})
     with pytest.raises(UnknownTask):
         Flow("f").run(return_tasks=[give])
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"on_state": 3}, "on_state must be a function, got 3"),
+        ({"return_tasks": give}, "return_tasks must be a list of tasks, got <Task: give>"),
+        ({"task_states": {give: 3}}, "task_states must be states, got 3 for <Task: give>"),
+    ],
+)
+def test_what_a_run_cannot_use_is_refused(given: dict[str, Any], told: str):
+    with pytest.raises(TypeError, match=f'<Flow: name="f">: {told}'):
+        Flow("f").run(**given)
+
+
+@pytest.mark.parametrize("schedule", ["0 6 * * *", timedelta(hours=1)])
+def test_what_is_no_schedule_is_refused_and_one_is_shown(schedule: Any):
+    with pytest.raises(TypeError, match=r'<Flow: name="f">: schedule must be .*CronSchedule\('):
+        Flow("f", schedule)
 
 
 def test_a_finished_flow_state_is_returned_and_nothing_runs():
@@ -161,6 +225,26 @@ def test_a_configured_executor_that_is_not_there_is_named(name: str):
         pytest.raises(ValueError, match=f"engine.executor.default_class: '{name}' cannot be impor"),
     ):
         Flow("f").run()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("threads", "'threads' is no executor; give one of prefect_dask.executors"),
+        (LocalDaskExecutor, r"make one of this class: executor=LocalDaskExecutor\(\)"),
+    ],
+)
+@pytest.mark.parametrize("settings", [{}, {"detach": True}])
+def test_what_is_no_executor_is_refused_before_anything_is_recorded(
+    given: Any, told: str, settings: dict[str, Any], tmp_path: Path
+):
+    with Flow("f") as flow:
+        give()
+    ledger = tmp_path / "ledger.sqlite"
+    flow.run(ledger=ledger)
+    with pytest.raises(TypeError, match=f"flow 'f': .*{told}"):
+        flow.run(executor=given, ledger=ledger, **settings)
+    assert len(Ledger(ledger).flow_runs()) == 1
 
 
 # ---- handlers

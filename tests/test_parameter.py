@@ -142,8 +142,8 @@ def test_a_missing_parameter_is_named_before_any_task_runs():
     with pytest.raises(MissingParameters) as caught:
         flow.run()
     assert str(caught.value) == (
-        "flow 'etl': it needs a value for parameter 'path'; pass it to run(), or give it a default "
-        "(the parameters are 'limit', 'path')"
+        "flow 'etl': it needs a value for parameter 'path'; pass it to run(), or as --param on the "
+        "command line, or give it a default (the parameters are 'limit', 'path')"
     )
     assert isinstance(caught.value, ValueError)
     assert not ran

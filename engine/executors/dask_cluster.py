@@ -15,7 +15,7 @@ import distributed
 
 from .. import clock
 from ..errors import ClusterNotStarted
-from ..failures import text_of
+from ..failures import line_of, text_of
 from ..logs import get_logger
 from . import dask_preload
 
@@ -58,8 +58,17 @@ def make_cluster(
     try:
         return _made_to_the_end(lambda: maker(**arguments))
     except RuntimeError as error:  # what a Dask cluster raises whose workers do not come up
-        name = getattr(maker, "__name__", repr(maker))
-        raise ClusterNotStarted(name, text_of(error)) from error
+        name, root = getattr(maker, "__name__", repr(maker)), _root_of(error)
+        # Of these two Dask makes its own failures, such as that of a script without the guard.
+        knows_why = not isinstance(root, (RuntimeError, AssertionError))
+        cause = line_of(root) if knows_why else text_of(error)
+        raise ClusterNotStarted(name, cause, knows_why=knows_why) from error
+
+
+def _root_of(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def _imported(path: str) -> Any:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from .. import clock
 from ..errors import NodeFailed, ProcessDied
-from ..failures import text_of
+from ..failures import line_of
 from ..hand_over import Given, HandOver, Source, Whole
 from ..node import HostedRun, RunPackage, whole_state
 from ..parcels import Parcels, pack
@@ -451,7 +451,7 @@ class PooledRun:
             except ProcessDied as death:
                 self._take_back(lane, item, death)
             except Exception as error:  # not the task's: what it needs does not reach its place
-                cause = f"{type(error).__name__}: {text_of(error)}"
+                cause = line_of(error)
                 failed = NodeFailed(self._task_name(item.node), cause)
                 self.report(NodeCrashed(item.node, failed, lane.name))
             else:
@@ -524,9 +524,9 @@ class LocalDaskExecutor(Executor):
                 f"LocalDaskExecutor: there is no scheduler {scheduler!r}; give 'threads', 'processes' or "
                 f"'synchronous'"
             )
-        if num_workers is not None and num_workers < 1:
+        if num_workers is not None and (not isinstance(num_workers, int) or num_workers < 1):
             raise ValueError(
-                f"LocalDaskExecutor: num_workers must be at least 1, got {num_workers}"
+                f"LocalDaskExecutor: num_workers must be a number, at least 1, got {num_workers!r}"
             )
         self.scheduler = kind
         self.num_workers = num_workers

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from prefect_dask.cli.exits import Refused
+from prefect_dask.compat.finder import OLD, install
 from prefect_dask.tasks.prefect import NoSuchFlow, find_flow
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def load_flow(place: str, name: str = "") -> Any:
     path = Path(place if Path(place).is_file() else place.rpartition(":")[0] or place)
     _find_modules_beside(path)
     try:
-        return find_flow(f"{place}:{name}" if name else place)
+        return _with_old_names(lambda: find_flow(f"{place}:{name}" if name else place), str(path))
     except NoSuchFlow as error:
         missing = error.__cause__
         if missing is not None and not _is_missing_itself(missing, str(path)):
@@ -99,11 +100,26 @@ def flow_of_run(found: FoundRun) -> Any:
     if found.origin is not None:
         _find_modules_beside(Path(found.origin))
     try:
-        return flow_of(found)
+        return _with_old_names(lambda: flow_of(found))
     except NoFlowToResume:
         raise
     except (Exception, SystemExit) as error:
         raise FlowFileBroken(error) from None
+
+
+def _with_old_names(find: Callable[[], Any], module: str = "") -> Any:
+    """What `find` returns; where the code it runs misses `prefect`, that is served, and it runs again.
+
+    Only then: served from the start, `prefect` would also be found by libraries that look whether it is installed.
+    """
+    try:
+        return find()
+    except (NoSuchFlow, ModuleNotFoundError) as error:
+        missing = error.__cause__ if isinstance(error, NoSuchFlow) else error
+        if getattr(missing, "name", None) != OLD or module == OLD:
+            raise
+    install()
+    return find()
 
 
 def _find_modules_beside(path: Path) -> None:

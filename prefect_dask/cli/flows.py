@@ -142,7 +142,11 @@ def visualize(place: str, name: str, run_id: str, output: str | None, **drawn: A
 
     flow_name, draw = drawer(place, name, attach(run_id) if run_id else None)
     output = output or file_name(flow_name)
-    draw(output, **drawn)
+    try:
+        draw(output, **drawn)
+    except OSError as error:
+        why = error.strerror
+        raise Refused(f"{output} cannot be written: {why}" if why else str(error)) from error
     click.echo(output)
 
 

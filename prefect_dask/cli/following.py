@@ -75,5 +75,13 @@ def tell(came_to: FlowProgress, state: State) -> None:
     click.echo(told)
     if came_to.states:
         click.echo(f"{in_words(came_to.states)}, {duration(came_to.seconds)}")
-    if came_to.run_id:
+    if came_to.run_id and _is_recorded():
         click.echo(f"prefect-dask runs show {came_to.run_id[:12]}")
+
+
+def _is_recorded() -> bool:
+    """Whether another process finds what this one recorded."""
+    from prefect_dask.ledger.configured import configured_place
+
+    place = configured_place()
+    return place is not None and place.kind != "memory"

@@ -52,10 +52,19 @@ def main(profile: str | None, ledger: str | None, settings: Sequence[str]) -> No
     if ledger is not None:
         os.environ["PREFECT__LEDGER__URL"] = ledger
     for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals or not all(key.split(".")):
-            raise click.BadParameter(f"{setting!r} is not KEY=VALUE", param_hint="--set")
-        os.environ["PREFECT__" + key.replace(".", "__").upper()] = value
+        _set(setting)
+
+
+def _set(setting: str) -> None:
+    """Let a setting hold that is given as KEY=VALUE; it is read here, so that its error names no variable."""
+    from prefect_dask.settings.files import value_of
+    from prefect_dask.settings.sources import read_schema
+
+    key, equals, value = setting.partition("=")
+    if not equals or not all(key.split(".")):
+        raise click.BadParameter(f"{setting!r} is not KEY=VALUE", param_hint="--set")
+    value_of(read_schema(), key.lower(), value)
+    os.environ["PREFECT__" + key.replace(".", "__").upper()] = value
 
 
 def console() -> None:

@@ -24,6 +24,7 @@ from prefect_dask.cli.output import (
     time_text,
 )
 from prefect_dask.cli.tables import Column
+from prefect_dask.cli.task_runs import task_runs_in
 from prefect_dask.engine.errors import nearest
 from prefect_dask.progress.lines import cut, duration, in_words
 
@@ -202,7 +203,9 @@ def show_tasks(tasks: Sequence[RecordedTask], task_runs: Sequence[RecordedTaskRu
         its = own.get(task.index)
         counted = children.get(task.index)
         told = in_words(counted) if counted else (its.message or "" if its else "")
-        rows.append([task.slug, its.state if its else "Pending", told])
+        # A map whose width was known beforehand may have children at work before it has its own turn.
+        unheard_of = "Mapped" if counted else "Pending"
+        rows.append([task.slug, its.state if its else unheard_of, told])
     print_table(
         [
             Column("TASK", may_shrink=True),
@@ -266,7 +269,7 @@ def task_run_name(name: str, map_index: int) -> str:
 
 @click.command("logs", epilog="Example: prefect-dask runs logs 3f2a --task load --follow")
 @run_argument
-@click.option("--task", "task_name", default="", metavar="NAME", help="Only lines of this task.")
+@click.option("--task", "wanted", default="", metavar="TASK[i]", help="Only lines of this task.")
 @click.option(
     "--level",
     type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], case_sensitive=False),
@@ -275,7 +278,7 @@ def task_run_name(name: str, map_index: int) -> str:
 )
 @click.option("-f", "--follow", "follows", is_flag=True, help="Go on until the run is over.")
 @json_option
-def logs(run_id: str, task_name: str, level: str, follows: bool, as_json: bool) -> None:
+def logs(run_id: str, wanted: str, level: str, follows: bool, as_json: bool) -> None:
     """Print what a flow run and its tasks logged. With --json it is an object a line."""
     import logging
     import threading
@@ -284,13 +287,15 @@ def logs(run_id: str, task_name: str, level: str, follows: bool, as_json: bool) 
 
     ledger = Ledger()
     run = ledger.flow_run(run_id)
+    whose = task_runs_in(ledger.flow(run.run_id), wanted) if wanted else None
     least, last, pause = getattr(logging, level.upper()), -1, threading.Event()
     while True:
         # In this order: what a run logs before it is over is there when it is.
         is_over = run.ended is not None or run.state == "Paused"
         for line in ledger.logs(run.run_id, after=last):
             last = max(last, line.number)
-            if line.level >= least and task_name in ("", line.task_name):
+            is_wanted = whose is None or whose(line.task, line.map_index)
+            if line.level >= least and is_wanted:
                 print_line(line, as_json=as_json)
         if is_over or not follows:
             return

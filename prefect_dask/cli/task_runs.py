@@ -38,6 +38,22 @@ def task_run_in(flow: RecordedFlow, text: str) -> tuple[RecordedTask, int]:
     return flow.task(child["task"]), int(child["map_index"])
 
 
+def task_runs_in(flow: RecordedFlow, text: str) -> Callable[[int, int], bool]:
+    """Whether a text names a task run: that child of a mapped task, or the task with all its children.
+
+    A name stands for all tasks that have it. What is given to the answer is a task's place in the flow, and a map
+    index.
+
+    Raises:
+        UnknownRecordedTask: There is no such task.
+    """
+    named = {task.index for task in flow.tasks if text == task.name}
+    if named:
+        return lambda task, map_index: task in named
+    wanted, child = task_run_in(flow, text)
+    return lambda task, map_index: task == wanted.index and child in (-1, map_index)
+
+
 def complete_task_runs(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:

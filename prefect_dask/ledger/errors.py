@@ -135,6 +135,17 @@ class UnknownRun(PrefectDaskError, LookupError):
         self.run_id, self.place, self.near = run_id, place, list(near)
 
 
+class NoRunId(PrefectDaskError, TypeError):
+    """A flow run is asked for by something that is no id."""
+
+    def __init__(self, given: object) -> None:
+        self.given = type(given).__name__
+        super().__init__(
+            f"a flow run is asked for by its id, which is a text, not by a {self.given}; of a recorded run or a "
+            f"handle that is .run_id"
+        )
+
+
 class RunAlive(PrefectDaskError):
     """A run is to be taken up again, and the process that coordinates it is there."""
 

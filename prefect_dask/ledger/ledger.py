@@ -20,7 +20,7 @@ from prefect_dask.ledger.configured import (
     log_of_detached,
     report_of,
 )
-from prefect_dask.ledger.errors import LedgerRefused, UnknownRun
+from prefect_dask.ledger.errors import LedgerRefused, NoRunId, UnknownRun
 from prefect_dask.ledger.facts import (
     RecordedArtifact,
     RecordedAttempt,
@@ -357,6 +357,8 @@ class Ledger:
                         return  # who may not write, or not now, still may read
 
     def _run_row(self, run_id: str) -> tuple[Any, ...]:
+        if not isinstance(run_id, str):
+            raise NoRunId(run_id)
         rows = self._ask("flow_run", (run_id, run_id + _AFTER_ALL)) if run_id else []
         if len(rows) != 1:
             ids = [each for (each,) in self._ask("run_ids", (NEAR_AMONG,))]

@@ -130,7 +130,9 @@ def failures_html(tally: Tally) -> str:
 def _message(state: State) -> str:
     result = None if state._lazy is not None or isinstance(state, TriggerFailed) else state._result
     kind = type(result).__name__ if isinstance(result, BaseException) else ""
-    return (f"{code(kind)} " if kind else "") + text(state.message or "")
+    message = state.message or ""
+    says_kind = not kind or message.startswith(kind)
+    return ("" if says_kind else f"{code(kind)} ") + text(message)
 
 
 def _row(name: str, state: State) -> list[str]:

@@ -52,12 +52,11 @@ class UnfitSetting(SettingsError):
 
 
 class UnknownProfile(SettingsError):
-    """The active profile is not in the file of profiles."""
+    """A profile that is to hold, or to be changed, is not in the file of profiles."""
 
     def __init__(self, name: str, path: Path, known: Sequence[str]) -> None:
         super().__init__(
-            f"the profile {name!r} is to hold, but {path} has no table [profiles.{name}]; "
-            f"{nearest(name, known)}"
+            f"there is no profile {name!r}: {path} has no table [profiles.{name}]; {nearest(name, known)}"
         )
         self.name, self.path = name, path
 

@@ -88,3 +88,21 @@ def hold(x):
 with Flow("held") as flow:
     hold.map([0, 1, 2])
 """
+
+#: Written for Prefect 1; fails until a file is there.
+OLD = """
+from pathlib import Path
+import prefect
+from prefect import Flow, Parameter, task
+from prefect.utilities.edges import unmapped
+
+@task
+def scale(x, by):
+    prefect.context.get("logger").info("scaling %s", x)
+    if not Path("mended").exists():
+        raise ValueError("not yet")
+    return x * by
+
+with Flow("old") as flow:
+    scale.map([1, 2], unmapped(Parameter("by", default=3)))
+"""

@@ -83,6 +83,14 @@ def test_a_failed_run_ends_with_1_and_says_what_failed(program):
     assert "halve: 6/6, Success 3, Failed 3" in done.stderr
 
 
+@pytest.mark.parametrize("ledger", ["none", ":memory:"])
+def test_a_run_that_nobody_finds_again_is_not_told_to_be_shown(program, ledger):
+    program.write("sums.py", flow_files.ADD)
+    done = program("--ledger", ledger, "run", "sums.py", "--param", "x=1")
+    assert done.returncode == 0
+    assert "Success" in done.stdout and "runs show" not in done.stdout
+
+
 def test_a_paused_run_ends_with_4_and_is_approved_when_it_is_resumed_on_a_terminal(program):
     program.write("approval.py", flow_files.PAUSED)
     assert program("run", "approval.py").returncode == 4

@@ -6,6 +6,9 @@ import signal
 
 import pytest
 
+from prefect_dask.cli.runs import show_tasks
+from prefect_dask.engine.clock import utc_now
+from prefect_dask.ledger.facts import RecordedTask, RecordedTaskRun
 from tests.cli import flow_files
 from tests.waiting import wait_for_file
 
@@ -46,6 +49,15 @@ def test_a_run_is_shown_with_a_line_a_task_and_the_children_that_failed(program,
     assert [child["map_index"] for child in children] == [-1, *range(6)]
 
 
+def test_a_map_whose_children_are_at_work_is_mapped_also_where_it_had_no_turn_yet(capsys):
+    tasks = [RecordedTask(n, name, f"{name}-1", "", (), n == 0) for n, name in enumerate("ab")]
+    child = RecordedTaskRun(0, "a", "a-1", 3, 1, "Running", None, utc_now(), "worker")
+    show_tasks(tasks, [child])
+    _, of_a, of_b = capsys.readouterr().out.splitlines()
+    assert of_a.split() == ["a-1", "Mapped", "Running", "1"]
+    assert of_b.split() == ["b-1", "Pending"]
+
+
 def test_a_task_that_the_run_has_not_is_told_the_nearest(program, failed):
     done = program("runs", "show", failed, "--task", "halv")
     assert done.returncode == 2
@@ -60,6 +72,15 @@ def test_log_lines_are_printed_of_all_tasks_or_one_and_from_a_level_on(program, 
     lines = [json.loads(line) for line in errors.stdout.splitlines()]
     assert [line["map_index"] for line in lines] == [1, 3, 5]
     assert "ValueError: 1 is odd" in lines[0]["message"] + str(lines[0]["exception"])
+
+
+def test_log_lines_of_one_child_are_printed_and_a_task_that_is_not_there_is_told(program, failed):
+    for which in ("halve[4]", "halve-1[4]"):
+        [line] = program("runs", "logs", failed, "--task", which).stdout.splitlines()
+        assert line.endswith("halve[4] | halving 4")
+    done = program("runs", "logs", failed, "--task", "halv")
+    assert done.returncode == 2
+    assert "did you mean 'halve" in done.stderr
 
 
 def test_following_the_log_of_a_run_that_is_over_ends(program, failed):
@@ -126,6 +147,25 @@ def test_a_flow_file_is_found_again_with_the_modules_beside_it_and_its_errors_ar
         assert len(files) == 2 and all("flows/" in file for file in files)
 
 
+def test_a_flow_file_of_prefect_1_is_run_and_taken_up_again_as_it_is(program):
+    program.write("old.py", flow_files.OLD)
+    assert program("run", "old.py", "--param", "by=5").returncode == 1
+    [run] = program.json("runs", "ls")
+
+    program.write("mended", "")
+    done = program("runs", "restart", run["run_id"], "--executor", "processes")
+    assert done.returncode == 0, done.stderr
+    assert program("runs", "replay", run["run_id"], "scale[1]").stdout == "scale[1]: Success: 10\n"
+
+
+def test_what_of_prefect_1_is_not_here_is_told_with_file_and_line(program):
+    program.write("old.py", flow_files.OLD + "flow.register('project')\n")
+    done = program("run", "old.py")
+    assert done.returncode == 2
+    told = "prefect.Flow.register is not in prefect_dask: flows of prefect_dask run in this process"
+    assert done.stderr.startswith("old.py:16: ") and told in done.stderr.splitlines()[0]
+
+
 def test_flows_are_listed_and_shown(program, failed):
     lines = program("flows", "ls").stdout.splitlines()
     assert [line.split()[:3] for line in lines[1:]] == [["sums", "1", "1"], ["halves", "1", "1"]]
@@ -149,6 +189,15 @@ def test_flows_are_drawn_from_the_ledger_with_a_run_and_from_a_file(program, fai
     wrong = program("flows", "visualize", "halvs")
     assert wrong.returncode == 2
     assert "and no flow of that name ran; did you mean 'halves'?" in wrong.stderr
+
+
+@pytest.mark.parametrize("file", ["nowhere/halves.svg", "folder.svg", "halves.py/halves.svg"])
+def test_a_picture_that_cannot_be_written_says_so(program, failed, file):
+    (program.folder / "folder.svg").mkdir()
+    done = program("flows", "visualize", "halves", "-o", file)
+    assert done.returncode == 2
+    [told] = done.stderr.splitlines()
+    assert told.startswith("Error: ") and file in told
 
 
 def test_an_unknown_flow_is_told_the_nearest(program, failed):

@@ -92,6 +92,28 @@ def test_a_wrong_setting_is_not_written(program, setting, told):
     assert not program.home.exists()
 
 
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("tasks.defaults.max_retris=2", "did you mean 'tasks.defaults.max_retries'?"),
+        ("tasks.defaults.max_retries=often", "must be a whole number, 0 or more, got 'often'"),
+    ],
+)
+def test_a_wrong_setting_before_a_command_is_told_as_what_it_is(program, setting, told):
+    done = program("--set", setting, "config", "view")
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: the command line: ") and told in done.stderr
+
+
+def test_a_profile_that_is_not_there_is_told_whatever_was_to_be_done_with_it(program):
+    program("profile", "create", "cluster")
+    for command in (["profile", "delete", "clustr"], ["--profile", "clustr", "config", "view"]):
+        done = program(*command)
+        assert done.returncode == 2
+        assert "there is no profile 'clustr'" in done.stderr
+        assert "did you mean 'cluster'?" in done.stderr
+
+
 def test_a_file_that_cannot_be_edited_safely_stays_as_it_is(program):
     text = "user.list = [\n  1,\n]\n"
     program.write("home/config.toml", text)

@@ -254,6 +254,23 @@ def test_lines_of_tasks_in_this_process_are_tagged_alike(place, executor):
     }
 
 
+def test_what_fails_is_logged_with_the_line_of_its_file(executor):
+    def broken(value):
+        raise ValueError(value)  # here
+
+    @task
+    def fail():
+        broken("no")
+
+    with Flow("broken") as flow:
+        fail()
+    with logged_records() as lines:
+        flow.run(executor=executor)
+    [line] = [line.getMessage() for line in lines if line.name == "prefect_dask.fail"]
+    assert line.count(f'File "{__file__}"') == 2
+    assert "raise ValueError(value)  # here" in line
+
+
 # ---- what gets lost on the way, or comes twice
 
 

@@ -27,3 +27,9 @@ def test_two_branches_below_one_task_run_at_the_same_time(tmp_path, scheduler):
         meet(tmp_path / "other", tmp_path / "one", upstream_tasks=[above])
 
     assert flow.run(executor=LocalDaskExecutor(scheduler, num_workers=2)).is_successful()
+
+
+@pytest.mark.parametrize("count", [0, "4", 2.5])
+def test_a_pool_needs_a_number_of_workers(count):
+    with pytest.raises(ValueError, match=f"num_workers must be .* at least 1, got {count!r}"):
+        LocalDaskExecutor("threads", num_workers=count)

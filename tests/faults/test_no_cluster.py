@@ -9,7 +9,7 @@ import pytest
 
 import prefect_dask
 from prefect_dask import Flow
-from prefect_dask.engine.errors import ClusterUnreachable, WorkersUnfit
+from prefect_dask.engine.errors import ClusterNotStarted, ClusterUnreachable, WorkersUnfit
 from prefect_dask.engine.executors.dask_checks import Versions, check_versions, versions_on
 from prefect_dask.executors import DaskExecutor
 from tests.faults.bodies import counted, marks
@@ -65,6 +65,17 @@ def test_an_address_that_cannot_be_one_is_named_too(address):
 
     with pytest.raises(ClusterUnreachable, match=address):
         flow.run(executor=DaskExecutor(address, client_kwargs={"timeout": 1}))
+
+
+def test_a_cluster_whose_workers_are_told_nonsense_says_what_they_made_of_it(folder):
+    with Flow("nonsense") as flow:
+        counted(folder, "ran")
+
+    with pytest.raises(ClusterNotStarted) as caught:
+        flow.run(executor=DaskExecutor(cluster_kwargs={"n_workers": 1, "theads": 1}))
+
+    assert "unexpected keyword argument 'theads'; look at what DaskExecutor's" in str(caught.value)
+    assert "__main__" not in str(caught.value)
 
 
 def test_an_executor_that_reached_nobody_can_be_tried_again(folder, standing_cluster):

@@ -49,6 +49,7 @@ LAYERS = (
     " engine.beforehand engine.logs engine.prints engine.home engine.files engine.serializers engine.secrets"
     " engine.finish_log engine.frames engine.fingerprint engine.retry engine.durations engine.worker_resources"
     " engine.collector engine.stall engine.cancellation engine.tolerance"
+    " engine.sent_code"
     " engine.artifacts engine.lawful",
 )
 """A module may import from its own line and those below. A package stands for its modules."""

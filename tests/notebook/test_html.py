@@ -106,6 +106,20 @@ class Elsewhere(LazyResult):
         raise AssertionError("a page fetches nothing")
 
 
+def test_the_type_of_an_error_is_said_once():
+    @task
+    def look_up(error):
+        raise error
+
+    with Flow("errors") as flow:
+        for error in (ValueError("no rows"), KeyError("rows"), AssertionError()):
+            look_up(error, task_args={"name": type(error).__name__.lower()})
+
+    said = words(flow.run()._repr_html_())
+    for told in ("ValueError no rows", "Failed KeyError: 'rows'", "Failed AssertionError"):
+        assert told in said
+
+
 def test_a_result_that_lies_elsewhere_stays_there():
     state = Success("done")
     state._lazy = Elsewhere()
