@@ -506,7 +506,7 @@ class Attempt(Moves):
             failures.line_of(error),
             failures.traceback_of(error),
         )
-        return Failed(failures.message_of(error), result=error)
+        return Failed(failures.text_of(error), result=error)
 
     def _is_in_callers_hands(self) -> bool:
         """Whether Ctrl-C means the whole run: it reaches the main thread of the coordinating process."""

@@ -54,21 +54,6 @@ def line_of(error: BaseException) -> str:
     return name if text == name else f"{name}: {text}"
 
 
-#: Exceptions whose text is a bare value, unless a class of theirs says more: "failed: 3" would tell nobody much.
-_BARE = (KeyError, StopIteration, SystemExit)
-_SAYS_A_VALUE = (KeyError.__str__, BaseException.__str__)
-
-
-def message_of(error: BaseException) -> str:
-    """The message of the state of a task that raised `error`.
-
-    >>> message_of(ValueError("no rows")), message_of(KeyError("rows"))
-    ('no rows', "KeyError: 'rows'")
-    """
-    is_bare = isinstance(error, _BARE) and type(error).__str__ in _SAYS_A_VALUE
-    return line_of(error) if is_bare else text_of(error)
-
-
 def traceback_of(error: BaseException) -> str:
     """The traceback of an exception from the user's first line on, as text cut to a readable length."""
     try:

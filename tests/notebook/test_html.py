@@ -116,7 +116,7 @@ def test_the_type_of_an_error_is_said_once():
             look_up(error, task_args={"name": type(error).__name__.lower()})
 
     said = words(flow.run()._repr_html_())
-    for told in ("ValueError no rows", "Failed KeyError: 'rows'", "Failed AssertionError"):
+    for told in ("ValueError no rows", "KeyError 'rows'", "Failed AssertionError"):
         assert told in said
 
 
