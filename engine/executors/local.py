@@ -319,6 +319,11 @@ class PooledRun:
         self._nodes = package.graph.nodes
         self._board = Board()
         self._events: deque[Event] = deque()
+        #: Held by who changes the board. A thread that runs nodes does not wait for it: it would be given it while
+        #: another one runs, which then waits for it in turn, so that threads change at each node.
+        self._at_board = threading.Lock()
+        #: What ended while somebody else was at the board, who takes it up there when he leaves.
+        self._finished: deque[tuple[NodeId, State]] = deque()
         self._lock = threading.Lock()
         #: Signalled to idle threads when there are nodes for them.
         self._has_nodes = threading.Condition(self._lock)
@@ -340,10 +345,12 @@ class PooledRun:
         return self._num_workers
 
     def extend(self, plan: Sequence[HandOver]) -> None:
-        with self._lock:
+        if self._is_closing:
+            return
+        with self._at_board:
             self._board.extend(plan)
-            self._start_threads(len(self._board.ready))
-            self._has_nodes.notify_all()
+        self._settle()
+        self._call_for(len(self._board.ready))
 
     def _start_threads(self, node_count: int) -> None:
         """Start threads for so many ready nodes, as far as idle ones are too few; with the lock."""
@@ -374,8 +381,11 @@ class PooledRun:
         return any(thread.is_alive() for thread in self._threads)
 
     def release(self, nodes: Iterable[NodeId]) -> None:
-        with self._lock:
+        if self._is_closing:
+            return
+        with self._at_board:
             self._board.release(nodes)
+        self._settle()
 
     def close(self, *, is_cancelled: bool) -> list[Event]:
         with self._lock:
@@ -429,12 +439,13 @@ class PooledRun:
     def _wait_for_nodes(self) -> bool:
         """Wait until there are ready nodes; False when there will be no more."""
         with self._lock:
+            # First this: who makes one ready looks then whether anybody is idle.
+            self._idle += 1
             while not self._is_closing and not self._board.ready:
-                self._idle += 1
                 # Perhaps there would be some if what happened until now were looked at.
                 self._is_urgent.set()
                 self._has_nodes.wait()
-                self._idle -= 1
+            self._idle -= 1
             return not self._is_closing
 
     def _run_nodes(self, lane: Lane) -> None:
@@ -455,12 +466,36 @@ class PooledRun:
                 failed = NodeFailed(self._task_name(item.node), cause)
                 self.report(NodeCrashed(item.node, failed, lane.name))
             else:
-                with self._lock:
-                    became_ready = board.finish(item.node, state)
-                    if became_ready > 1 and not self._is_closing:
-                        # One of them is for this thread.
-                        self._has_nodes.notify(became_ready - 1)
-                        self._start_threads(became_ready - 1)
+                if self._at_board.acquire(blocking=False):
+                    try:
+                        became_ready = board.finish(item.node, state)
+                    finally:
+                        self._at_board.release()
+                    if became_ready > 1:
+                        self._call_for(became_ready - 1)  # one of them is for this thread
+                else:
+                    self._finished.append((item.node, state))
+                if self._finished:
+                    self._settle()
+
+    def _settle(self) -> None:
+        """Take up at the board what is finished, unless somebody else is there, who then does it."""
+        while self._finished and self._at_board.acquire(blocking=False):
+            became_ready = 0
+            try:
+                while self._finished:
+                    became_ready += self._board.finish(*self._finished.popleft())
+            finally:
+                self._at_board.release()
+            self._call_for(became_ready)
+
+    def _call_for(self, node_count: int) -> None:
+        """Have idle threads come for so many ready nodes, and others start."""
+        if node_count and (self._idle or len(self._threads) < self._num_workers):
+            with self._lock:
+                if not self._is_closing:
+                    self._has_nodes.notify(node_count)
+                    self._start_threads(node_count)
 
     def _take_back(self, lane: Lane, item: HandOver, death: ProcessDied) -> None:
         with self._lock:
@@ -470,8 +505,7 @@ class PooledRun:
         # Before another thread can take it up: the news must come in that order.
         self.report(AttemptLost(item.node, lane.name, str(death)))
         if deaths <= self._deaths_allowed:
-            with self._lock:
-                self._board.ready.append(item)
+            self._board.ready.append(item)
         else:
             error = ProcessDied(death.task, death.exit_code, deaths)
             self.report(NodeCrashed(item.node, error, lane.name))

@@ -1,6 +1,7 @@
 """Flows of many shapes: empty, one task, wide, deep, diamonds, trees, layers, edges without data."""
 
 from prefect_dask import Edge, Flow, task
+from prefect_dask.engine.outcome import TaskStates
 from prefect_dask.engine.state import Failed, Success, TriggerFailed
 from tests.contracts.flow_case import Case, flow_case
 from tests.contracts.small_tasks import add, fail, give, look, total
@@ -8,7 +9,7 @@ from tests.contracts.small_tasks import add, fail, give, look, total
 
 @flow_case
 def an_empty_flow_succeeds():
-    return Case(Flow("empty"), {}, outcome=Success(result={}))
+    return Case(Flow("empty"), {}, outcome=Success(result=TaskStates()))
 
 
 @flow_case
