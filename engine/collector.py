@@ -22,7 +22,7 @@ SET_ASIDE_TASKS = 10_000
 SET_ASIDE_SECONDS = 10.0
 
 #: How often what its run has made is set aside, too, seconds: states by the ten thousand, which stay.
-SET_ASIDE_EVERY_SECONDS = 0.25
+SET_ASIDE_EVERY_SECONDS = 0.05
 
 _lock = threading.Lock()
 _holders = 0

@@ -7,7 +7,6 @@ do not (docs/decisions/0002-own-local-scheduler.md).
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
 #: How long the calling thread runs nodes before it looks at what they reported, seconds.
-SLICE_SECONDS = 0.05
+SLICE_SECONDS = 0.02
 
 #: As many events of nodes in the calling thread are not held back until it has time; some 500 kB.
 EARLY_EVENTS = 1_000
@@ -47,6 +46,14 @@ EARLY_EVENTS = 1_000
 #: How often the coordinating thread looks at what the threads of a pool reported, seconds. Nobody sees so short a
 #: wait, and one wake-up a node would cost more than the node.
 LOOK_SECONDS = 0.02
+
+#: So many hand-overs a board takes at a time: where so few nodes are ready that threads might be idle, or else
+#: after so many seconds. To have all of a large flow there at once would make a short task dearer by a fifth: all
+#: are made before, and each is looked up in memory that is far. The seconds count where results are large: what is
+#: not there yet cannot go before the next branch is begun.
+TAKEN_AT_ONCE = 1_000
+ENOUGH_READY = 500
+TAKEN_EVERY_SECONDS = 0.02
 
 #: How long a cancelled body may take to end before its thread is left behind, seconds.
 STOP_GRACE_SECONDS = 3.0
@@ -64,9 +71,16 @@ class Board:
         self._unwanted: set[NodeId] = set()
         self._missing: dict[NodeId, int] = {}
         self._waiting: dict[NodeId, list[HandOver]] = {}
+        self._taken_at = clock.monotonic()
+
+    def room(self) -> int:
+        """For how many hand-overs there is room."""
+        is_time = clock.monotonic() - self._taken_at >= TAKEN_EVERY_SECONDS
+        return TAKEN_AT_ONCE if is_time or len(self.ready) < ENOUGH_READY else 0
 
     def extend(self, plan: Sequence[HandOver]) -> None:
         """Take hand-overs; those in a plan that are ready are run in its order."""
+        self._taken_at = clock.monotonic()
         ready = []
         for item in plan:
             if not item.upstream and item.start is None:
@@ -133,10 +147,6 @@ class Board:
                 self._unwanted.add(node)
 
 
-#: A board takes all that there is.
-ROOM = sys.maxsize
-
-
 class InlineRun:
     """A flow run whose nodes run in the thread that waits for them.
 
@@ -159,7 +169,7 @@ class InlineRun:
         self.take_early: Callable[[list[Event]], None] | None = None
 
     def room(self) -> int:
-        return ROOM
+        return self._board.room()
 
     def at_once(self) -> int:
         return 1
@@ -339,7 +349,7 @@ class PooledRun:
         self._threads: list[threading.Thread] = []
 
     def room(self) -> int:
-        return ROOM
+        return self._board.room()
 
     def at_once(self) -> int:
         return self._num_workers
