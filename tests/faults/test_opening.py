@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from distributed.deploy.subprocess import SubprocessCluster
 
 from prefect_dask import Flow
 from prefect_dask.engine.errors import ClusterUnreachable, RunNotOpened
+from prefect_dask.engine.executors.dask_hub import Hub
 from prefect_dask.engine.node import RunPackage
 from prefect_dask.executors import DaskExecutor
 from prefect_dask.ledger import Ledger
@@ -18,6 +20,7 @@ from prefect_dask.settings import set_temporary_config
 from tests.faults.bodies import counted, marks
 from tests.faults.cluster import cluster_of
 from tests.faults.watching import Watch
+from tests.waiting import wait_until
 
 
 class Disturbed(DaskExecutor):
@@ -115,3 +118,39 @@ def test_a_temporary_cluster_whose_scheduler_dies_before_it_is_used_is_named(fol
     executor = DaskExecutor(cluster_class=dead_cluster, client_kwargs={"timeout": 1})
     with pytest.raises(ClusterUnreachable):
         flow.run(executor=executor)
+
+
+def test_a_client_whose_question_breaks_off_while_a_run_is_opened_hears_of_the_next_one(
+    folder, tmp_path
+):
+    """Over another connection than the one over which news come, which is there still."""
+    flow, ran = flow_that_counts(folder)
+    watch = Watch()
+    with (
+        cluster_of(tmp_path / "cluster", "one") as cluster,
+        cluster.client() as client,
+        client.as_current(),
+    ):
+        client.run_on_scheduler(os.getpid)  # what is asked next needs no new connection
+
+        def break_off() -> None:
+            try:
+                wait_until(lambda: client.rpc.occupied.get(cluster.address), what="a question")
+                client.loop.add_callback(client.rpc.remove, cluster.address)
+                wait_until(lambda: not client.rpc.occupied.get(cluster.address))
+            finally:
+                cluster.scheduler.send_signal(signal.SIGCONT)
+
+        cluster.scheduler.send_signal(signal.SIGSTOP)
+        breaking = threading.Thread(target=break_off)
+        breaking.start()
+        with pytest.raises(OSError):
+            Hub.of(client)
+        breaking.join(30)
+
+        state = flow.run(executor=DaskExecutor(), on_state=watch)
+
+        assert state.is_successful(), state.message
+        assert watch.states("counted") == ["Running", "Success"], (
+            "the future tells only the last one"
+        )
