@@ -109,7 +109,7 @@ def test_a_run_is_opened_on_a_new_cluster_where_it_had_made_the_lost_one(folder)
 
 
 def test_a_temporary_cluster_whose_scheduler_dies_before_it_is_used_is_named(folder):
-    def dead_cluster() -> SubprocessCluster:
+    def dead_cluster() -> Any:
         cluster = SubprocessCluster(n_workers=0, scheduler_kwargs={"dashboard": False})
         os.kill(cluster.scheduler.process.pid, signal.SIGKILL)
         return cluster
