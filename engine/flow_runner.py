@@ -260,8 +260,12 @@ class FlowRunner:
             while again is not None:
                 error, cancel = self._advance_as_far_as_possible(again)
                 again = None
-                if isinstance(error, ClusterLost) and cancel is None:
-                    again = self._go_on_elsewhere(error)
+                if isinstance(error, ClusterLost):
+                    if cancel is None:
+                        again = self._go_on_elsewhere(error)
+                    if again is None and self.steering.asked is not None:
+                        # What ran went with the cluster, and nothing stands in the way of being cancelled.
+                        error, cancel = None, self._take_cancel()
         finally:
             if cancel is None:
                 self._slots.end()
@@ -285,9 +289,8 @@ class FlowRunner:
         is_whole = False
         try:
             advancing.advance()
-            cancel = self.steering.close()
+            cancel = self._take_cancel()
             if cancel is not None:
-                self._move(Cancelling(f"cancelling: {cancel.cause}"))
                 advancing.let_end(cancel)
             is_whole = cancel is None
         except Exception as caught:
@@ -295,6 +298,13 @@ class FlowRunner:
         finally:
             advancing.close(is_whole=is_whole)
         return error, cancel
+
+    def _take_cancel(self) -> Cancel | None:
+        """Whether somebody asked to cancel the run; what is asked from here on does not count."""
+        cancel = self.steering.close()
+        if cancel is not None and not isinstance(self._state, Cancelling):
+            self._move(Cancelling(f"cancelling: {cancel.cause}"))
+        return cancel
 
     def _go_on_elsewhere(self, lost: ClusterLost) -> Advancing | None:
         """Take the run up again on a cluster that took the place of a lost one; None where that is not possible."""

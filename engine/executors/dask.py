@@ -183,6 +183,8 @@ class DaskExecutor(Executor):
             if not self._owns_client and self._has_lost_client():
                 return None
             try:
+                if self.address is not None and self._has_lost_client():
+                    self._check_answer(self.address, is_wanted)
                 with starting:
                     # Another run on this executor may have found one already.
                     if self._has_lost_client():
@@ -258,13 +260,17 @@ class DaskExecutor(Executor):
         return client
 
     def _connect(self, address: str) -> distributed.Client:
-        arguments = self._client_arguments()
-        seconds = _seconds(arguments.setdefault("timeout", 10))
-        check_answer(address, seconds, arguments.get("security"))
+        seconds = self._check_answer(address)
         try:
-            return distributed.Client(address, **arguments)
+            return distributed.Client(address, **{"timeout": seconds, **self._client_arguments()})
         except (OSError, asyncio.TimeoutError) as error:
             raise ClusterUnreachable(address, seconds, text_of(error)) from error
+
+    def _check_answer(self, address: str, is_wanted: Callable[[], bool] = lambda: True) -> float:
+        """See that a scheduler answers there; within how many seconds it is to, as for the client."""
+        seconds = _seconds(self.client_kwargs.get("timeout", 10))
+        check_answer(address, seconds, self.client_kwargs.get("security"), is_wanted)
+        return seconds
 
     def _client_arguments(self) -> dict[str, Any]:
         return {"set_as_default": False, **self.client_kwargs}
