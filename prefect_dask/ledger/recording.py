@@ -170,7 +170,7 @@ class Recording(Observer):
         return clock.monotonic() - began + AWAY_SECONDS
 
     def _check_superseded(self) -> None:
-        if self._run_id in self._writer.superseded:
+        if (self._run_id, self._fence) in self._writer.superseded:
             raise Superseded(self._run_id)
 
     def read_back(self, within_seconds: float) -> tuple[list[RecordedState], list[RecordedResult]]:

@@ -55,8 +55,8 @@ class Writer:
         self.store = store
         #: Why what came last is written nowhere; None again once it is.
         self.error: NotRecorded | None = None
-        #: Runs that another process has taken over.
-        self.superseded: set[str] = set()
+        #: Runs that another process has taken over, with the fences under which they were this one's.
+        self.superseded: set[tuple[str, int]] = set()
         self._journal = journal
         #: Appended to by any thread, without the lock.
         self._queue: list[tuple[MakesEntries, Any]] = []
@@ -291,12 +291,13 @@ class Writer:
                 Leased(run_id, fence, until, holder) for run_id, (fence, _) in self._held.items()
             ]
 
-    def _note_renewed(self, renewals: Iterable[Leased], until: float) -> None:
+    def _note_renewed(self, renewals: Sequence[Leased], until: float) -> None:
         with self._changed:
-            # What another process has was not renewed.
-            own = self._held.keys() - self.superseded
-            held = (each.run_id for each in renewals if each.run_id in own)
-            self._leased_until.update(dict.fromkeys(held, until))
+            for run_id, fence, *_ in renewals:
+                # What another process has was not renewed.
+                is_own = (run_id, fence) not in self.superseded
+                if is_own and run_id in self._held and self._held[run_id][0] == fence:
+                    self._leased_until[run_id] = until
 
     def _look_for_requests(self) -> None:
         """Pass on what is asked of the runs that are held, now and then."""

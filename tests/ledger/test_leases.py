@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from prefect_dask import Flow, Parameter, context, task
+from prefect_dask import Flow, Parameter, context, restart, task
 from prefect_dask.engine import clock
 from prefect_dask.engine.node import current_node
 from prefect_dask.ledger import Ledger, leases, writer
@@ -89,7 +89,7 @@ def test_a_run_whose_lease_ran_out_is_crashed_and_its_process_superseded(
         ),
         Leased(RUN, 0, 1e12),
     ]
-    assert store.write(late) == {RUN}
+    assert store.write(late) == {(RUN, 0)}
     assert state_of(ledger)[0] == "Crashed"
     assert len(ledger.states(RUN)) == 1
 
@@ -203,7 +203,7 @@ def test_the_lease_of_a_run_that_somebody_has_taken_does_not_count_as_renewed(
         its = writer.writer_for(ledger.place, journal_folder())
         its.renew(20)
         run_id = context.flow_run_id
-        told.append((run_id in its.superseded, its.leased_seconds(run_id) > 0))
+        told.append(((run_id, 0) in its.superseded, its.leased_seconds(run_id) > 0))
 
     told: list[tuple[bool, bool]] = []
     Flow("renews", tasks=[renew]).run(ledger=url)
@@ -246,3 +246,22 @@ def test_parameters_with_secrets_in_them_are_not_kept(url: str, ledger: Ledger):
     flow.run(x="open-sesame", ledger=url, context={"secrets": {"S": "open-sesame"}})
     with ledger.opened() as store:
         assert store.execute("SELECT pickled FROM flow_runs") == [(None,)]
+
+
+def test_a_process_that_lost_a_run_may_take_it_up_again(tmp_path: Path):
+    """As in a notebook that was stopped for too long, whose run another process ended as Failed."""
+    place = tmp_path / "its.sqlite"
+    lost: list[str] = []
+
+    @task
+    def declare():
+        if not lost:
+            with Ledger(place).opened() as store:
+                store.execute("UPDATE flow_runs SET lease_until = 1.0, process = ''")
+            lost.append(Ledger(place).flow_runs()[0].run_id)
+
+    flow = Flow("lost and found", tasks=[declare])
+    assert flow.run(ledger=place).is_failed()
+    state = restart(lost[0], flow, ledger=place)
+    assert state.is_successful(), state.message
+    assert Ledger(place).flow_run(lost[0]).state == "Success"
