@@ -265,3 +265,20 @@ def test_a_process_that_lost_a_run_may_take_it_up_again(tmp_path: Path):
     state = restart(lost[0], flow, ledger=place)
     assert state.is_successful(), state.message
     assert Ledger(place).flow_run(lost[0]).state == "Success"
+
+
+LOOKS_WITHOUT_FILES = """
+import os, resource, sys
+from prefect_dask.ledger.processes import is_gone, this_process
+this_process()
+lowest = os.open(os.devnull, os.O_RDONLY)
+os.close(lowest)
+resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, lowest))
+sys.exit(is_gone(sys.argv[1]))
+"""
+
+
+def test_a_process_is_not_taken_for_gone_by_one_that_cannot_look():
+    """It may have no file left that it could open, or not be allowed to look at what others run."""
+    looks = [sys.executable, "-c", LOOKS_WITHOUT_FILES, this_process()]
+    assert subprocess.run(looks, timeout=30).returncode == 0
