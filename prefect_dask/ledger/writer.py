@@ -145,6 +145,8 @@ class Writer:
                 self._renew_at = clock.monotonic() + renew_seconds()
                 self._look_at = clock.monotonic() + LOOK_SECONDS
             self._held[run_id] = fence, take
+        # It may be waiting for as long as one does that holds none.
+        self.put(_nothing, None)
 
     def let_go(self, run_id: str) -> None:
         """Renew the lease of a run no more, nor look for what is asked of it."""

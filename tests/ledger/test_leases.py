@@ -12,7 +12,10 @@ import pytest
 
 from prefect_dask import Flow, Parameter, context, restart, task
 from prefect_dask.engine import clock
-from prefect_dask.engine.node import current_node
+from prefect_dask.engine.errors import ClusterUnreachable
+from prefect_dask.engine.executors.base import GraphRun
+from prefect_dask.engine.node import RunPackage, current_node
+from prefect_dask.executors import LocalExecutor
 from prefect_dask.ledger import Ledger, leases, writer
 from prefect_dask.ledger.configured import journal_folder
 from prefect_dask.ledger.entries import Begun, Entry, Leased, Moved, Rows
@@ -26,6 +29,7 @@ from prefect_dask.ledger.processes import (
 )
 from prefect_dask.ledger.run_slots import ASK_SECONDS
 from prefect_dask.ledger.store import Store
+from prefect_dask.settings import set_temporary_config
 from prefect_dask.steering import LONGEST_LOOK_SECONDS
 from tests.waiting import wait_until
 
@@ -282,3 +286,62 @@ def test_a_process_is_not_taken_for_gone_by_one_that_cannot_look():
     """It may have no file left that it could open, or not be allowed to look at what others run."""
     looks = [sys.executable, "-c", LOOKS_WITHOUT_FILES, this_process()]
     assert subprocess.run(looks, timeout=30).returncode == 0
+
+
+class Slow(LocalExecutor):
+    """Takes its time before a run can begin, as a cluster does whose machines are to come."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        super().__init__()
+        self._meanwhile = meanwhile
+
+    def open(self, package: RunPackage) -> GraphRun:
+        self._meanwhile()
+        return super().open(package)
+
+
+def failed_run(place: Path) -> tuple[Flow, str]:
+    @task
+    def fail_first():
+        if not (place.parent / "mended").exists():
+            raise ValueError("not yet")
+
+    flow = Flow("resumed", tasks=[fail_first])
+    assert flow.run(ledger=place).is_failed()
+    (place.parent / "mended").touch()
+    return flow, Ledger(place).flow_runs()[0].run_id
+
+
+def test_a_run_that_is_taken_up_is_held_while_it_waits_for_its_place(tmp_path: Path):
+    place = tmp_path / "its.sqlite"
+    seen = set()
+
+    def look_for_long() -> None:
+        until = clock.monotonic() + 3 * leases.lease_seconds()
+        while clock.monotonic() < until:
+            seen.add(Ledger(place).flow_runs()[0].state)
+            clock.wait_for(0.1)
+
+    with set_temporary_config({"ledger.lease_seconds": 1.0}):
+        flow, run_id = failed_run(place)
+        state = restart(run_id, flow, ledger=place, executor=Slow(look_for_long))
+    assert seen == {"Pending"}
+    assert state.is_successful(), state.message
+
+
+def test_a_run_that_is_taken_up_and_cannot_begin_is_free_at_once(tmp_path: Path):
+    place = tmp_path / "its.sqlite"
+
+    def break_down() -> None:
+        raise ClusterUnreachable("tcp://nowhere:1", 1, "nobody is there")
+
+    flow, run_id = failed_run(place)
+    with pytest.raises(ClusterUnreachable):
+        restart(run_id, flow, ledger=place, executor=Slow(break_down))
+    run = Ledger(place).flow_run(run_id)
+    assert run.state == "Crashed"
+    assert "nobody is there" in str(run.message)
+    assert run.ended is not None
+    assert restart(run_id, flow, ledger=place).is_successful()
+    told = [s.state for s in Ledger(place).states(run_id, -1)]
+    assert told == ["Running", "Failed", "Pending", "Crashed", "Pending", "Running", "Success"]
