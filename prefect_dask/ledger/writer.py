@@ -318,7 +318,13 @@ class Writer:
             get_logger("ledger").debug("no requests could be read: %s", error)
             return
         for request in requests:
-            held[request.run_id][1](request)
+            try:
+                held[request.run_id][1](request)
+            except Exception:
+                # It may be of a later version. This thread must not end: all that is told waits for it.
+                get_logger("ledger").exception(
+                    "what %s asks of run %s could not be done", request.asker, request.run_id
+                )
 
     def _settle(self, entries: list[Entry]) -> bool:
         """Write entries to the ledger, or else to the journal; whether they are in the ledger."""
