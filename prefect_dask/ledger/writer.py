@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from prefect_dask.engine import clock
+from prefect_dask.engine.failures import text_of
 from prefect_dask.engine.logs import get_logger
 from prefect_dask.ledger.entries import Entry, Leased
 from prefect_dask.ledger.errors import LedgerAway, LedgerRefused, NotRecorded
@@ -405,6 +406,8 @@ def _nothing(_: Sequence[Any]) -> Iterable[Entry]:
 def adopt_journals(store: Store, folder: Path) -> None:
     """Write what processes left in journals that are gone.
 
+    One that cannot be read here, such as one of a later version, stays for who can.
+
     Raises:
         LedgerAway, LedgerRefused: What is not written stays where it is.
     """
@@ -413,6 +416,12 @@ def adopt_journals(store: Store, folder: Path) -> None:
             for entries in read(path):
                 store.write(entries)
             path.unlink(missing_ok=True)
+        except (LedgerAway, LedgerRefused):
+            raise
+        except Exception as error:
+            get_logger("ledger").warning(
+                "what waits in %s cannot be read here, and stays: %s", path, text_of(error)
+            )
         finally:
             claim.release()
 
