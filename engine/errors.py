@@ -308,6 +308,18 @@ class ClusterLost(PrefectDaskError, ConnectionError):
         self.address, self.cause = address, cause
 
 
+class RunNotOpened(ClusterLost):
+    """The connection to the scheduler broke before a run could begin."""
+
+    def __init__(self, address: str, cause: str) -> None:
+        PrefectDaskError.__init__(
+            self,
+            f"the Dask scheduler at {address!r} was lost while the run was being opened there ({cause}), before "
+            f"any task began; check that the scheduler runs, and run the flow again",
+        )
+        self.address, self.cause = address, cause
+
+
 class WorkersUnfit(PrefectDaskError, RuntimeError):
     """Workers of a cluster cannot run this package's tasks."""
 

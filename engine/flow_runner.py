@@ -177,7 +177,7 @@ class FlowRunner:
                 # What cannot be set up raises here, before any task has run.
                 with CollectorHeld():
                     self._look_for_limits()
-                    graph_run = self.executor.open(self._package())
+                    graph_run = self._open()
                 if isinstance(graph_run, HoldsResults):
                     self.book.runs.folded.result_of = graph_run.result_of
                 self._observer.begin(self.info, self.graph)
@@ -205,6 +205,16 @@ class FlowRunner:
         limited = self._slots.look_for_limits(self.info, self.graph)
         if limited:
             self.book.limit(limited)
+
+    def _open(self) -> GraphRun:
+        """Begin on the executor; on another cluster where the one that it had is lost meanwhile."""
+        try:
+            return self.executor.open(self._package())
+        except ClusterLost as lost:
+            graph_run = self._open_elsewhere(lost)
+            if graph_run is None:
+                raise
+            return graph_run
 
     def _package(self) -> RunPackage:
         """The run as an executor takes it."""
@@ -250,8 +260,12 @@ class FlowRunner:
             while again is not None:
                 error, cancel = self._advance_as_far_as_possible(again)
                 again = None
-                if isinstance(error, ClusterLost) and cancel is None:
-                    again = self._go_on_elsewhere(error)
+                if isinstance(error, ClusterLost):
+                    if cancel is None:
+                        again = self._go_on_elsewhere(error)
+                    if again is None and self.steering.asked is not None:
+                        # What ran went with the cluster, and nothing stands in the way of being cancelled.
+                        error, cancel = None, self._take_cancel()
         finally:
             if cancel is None:
                 self._slots.end()
@@ -275,9 +289,8 @@ class FlowRunner:
         is_whole = False
         try:
             advancing.advance()
-            cancel = self.steering.close()
+            cancel = self._take_cancel()
             if cancel is not None:
-                self._move(Cancelling(f"cancelling: {cancel.cause}"))
                 advancing.let_end(cancel)
             is_whole = cancel is None
         except Exception as caught:
@@ -286,26 +299,22 @@ class FlowRunner:
             advancing.close(is_whole=is_whole)
         return error, cancel
 
+    def _take_cancel(self) -> Cancel | None:
+        """Whether somebody asked to cancel the run; what is asked from here on does not count."""
+        cancel = self.steering.close()
+        if cancel is not None and not isinstance(self._state, Cancelling):
+            self._move(Cancelling(f"cancelling: {cancel.cause}"))
+        return cancel
+
     def _go_on_elsewhere(self, lost: ClusterLost) -> Advancing | None:
         """Take the run up again on a cluster that took the place of a lost one; None where that is not possible."""
-        recovery, seconds = self._recovery, self._tolerance.reconnect_seconds
-        if recovery is None or not isinstance(self.executor, Reopens):
+        if self._recovery is None:
             return None
-        self._losses += 1
-        if self._losses > self._tolerance.lost_clusters:
-            return None
-        cause = failures.text_of(lost)
-        self.logger.warning(
-            "flow run %r: %s; it goes on when there is one within %g s",
-            self.info.flow_run_name,
-            cause,
-            seconds,
-        )
         try:
-            graph_run = self.executor.reopen(self._package(), seconds)
+            graph_run = self._open_elsewhere(lost)
             if graph_run is None:
                 return None
-            going_on = recovery.going_on(f"attempt lost: {cause}")
+            going_on = self._recovery.going_on(f"attempt lost: {failures.text_of(lost)}")
         except PrefectDaskError as error:
             self.logger.error(
                 "flow run %r cannot go on: %s", self.info.flow_run_name, failures.text_of(error)
@@ -320,6 +329,24 @@ class FlowRunner:
         advancing = self._begin(graph_run)
         self._teller.tell(list(going_on.changes))
         return advancing
+
+    def _open_elsewhere(self, lost: ClusterLost) -> GraphRun | None:
+        """Wait for a cluster that takes the place of a lost one, and begin there; None where there can be none.
+
+        Raises:
+            PrefectDaskError: There was none within the time.
+        """
+        seconds = self._tolerance.reconnect_seconds
+        self._losses += 1
+        if self._losses > self._tolerance.lost_clusters or not isinstance(self.executor, Reopens):
+            return None
+        self.logger.warning(
+            "flow run %r: %s; it goes on when there is one within %g s",
+            self.info.flow_run_name,
+            failures.text_of(lost),
+            seconds,
+        )
+        return self.executor.reopen(self._package(), seconds, lambda: self.steering.asked is None)
 
     def _cancel_rest(self, cancel: Cancel) -> State:
         """Come to the end of what was cancelled, and clean up what it had set up."""

@@ -12,7 +12,7 @@ from prefect_dask.engine.steering import Steering
 from prefect_dask.engine.widths import known_widths
 from prefect_dask.kept_results import kept_results, noted_finishes
 from prefect_dask.ledger.ledger import Ledger
-from prefect_dask.ledger.taking_up import find_resumable, recording_on, take_up
+from prefect_dask.ledger.taking_up import find_resumable, take_up
 from prefect_dask.recorded import changed_code, flow_of, graph_of, parameters_of
 from prefect_dask.resumption import histories, resumption, take_finishes
 from prefect_dask.running import FlowRun, GoesOn, result_rules
@@ -125,35 +125,36 @@ def _go_on(
     # As the run was begun, whatever the flow says by now: what was finished under it is to stay so.
     durable = flow.durable if found.durable is None else found.durable
     rules = result_rules(flow, durable=durable)
-    # Nothing may go wrong from here on but what the run itself is told.
-    taken = take_up(where, found)
-    known = histories(taken.states, kept_results(graph, rules, taken.results))
-    found_finished = take_finishes(graph, known, noted_finishes(graph, rules, found.run.run_id))
-    plan = resumption(graph, known, known_widths(graph, values), restarts=restarts)
-    _tell_changes(changed, graph, plan.to_run, {index for index, _ in known})
-    run = FlowRun(
-        flow,
-        executor=executor,
-        parameters=values,
-        context=context or {},
-        task_states={},
-        return_tasks=None if return_tasks is None else tuple(return_tasks),
-        on_state=on_state,
-        ledger=where,
-        durable=durable,
-        runner_cls=None,
-        progress=progress,
-    )
     steering = Steering()
-    observer = recording_on(where, taken, [*found_finished, *plan.changes], steering)
-    with observer.listening():
-        recorded = found.run
-        return run.go_on(
-            graph,
-            GoesOn(recorded.run_id, recorded.name, recorded.scheduled, plan.task_states),
-            observer,
-            steering,
+    observer = take_up(where, found, steering)
+    recorded = found.run
+    with observer.holding(recorded.run_id):
+        states, results = where.states(recorded.run_id), where.results(recorded.run_id)
+        known = histories(states, kept_results(graph, rules, results))
+        finished = take_finishes(graph, known, noted_finishes(graph, rules, recorded.run_id))
+        plan = resumption(graph, known, known_widths(graph, values), restarts=restarts)
+        _tell_changes(changed, graph, plan.to_run, {index for index, _ in known})
+        run = FlowRun(
+            flow,
+            executor=executor,
+            parameters=values,
+            context=context or {},
+            task_states={},
+            return_tasks=None if return_tasks is None else tuple(return_tasks),
+            on_state=on_state,
+            ledger=where,
+            durable=durable,
+            runner_cls=None,
+            progress=progress,
         )
+        observer.first_changes = [*finished, *plan.changes]
+        with observer.listening():
+            return run.go_on(
+                graph,
+                GoesOn(recorded.run_id, recorded.name, recorded.scheduled, plan.task_states),
+                observer,
+                steering,
+            )
 
 
 def _tell_changes(

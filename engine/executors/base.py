@@ -111,15 +111,19 @@ class SeesWorkers(Protocol):
 class Reopens(Protocol):
     """An executor that may find another place where the one that it had is lost."""
 
-    def reopen(self, package: RunPackage, within_seconds: float) -> GraphRun | None:
+    def reopen(
+        self, package: RunPackage, within_seconds: float, is_wanted: Callable[[], bool]
+    ) -> GraphRun | None:
         """Begin a flow run anew after `ClusterLost`. Only within `start()`.
 
         Args:
             package: The run, under another token than before.
             within_seconds: How long it waits for a place.
+            is_wanted: Whether the run is to go on; asked again and again meanwhile.
 
         Returns:
-            None where the place was somebody else's, who alone could say which one took its place.
+            None where the place was somebody else's, who alone could say which one took its place, or where the
+            run is not to go on.
 
         Raises:
             PrefectDaskError: There was none within the time.

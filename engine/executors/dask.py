@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any, Literal, get_args
 
+import dask
 import distributed
 from dask.utils import parse_timedelta
 
@@ -17,6 +19,8 @@ from ..errors import (
     ClusterLost,
     ClusterNotStarted,
     ClusterUnreachable,
+    PrefectDaskError,
+    RunNotOpened,
 )
 from ..failures import text_of
 from ..grouping import Grouping
@@ -25,11 +29,15 @@ from ..node import RunPackage
 from .base import Executor, GraphRun, call_in_context, starting
 from .dask_checks import check_answer, check_fitness
 from .dask_cluster import close_scheduler, make_cluster
+from .dask_connection import Connection
 from .dask_report import PerformanceReport
 from .dask_run import DaskRun
 
 #: How often it is looked for a cluster where one was lost, seconds.
 LOOK_FOR_CLUSTER_SECONDS = 0.5
+
+#: Dask's setting: how long a client tries to connect where nobody says another time.
+CONNECT_TIMEOUT = "distributed.comm.timeouts.connect"
 
 
 class DaskExecutor(Executor):
@@ -129,7 +137,20 @@ class DaskExecutor(Executor):
             WorkersUnfit: The scheduler or a worker lacks this package, or has another Python.
             TaskNotPicklable: A task cannot be sent to workers.
             ReportNotPossible, NoPlaceForReport: A performance report was asked for that cannot be.
+            RunNotOpened: The scheduler was lost meanwhile, or a question to it broke off.
         """
+        connection = Connection(self.client)
+        try:
+            connection.check()  # else what is asked would wait for one that is looked for
+            return self._open(package)
+        except ClusterLost as error:
+            raise RunNotOpened(error.address, error.cause) from error
+        except PrefectDaskError:
+            raise
+        except (OSError, asyncio.TimeoutError, asyncio.CancelledError) as error:
+            raise RunNotOpened(connection.address, text_of(error)) from error
+
+    def _open(self, package: RunPackage) -> GraphRun:
         threads = check_fitness(self.client)
         path = self.performance_report_path
         return DaskRun(
@@ -141,20 +162,29 @@ class DaskExecutor(Executor):
             report=None if path is None else PerformanceReport(self.client, path, package.info),
         )
 
-    def reopen(self, package: RunPackage, within_seconds: float) -> GraphRun | None:
+    def reopen(
+        self, package: RunPackage, within_seconds: float, is_wanted: Callable[[], bool]
+    ) -> GraphRun | None:
         """Begin a flow run anew where the cluster is lost: at the same address, or on a new temporary cluster.
 
         Returns:
-            None on a cluster of the user's client: who made that knows where to find another one.
+            None where it is lost and of the user's client: who made that knows where to find another one. The same
+            where the run is not wanted any more.
 
         Raises:
             PrefectDaskError: There is none within the time, or it cannot run what is sent to it.
         """
-        if not self._owns_client:
-            return None
         until = clock.monotonic() + within_seconds
-        while True:
+        if not self._has_lost_client():
+            # A question broke off. Where that is because the scheduler is gone, its connection is told of it just
+            # now, and to ask again would be to wait for one that does not come back.
+            clock.wait_for(LOOK_FOR_CLUSTER_SECONDS)
+        while is_wanted():
+            if not self._owns_client and self._has_lost_client():
+                return None
             try:
+                if self.address is not None and self._has_lost_client():
+                    self._check_answer(self.address, is_wanted)
                 with starting:
                     # Another run on this executor may have found one already.
                     if self._has_lost_client():
@@ -168,6 +198,7 @@ class DaskExecutor(Executor):
                     raise
                 get_logger("DaskExecutor").debug("no cluster yet: %s", text_of(error))
             clock.wait_for(LOOK_FOR_CLUSTER_SECONDS)
+        return None
 
     def _has_lost_client(self) -> bool:
         """Whether the client is of no use any more; also one that came back by itself.
@@ -209,7 +240,14 @@ class DaskExecutor(Executor):
         )
         if self.adapt_kwargs:
             cluster.adapt(**self.adapt_kwargs)
-        return self._own(distributed.Client(cluster, **self._client_arguments()))
+        arguments = self._client_arguments()
+        try:
+            return self._own(distributed.Client(cluster, **arguments))
+        except (OSError, asyncio.TimeoutError) as error:
+            close_scheduler(cluster)
+            seconds = arguments.get("timeout") or dask.config.get(CONNECT_TIMEOUT)
+            address = str(cluster.scheduler_address)
+            raise ClusterUnreachable(address, _seconds(seconds), text_of(error)) from error
 
     def uses_current_client(self) -> bool:
         """Whether it would use the current `distributed.Client` of this process, were it started now."""
@@ -222,13 +260,17 @@ class DaskExecutor(Executor):
         return client
 
     def _connect(self, address: str) -> distributed.Client:
-        arguments = self._client_arguments()
-        seconds = float(parse_timedelta(arguments.setdefault("timeout", 10)))
-        check_answer(address, seconds, arguments.get("security"))
+        seconds = self._check_answer(address)
         try:
-            return distributed.Client(address, **arguments)
-        except (OSError, TimeoutError) as error:
+            return distributed.Client(address, **{"timeout": seconds, **self._client_arguments()})
+        except (OSError, asyncio.TimeoutError) as error:
             raise ClusterUnreachable(address, seconds, text_of(error)) from error
+
+    def _check_answer(self, address: str, is_wanted: Callable[[], bool] = lambda: True) -> float:
+        """See that a scheduler answers there; within how many seconds it is to, as for the client."""
+        seconds = _seconds(self.client_kwargs.get("timeout", 10))
+        check_answer(address, seconds, self.client_kwargs.get("security"), is_wanted)
+        return seconds
 
     def _client_arguments(self) -> dict[str, Any]:
         return {"set_as_default": False, **self.client_kwargs}
@@ -253,6 +295,10 @@ def current_client() -> distributed.Client | None:
     if client.asynchronous:
         raise ClientBusy
     return client
+
+
+def _seconds(given: Any) -> float:
+    return float(parse_timedelta(given))
 
 
 def _key_of(fn: Any) -> str:

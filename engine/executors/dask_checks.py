@@ -7,22 +7,31 @@ import pkgutil
 import platform
 import sys
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import distributed
 from distributed.comm import connect
 
+from .. import clock
 from ..errors import ClusterUnreachable, WorkersUnfit
 from ..failures import text_of
 from .dask_asking import ANSWER_SECONDS, ask_workers
+
+#: How often it is looked whether anybody still waits for a scheduler to answer, seconds.
+LOOK_SECONDS = 0.5
 
 #: Looked up where the worker would import it from: installed or not, on its path is what counts.
 OUR_VERSION = "prefect_dask.version:__version__"
 
 
-def check_answer(address: str, timeout_seconds: float, security: Any = None) -> None:
+def check_answer(
+    address: str,
+    timeout_seconds: float,
+    security: Any = None,
+    is_wanted: Callable[[], bool] = lambda: True,
+) -> None:
     """See that a Dask scheduler answers at an address.
 
     A client alone would wait for ever for one that takes the connection and says nothing: a wrong port, a
@@ -32,9 +41,10 @@ def check_answer(address: str, timeout_seconds: float, security: Any = None) -> 
         address: Where it should be.
         timeout_seconds: How long it may take to answer.
         security: The client's, as `distributed.Client` takes it.
+        is_wanted: Whether anybody wants to know still; asked again and again meanwhile.
 
     Raises:
-        ClusterUnreachable: Nobody did.
+        ClusterUnreachable: Nobody did, or it is not wanted any more.
     """
     if isinstance(security, Mapping):
         security = distributed.Security(**security)
@@ -49,7 +59,11 @@ def check_answer(address: str, timeout_seconds: float, security: Any = None) -> 
         await comm.close()
 
     async def shake_hands_in_time() -> None:
-        await asyncio.wait_for(shake_hands(), timeout_seconds + 1)
+        hands = asyncio.ensure_future(shake_hands())
+        until = clock.monotonic() + timeout_seconds + 1
+        while not hands.done() and is_wanted() and clock.monotonic() < until:
+            await asyncio.wait([hands], timeout=LOOK_SECONDS)
+        await asyncio.wait_for(hands, 0)
 
     # In a thread of its own: here an event loop may be running.
     with ThreadPoolExecutor(1) as pool:

@@ -17,13 +17,16 @@ class Connection:
 
     Args:
         client: The cluster's.
+
+    Attributes:
+        address: The scheduler's, as it was then.
     """
 
     def __init__(self, client: distributed.Client) -> None:
         self._client = client
         self._comm: Any = client.scheduler_comm
         scheduler = client.scheduler
-        self._address = str(scheduler.address) if scheduler is not None else "(closed)"
+        self.address = str(scheduler.address) if scheduler is not None else "(closed)"
 
     def check(self) -> None:
         """See that it is there.
@@ -32,11 +35,11 @@ class Connection:
             ClusterLost: It is not.
         """
         if self._client.status != "running":
-            raise ClusterLost(self._address, f"the client is {self._client.status}")
-        if self._comm.closed():
-            raise ClusterLost(self._address, "the connection is closed")
+            raise ClusterLost(self.address, f"the client is {self._client.status}")
+        if self._comm is None or self._comm.closed():
+            raise ClusterLost(self.address, "the connection is closed")
         if self._client.scheduler_comm is not self._comm:
-            raise ClusterLost(self._address, "it came back, and knows nothing of the run")
+            raise ClusterLost(self.address, "it came back, and knows nothing of the run")
 
     def threads_by_worker(self) -> dict[str, int] | None:
         """How many threads each worker has; None where the scheduler does not say.

@@ -47,12 +47,14 @@ class Hub:
         """Have the cluster tell what happens; with the connection, it forgets who listens."""
         if self._comm is client.scheduler_comm:
             return
-        self._comm = client.scheduler_comm
+        comm = client.scheduler_comm
         self._client = weakref.ref(client)
         client.register_plugin(ClusterWatch(), name=ClusterWatch.name)
         loop: Any = client.loop
         loop.add_callback(_watch_exits, client)
         client.subscribe_topic(topic_of(client.id), self._hear)
+        # Only now: where the question broke off, the next run asks it again.
+        self._comm = comm
 
     @staticmethod
     def of(client: distributed.Client) -> Hub:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from prefect_dask.ledger.schema import TABLES
+
+#: The largest number that a database has a place for.
+MOST: Final = 2**63 - 1
 
 
 class Begun(NamedTuple):
@@ -93,13 +96,19 @@ _KINDS: tuple[type[Begun] | type[Moved] | type[Rows] | type[Leased], ...] = (
 )
 
 
-def pack(entries: Iterable[Entry]) -> bytes:
+def pack(entries: Sequence[Entry]) -> bytes:
     """Entries as one msgpack list."""
     import msgpack
 
-    rows = [(_KINDS.index(type(entry)), *entry) for entry in entries]
-    data: bytes = msgpack.packb(rows, unicode_errors="surrogatepass")
-    return data
+    def packed(those: Iterable[Entry]) -> bytes:
+        rows = [(_KINDS.index(type(entry)), *entry) for entry in those]
+        data: bytes = msgpack.packb(rows, unicode_errors="surrogatepass")
+        return data
+
+    try:
+        return packed(entries)
+    except OverflowError:
+        return packed(cleaned(entries))
 
 
 def unpack(data: bytes) -> list[Entry]:
@@ -116,17 +125,23 @@ def unpack(data: bytes) -> list[Entry]:
 
 
 def cleaned(entries: Iterable[Entry]) -> list[Entry]:
-    """The same entries, without what no database takes in text: lone surrogates and NUL."""
+    """The same entries, without what no database takes: lone surrogates and NUL in text, and endless numbers."""
     return [
-        entry._replace(values=list(map(cleaned_text, entry.values)))
+        entry._replace(values=list(map(cleaned_value, entry.values)))
         if isinstance(entry, Rows)
-        else type(entry)(*map(cleaned_text, entry))
+        else type(entry)(*map(cleaned_value, entry))
         for entry in entries
     ]
 
 
-def cleaned_text(value: Any) -> Any:
-    """A value without what no database takes in text."""
-    if not isinstance(value, str):
-        return value
-    return value.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
+def cleaned_value(value: Any) -> Any:
+    r"""A value without what no database takes in text; a number as near as there is a place for.
+
+    >>> cleaned_value("a\0"), cleaned_value(10**30) == MOST, cleaned_value(1.5)
+    ('a\\x00', True, 1.5)
+    """
+    if isinstance(value, str):
+        return value.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
+    if type(value) is int:
+        return max(-MOST, min(value, MOST))
+    return value

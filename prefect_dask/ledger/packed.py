@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from prefect_dask.engine.state import Failed, State
 from prefect_dask.engine.stream import LOCATION, StateChange, details_of
-from prefect_dask.ledger.entries import cleaned_text
+from prefect_dask.ledger.entries import cleaned_value
 from prefect_dask.ledger.schema import TABLES
 
 #: How many columns of `states` are packed: all but run and number. What was kept of the result follows.
@@ -145,11 +145,11 @@ def _texts(column: tuple[str | None, ...]) -> Any:
 
 def _column(packed: Any, count: int) -> Iterator[Any]:
     if isinstance(packed, dict):
-        few = [cleaned_text(text) for text in packed[_FEW]]
+        few = [cleaned_value(text) for text in packed[_FEW]]
         return map(few.__getitem__, packed[""])
     if isinstance(packed, list):
-        return map(cleaned_text, packed)
-    return repeat(cleaned_text(packed), count)
+        return map(cleaned_value, packed)
+    return repeat(cleaned_value(packed), count)
 
 
 def as_json_object(details: dict[str, Any]) -> str | None:

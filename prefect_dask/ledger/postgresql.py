@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from prefect_dask.engine import clock
 from prefect_dask.engine.results import without_password_in
 from prefect_dask.ledger.entries import Rows
 from prefect_dask.ledger.errors import (
@@ -30,6 +32,10 @@ OLDEST = 120000
 
 #: How long is waited for a connection, and for one statement, seconds; then the journal is written instead.
 CONNECT_SECONDS, STATEMENT_SECONDS = 5, 20
+
+#: How much later than its own limit a server may answer, seconds. One that hangs keeps no limit: its system takes
+#: what is sent to it, and nobody reads it.
+LATE_SECONDS = 5.0
 
 #: Below so many rows COPY is not worth its round trip.
 COPY_ROWS = 20
@@ -79,7 +85,7 @@ class PostgresStore(Store):
             reason = "psycopg is not installed; `pip install prefect-dask[postgres]`"
             raise NoLedgerThere(str(self.place), reason) from error
         try:
-            self._connection = psycopg.connect(
+            self._connection = _kind_of_connection().connect(
                 self.place.target,
                 autocommit=True,
                 connect_timeout=CONNECT_SECONDS,
@@ -189,3 +195,29 @@ class PostgresStore(Store):
         import psycopg
 
         return isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn)
+
+
+@cache
+def _kind_of_connection() -> type[psycopg.Connection[Any]]:
+    """A connection on which nobody waits for ever; made when psycopg is there."""
+    import psycopg
+
+    class Connection(psycopg.Connection[Any]):
+        def wait(self, gen: Any, *args: Any, **settings: Any) -> Any:
+            return super().wait(self._in_time(gen), *args, **settings)
+
+        def _in_time(self, gen: Any) -> Generator[Any, Any, Any]:
+            """What `gen` does; asked now and then meanwhile, it ends when that is too late."""
+            until = clock.monotonic() + STATEMENT_SECONDS + LATE_SECONDS
+            try:
+                wanted = next(gen)
+                while True:
+                    ready = yield wanted
+                    if not ready and clock.monotonic() > until:
+                        self.pgconn.finish()  # what still came would be taken for the next answer
+                        raise psycopg.OperationalError("the server does not answer")
+                    wanted = gen.send(ready)
+            except StopIteration as end:
+                return end.value
+
+    return Connection

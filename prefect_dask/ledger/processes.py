@@ -52,12 +52,14 @@ def is_gone(process: str) -> bool:
     pid, _, began = rest.partition("@")
     if not machine or not began or machine != _machine():
         return False
-    return _began(int(pid)) != began
+    begins = _began(int(pid))
+    return begins is not None and begins != began
 
 
 @cache
 def _name_of(pid: int) -> str:
-    machine, began = _machine(), _began(pid)
+    machine = _machine()
+    began = _began(pid) if machine else ""
     return f"{machine}/{pid}@{began}" if machine and began else ""
 
 
@@ -71,11 +73,27 @@ def _machine() -> str:
         return ""  # another system than Linux: there the lease alone tells
 
 
-def _began(pid: int) -> str:
-    """When a process began, in ticks since the boot; "" where it is not there, or is dead and not buried."""
+def _began(pid: int) -> str | None:
+    """When a process began, in ticks since the boot; "" where it is not there, or is dead and not buried.
+
+    None where that cannot be seen: no file can be opened just now, or the system shows nobody what others run.
+    """
     try:
         # What follows the name, which may hold anything, from the third field on.
         fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None if _has_number(pid) else ""
     except OSError:
-        return ""
+        return None
     return "" if fields[0] in "ZX" else fields[19]
+
+
+def _has_number(pid: int) -> bool:
+    """Whether some process has a number; also one that is not shown here."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # it is another user's
+    return True

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from prefect_dask.engine import clock
 from prefect_dask.engine.collector import CollectorHeld
 from prefect_dask.engine.context import RunInfo
+from prefect_dask.engine.failures import text_of
 from prefect_dask.engine.graph import FlowGraph
 from prefect_dask.engine.logs import line_of
-from prefect_dask.engine.state import State
+from prefect_dask.engine.state import Crashed, State
 from prefect_dask.engine.steering import Steering
 from prefect_dask.engine.stream import ArtifactMade, ClusterChanged, Observer, StateChange
 from prefect_dask.ledger.entries import Begun, Entry, Leased, Moved, Rows
@@ -55,8 +56,10 @@ class Recording(Observer):
         fence: Tells this process's right to write the run from that of one that takes it over later.
         first_number: From where on what happens is counted; a run that goes on counts on.
         origin: The file in which the flow was made, where it was made in one.
-        first_changes: What is told before all else.
         steering: Is told what other processes ask of the run.
+
+    Attributes:
+        first_changes: What is told before all else.
     """
 
     def __init__(
@@ -66,13 +69,13 @@ class Recording(Observer):
         fence: int = 0,
         first_number: int = 0,
         origin: str | None = None,
-        first_changes: Sequence[StateChange] = (),
         steering: Steering | None = None,
     ) -> None:
         self._writer, self._fence, self._origin = writer, fence, origin
         #: The slots of the run, under the limits that it falls under.
         self.slots = RunSlots(writer, fence)
-        self._first_changes, self._steering = first_changes, steering
+        self.first_changes: Sequence[StateChange] = ()
+        self._steering = steering
         self._number = first_number
         self._is_over = False
         self._run_id = ""
@@ -88,6 +91,27 @@ class Recording(Observer):
         finally:
             self._writer.let_go(self._run_id)
 
+    @contextmanager
+    def holding(self, run_id: str) -> Iterator[None]:
+        """A block within which a run that was taken up is this process's, also before it begins here.
+
+        That may take long, as on a cluster whose machines are to come. Where it does not come to it, the run is
+        Crashed with the cause, and anybody may take it up at once.
+        """
+        self._writer.hold(run_id, self._fence, self._take_request)
+        try:
+            yield
+        except BaseException as error:
+            if not self._run_id:
+                self._run_id = run_id
+                self.take_flow_state(Crashed(f"could not go on: {text_of(error)}"))
+                for record in self._early:
+                    self.take_line(record)
+                self._writer.flush()
+            raise
+        finally:
+            self._writer.let_go(run_id)
+
     @property
     def run_id(self) -> str:
         """The run that is recorded; "" before it begins."""
@@ -102,8 +126,8 @@ class Recording(Observer):
         values = as_pickle(info.parameters)
         self._writer.put(self._begun, (info, graph, parameters, values, clock.now()))
         self._writer.hold(self._run_id, self._fence, self._take_request)
-        if self._first_changes:
-            self.take_changes(self._first_changes)
+        if self.first_changes:
+            self.take_changes(self.first_changes)
         for record in self._early:
             self.take_line(record)
         if info.results.durable is True or graph.has_durable_tasks:
@@ -170,7 +194,7 @@ class Recording(Observer):
         return clock.monotonic() - began + AWAY_SECONDS
 
     def _check_superseded(self) -> None:
-        if self._run_id in self._writer.superseded:
+        if (self._run_id, self._fence) in self._writer.superseded:
             raise Superseded(self._run_id)
 
     def read_back(self, within_seconds: float) -> tuple[list[RecordedState], list[RecordedResult]]:

@@ -94,11 +94,12 @@ class Store(ABC):
 
     # ---- writing
 
-    def write(self, entries: Sequence[Entry]) -> set[str]:
+    def write(self, entries: Sequence[Entry]) -> set[tuple[str, int]]:
         """Write entries in one transaction. What was written before is passed over.
 
         Returns:
-            The ids of the runs that another process has taken over; what was told of these is left out.
+            Of the runs that another process has taken over the ids, and the fences that count no more; what was
+            told under these is left out.
 
         Raises:
             LedgerAway: Nothing was written.
@@ -123,7 +124,7 @@ class Store(ABC):
             self.close()
             raise LedgerAway(str(self.place), f"{type(error).__name__}: {error}") from error
 
-    def _write(self, entries: Sequence[Entry], *, again: bool) -> set[str]:
+    def _write(self, entries: Sequence[Entry], *, again: bool) -> set[tuple[str, int]]:
         superseded = set()
         runs: dict[str, tuple[int | None, int]] = {}
         with self.transaction():
@@ -132,7 +133,7 @@ class Store(ABC):
                     runs[entry.run_id] = self._run(entry)
                 key, fence = runs[entry.run_id]
                 if key is None or entry.fence < fence:
-                    superseded.add(entry.run_id)
+                    superseded.add((entry.run_id, entry.fence))
                 elif isinstance(entry, Rows):
                     self.insert(key, entry, again=again)
                 elif isinstance(entry, Moved):

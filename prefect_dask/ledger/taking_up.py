@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from prefect_dask.engine import clock
 from prefect_dask.engine.steering import Steering
-from prefect_dask.engine.stream import StateChange
 from prefect_dask.ledger.configured import journal_folder
 from prefect_dask.ledger.errors import RunAlive, RunSucceeded
-from prefect_dask.ledger.facts import RecordedFlow, RecordedFlowRun, RecordedResult, RecordedState
+from prefect_dask.ledger.facts import RecordedFlow, RecordedFlowRun
 from prefect_dask.ledger.leases import lease_seconds, take_over
 from prefect_dask.ledger.ledger import Ledger
 from prefect_dask.ledger.processes import name_of_holder
@@ -80,18 +79,16 @@ def find_resumable(ledger: Ledger, run_id: str) -> FoundRun:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class TakenUp:
-    """A run that is this process's from now on, and what was recorded of it until now."""
-
-    fence: int
-    first_number: int
-    states: list[RecordedState]
-    results: list[RecordedResult]
-
-
-def take_up(ledger: Ledger, found: FoundRun) -> TakenUp:
+def take_up(ledger: Ledger, found: FoundRun, steering: Steering) -> Recording:
     """Make a run this process's.
+
+    Args:
+        ledger: Where it is recorded.
+        found: The run.
+        steering: Is told what is asked of it from now on.
+
+    Returns:
+        What records it as it goes on. What its process before still had to say is written by now, or will never be.
 
     Raises:
         RunAlive: Another process was faster.
@@ -102,18 +99,6 @@ def take_up(ledger: Ledger, found: FoundRun) -> TakenUp:
         taken = take_over(store, run.key, found.fence, clock.now(), holder, coordinator_name())
     if taken is None:
         raise RunAlive(run.run_id, ledger.flow_run(run.run_id).coordinator)
-    # Only now: what its process before still had to say is written, or will never be.
-    return TakenUp(*taken, ledger.states(run.run_id), ledger.results(run.run_id))
-
-
-def recording_on(
-    ledger: Ledger, taken: TakenUp, first_changes: Sequence[StateChange], steering: Steering
-) -> Recording:
-    """What records the run as it goes on, and tells `steering` what is asked of it."""
-    return Recording(
-        writer_for(ledger.place, journal_folder()),
-        fence=taken.fence,
-        first_number=taken.first_number,
-        first_changes=first_changes,
-        steering=steering,
-    )
+    fence, first_number = taken
+    writer = writer_for(ledger.place, journal_folder())
+    return Recording(writer, fence=fence, first_number=first_number, steering=steering)

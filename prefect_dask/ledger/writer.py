@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from prefect_dask.engine import clock
+from prefect_dask.engine.failures import text_of
 from prefect_dask.engine.logs import get_logger
 from prefect_dask.ledger.entries import Entry, Leased
 from prefect_dask.ledger.errors import LedgerAway, LedgerRefused, NotRecorded
@@ -55,8 +56,8 @@ class Writer:
         self.store = store
         #: Why what came last is written nowhere; None again once it is.
         self.error: NotRecorded | None = None
-        #: Runs that another process has taken over.
-        self.superseded: set[str] = set()
+        #: Runs that another process has taken over, with the fences under which they were this one's.
+        self.superseded: set[tuple[str, int]] = set()
         self._journal = journal
         #: Appended to by any thread, without the lock.
         self._queue: list[tuple[MakesEntries, Any]] = []
@@ -145,6 +146,8 @@ class Writer:
                 self._renew_at = clock.monotonic() + renew_seconds()
                 self._look_at = clock.monotonic() + LOOK_SECONDS
             self._held[run_id] = fence, take
+        # It may be waiting for as long as one does that holds none.
+        self.put(_nothing, None)
 
     def let_go(self, run_id: str) -> None:
         """Renew the lease of a run no more, nor look for what is asked of it."""
@@ -291,12 +294,13 @@ class Writer:
                 Leased(run_id, fence, until, holder) for run_id, (fence, _) in self._held.items()
             ]
 
-    def _note_renewed(self, renewals: Iterable[Leased], until: float) -> None:
+    def _note_renewed(self, renewals: Sequence[Leased], until: float) -> None:
         with self._changed:
-            # What another process has was not renewed.
-            own = self._held.keys() - self.superseded
-            held = (each.run_id for each in renewals if each.run_id in own)
-            self._leased_until.update(dict.fromkeys(held, until))
+            for run_id, fence, *_ in renewals:
+                # What another process has was not renewed.
+                is_own = (run_id, fence) not in self.superseded
+                if is_own and run_id in self._held and self._held[run_id][0] == fence:
+                    self._leased_until[run_id] = until
 
     def _look_for_requests(self) -> None:
         """Pass on what is asked of the runs that are held, now and then."""
@@ -315,7 +319,13 @@ class Writer:
             get_logger("ledger").debug("no requests could be read: %s", error)
             return
         for request in requests:
-            held[request.run_id][1](request)
+            try:
+                held[request.run_id][1](request)
+            except Exception:
+                # It may be of a later version. This thread must not end: all that is told waits for it.
+                get_logger("ledger").exception(
+                    "what %s asks of run %s could not be done", request.asker, request.run_id
+                )
 
     def _settle(self, entries: list[Entry]) -> bool:
         """Write entries to the ledger, or else to the journal; whether they are in the ledger."""
@@ -396,6 +406,8 @@ def _nothing(_: Sequence[Any]) -> Iterable[Entry]:
 def adopt_journals(store: Store, folder: Path) -> None:
     """Write what processes left in journals that are gone.
 
+    One that cannot be read here, such as one of a later version, stays for who can.
+
     Raises:
         LedgerAway, LedgerRefused: What is not written stays where it is.
     """
@@ -404,6 +416,12 @@ def adopt_journals(store: Store, folder: Path) -> None:
             for entries in read(path):
                 store.write(entries)
             path.unlink(missing_ok=True)
+        except (LedgerAway, LedgerRefused):
+            raise
+        except Exception as error:
+            get_logger("ledger").warning(
+                "what waits in %s cannot be read here, and stays: %s", path, text_of(error)
+            )
         finally:
             claim.release()
 

@@ -252,10 +252,10 @@ def test_late_news_of_a_stopped_body_changes_nothing(folder, place, executor, le
 
     @task
     def in_c(folder):
-        note(folder, "in_c-began")
         try:
+            note(folder, "in_c-began")
             time.sleep(3)
-        finally:
+        finally:  # also where it is stopped before it sleeps
             note(folder, "in_c-ended")
 
     with Flow("late") as flow:

@@ -2,14 +2,17 @@
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import distributed
 import pytest
 
-from prefect_dask import Flow, restart, unmapped
+from prefect_dask import Flow, cancel, restart, unmapped
+from prefect_dask.engine import clock
 from prefect_dask.engine.errors import ClusterLost
+from prefect_dask.engine.state import Cancelled, Mapped, Success
 from prefect_dask.executors import DaskExecutor
 from prefect_dask.ledger import Ledger
 from prefect_dask.settings import set_temporary_config
@@ -162,3 +165,40 @@ def test_after_its_connection_was_cut_a_run_hears_all_that_happens(place, tmp_pa
     # What a record tells that a future does not.
     assert {s.number for s in ended if s.task_name in ("hold", "total")} <= stored
     assert all(s.worker.startswith("tcp://") for s in ended if s.task_name in ("hold", "total"))
+
+
+@pytest.mark.parametrize("moment", ["while it is looked for another one", "at the same moment"])
+def test_a_run_whose_cluster_is_lost_can_be_cancelled(place, tmp_path, moment, caplog):
+    """Nobody waits for a cluster with a run that is not to go on; and where none is, nothing of it is at work."""
+    notes = tmp_path / "notes"
+    flow = flow_that_holds(notes)
+    asked = []
+
+    def ask() -> None:
+        cancel(last_run(place)[1], ledger=place, grace_seconds=1, wait=False)
+        asked.append(clock.monotonic())
+
+    with cluster_of(tmp_path / "cluster", "one") as cluster:
+
+        def kill_scheduler() -> None:
+            cluster.scheduler.kill()
+            if moment == "at the same moment":
+                ask()
+
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(
+                flow.run,
+                executor=DaskExecutor(cluster.address),
+                ledger=place,
+                on_state=WhenHolding(kill_scheduler),
+            )
+            if moment != "at the same moment":
+                wait_until(lambda: "it goes on when there is one" in caplog.text)
+                ask()
+            state = running.result(60)
+        seconds = clock.monotonic() - asked[0]
+
+    assert type(state) is Cancelled
+    assert seconds < 1 + 5
+    assert {type(s) for s in state.result.values()} == {Success, Cancelled, Mapped}
+    assert last_run(place)[0].flow_runs()[0].state == "Cancelled"

@@ -3,14 +3,18 @@
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 
 from prefect_dask import Flow, context, task, unmapped
+from prefect_dask.engine import clock
 from prefect_dask.executors import LocalDaskExecutor
-from prefect_dask.ledger import Ledger
+from prefect_dask.ledger import Ledger, postgresql
+from prefect_dask.ledger.configured import journal_folder
 from prefect_dask.ledger.errors import LedgerAway, NothingRecorded
 from tests.durability.flows_of_deaths import double, total
 from tests.outside_ledger import check_executions, counts_in, note_execution
@@ -94,3 +98,53 @@ def test_a_run_succeeds_while_its_ledger_is_restarted(server, tmp_path):
     assert set(told.values()) == {1}
     lines = [line.message for line in ledger.logs(run_id) if line.task_name == "wait_for_restart"]
     assert lines == [f"{when} restart {x}" for x in range(RESTARTS) for when in ("before", "after")]
+
+
+def is_recorded(url: str) -> bool:
+    """Whether the ledger knows of a run."""
+    try:
+        return bool(Ledger(url).flow_runs())
+    except NothingRecorded:
+        return False
+
+
+def test_what_happens_while_the_ledger_hangs_is_in_the_journal_and_the_run_ends(
+    server, monkeypatch
+):
+    """A database that is stopped, or whose machine is, takes the connection and says nothing."""
+    monkeypatch.setattr(postgresql, "STATEMENT_SECONDS", 1)
+    monkeypatch.setattr(postgresql, "LATE_SECONDS", 0.5)
+    url = server.server.url
+    stopped: list[psutil.Process] = []
+
+    @task
+    def one(x):
+        return x
+
+    @task
+    def hang():
+        wait_until(lambda: is_recorded(url))
+        postmaster = psutil.Process(server.process.pid)
+        postmaster.suspend()  # first: then there are no more of them
+        stopped.append(postmaster)
+        for process in postmaster.children():
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
+                stopped.append(process)
+
+    with Flow("hanging ledger") as flow:
+        one.map([*range(10)], upstream_tasks=[unmapped(hang())])
+    try:
+        began = clock.monotonic()
+        state = flow.run(ledger=url)
+        seconds = clock.monotonic() - began
+        journals = list(journal_folder().glob("*.journal"))
+    finally:
+        for process in stopped:
+            with suppress(psutil.NoSuchProcess):  # it was at its end
+                process.resume()
+    assert state.is_successful(), state.message
+    assert seconds < 20
+    assert journals, "nobody else knows of it"
+    wait_until(lambda: not list(journal_folder().glob("*.journal")), 30)
+    assert Ledger(url).flow_runs()[0].state == "Success"

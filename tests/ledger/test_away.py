@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgpack
 import pytest
 
-from prefect_dask import Flow, task, unmapped
+from prefect_dask import Flow, context, task, unmapped
+from prefect_dask.engine.frames import framed
 from prefect_dask.ledger import Ledger
 from prefect_dask.ledger.entries import Begun, Entry, Moved, Rows
 from prefect_dask.ledger.errors import NothingRecorded
@@ -307,3 +309,37 @@ def test_a_killed_coordinating_process_loses_nothing_that_it_wrote(tmp_path):
     )
     told = {s.state for s in ledger.states(run.run_id)}
     assert told <= {"Running", "Success", "Mapped", "Crashed"}
+
+
+@pytest.mark.parametrize("what", ["of a later version", "not to be read"])
+def test_a_journal_that_nobody_can_read_here_stays_and_costs_nothing(place, journals, what):
+    journals.mkdir()
+    left = journals / f"{place.digest}-left.journal"
+    if what == "not to be read":
+        left.mkdir()
+    else:
+        left.write_bytes(framed(msgpack.packb([[9, RUN, "what it says"]])))
+    with Flow("goes on") as flow:
+        one = same(1)
+
+    state = flow.run(ledger=str(place.target))
+
+    assert state.is_successful(), state.message
+    assert state.result[one].result == 1
+    [run] = Ledger(str(place.target)).flow_runs()
+    assert (run.flow_name, run.state) == ("goes on", "Success")
+    assert left.exists(), "somebody may be able to"
+
+
+def test_a_number_that_no_database_takes_holds_up_nothing(url, ledger, journals):
+    @task
+    def tells():
+        context.logger.log(10**30, "louder than anything")
+
+    state = Flow("loud", tasks=[tells]).run(ledger=url)
+
+    assert state.is_successful(), state.message
+    [run] = ledger.flow_runs()
+    assert run.state == "Success"
+    assert "louder than anything" in [line.message for line in ledger.logs(run.run_id)]
+    assert not list(journals.glob("*"))

@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
-from prefect_dask import Flow, Parameter, context, task
+from prefect_dask import Flow, Parameter, context, restart, task
 from prefect_dask.engine import clock
-from prefect_dask.engine.node import current_node
+from prefect_dask.engine.errors import ClusterUnreachable
+from prefect_dask.engine.executors.base import GraphRun
+from prefect_dask.engine.node import RunPackage, current_node
+from prefect_dask.executors import LocalExecutor
 from prefect_dask.ledger import Ledger, leases, writer
 from prefect_dask.ledger.configured import journal_folder
 from prefect_dask.ledger.entries import Begun, Entry, Leased, Moved, Rows
@@ -26,6 +29,7 @@ from prefect_dask.ledger.processes import (
 )
 from prefect_dask.ledger.run_slots import ASK_SECONDS
 from prefect_dask.ledger.store import Store
+from prefect_dask.settings import set_temporary_config
 from prefect_dask.steering import LONGEST_LOOK_SECONDS
 from tests.waiting import wait_until
 
@@ -89,7 +93,7 @@ def test_a_run_whose_lease_ran_out_is_crashed_and_its_process_superseded(
         ),
         Leased(RUN, 0, 1e12),
     ]
-    assert store.write(late) == {RUN}
+    assert store.write(late) == {(RUN, 0)}
     assert state_of(ledger)[0] == "Crashed"
     assert len(ledger.states(RUN)) == 1
 
@@ -203,7 +207,7 @@ def test_the_lease_of_a_run_that_somebody_has_taken_does_not_count_as_renewed(
         its = writer.writer_for(ledger.place, journal_folder())
         its.renew(20)
         run_id = context.flow_run_id
-        told.append((run_id in its.superseded, its.leased_seconds(run_id) > 0))
+        told.append(((run_id, 0) in its.superseded, its.leased_seconds(run_id) > 0))
 
     told: list[tuple[bool, bool]] = []
     Flow("renews", tasks=[renew]).run(ledger=url)
@@ -246,3 +250,98 @@ def test_parameters_with_secrets_in_them_are_not_kept(url: str, ledger: Ledger):
     flow.run(x="open-sesame", ledger=url, context={"secrets": {"S": "open-sesame"}})
     with ledger.opened() as store:
         assert store.execute("SELECT pickled FROM flow_runs") == [(None,)]
+
+
+def test_a_process_that_lost_a_run_may_take_it_up_again(tmp_path: Path):
+    """As in a notebook that was stopped for too long, whose run another process ended as Failed."""
+    place = tmp_path / "its.sqlite"
+    lost: list[str] = []
+
+    @task
+    def declare():
+        if not lost:
+            with Ledger(place).opened() as store:
+                store.execute("UPDATE flow_runs SET lease_until = 1.0, process = ''")
+            lost.append(Ledger(place).flow_runs()[0].run_id)
+
+    flow = Flow("lost and found", tasks=[declare])
+    assert flow.run(ledger=place).is_failed()
+    state = restart(lost[0], flow, ledger=place)
+    assert state.is_successful(), state.message
+    assert Ledger(place).flow_run(lost[0]).state == "Success"
+
+
+LOOKS_WITHOUT_FILES = """
+import os, resource, sys
+from prefect_dask.ledger.processes import is_gone, this_process
+this_process()
+lowest = os.open(os.devnull, os.O_RDONLY)
+os.close(lowest)
+resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, lowest))
+sys.exit(is_gone(sys.argv[1]))
+"""
+
+
+def test_a_process_is_not_taken_for_gone_by_one_that_cannot_look():
+    """It may have no file left that it could open, or not be allowed to look at what others run."""
+    looks = [sys.executable, "-c", LOOKS_WITHOUT_FILES, this_process()]
+    assert subprocess.run(looks, timeout=30).returncode == 0
+
+
+class Slow(LocalExecutor):
+    """Takes its time before a run can begin, as a cluster does whose machines are to come."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        super().__init__()
+        self._meanwhile = meanwhile
+
+    def open(self, package: RunPackage) -> GraphRun:
+        self._meanwhile()
+        return super().open(package)
+
+
+def failed_run(place: Path) -> tuple[Flow, str]:
+    @task
+    def fail_first():
+        if not (place.parent / "mended").exists():
+            raise ValueError("not yet")
+
+    flow = Flow("resumed", tasks=[fail_first])
+    assert flow.run(ledger=place).is_failed()
+    (place.parent / "mended").touch()
+    return flow, Ledger(place).flow_runs()[0].run_id
+
+
+def test_a_run_that_is_taken_up_is_held_while_it_waits_for_its_place(tmp_path: Path):
+    place = tmp_path / "its.sqlite"
+    seen = set()
+
+    def look_for_long() -> None:
+        until = clock.monotonic() + 3 * leases.lease_seconds()
+        while clock.monotonic() < until:
+            seen.add(Ledger(place).flow_runs()[0].state)
+            clock.wait_for(0.1)
+
+    with set_temporary_config({"ledger.lease_seconds": 1.0}):
+        flow, run_id = failed_run(place)
+        state = restart(run_id, flow, ledger=place, executor=Slow(look_for_long))
+    assert seen == {"Pending"}
+    assert state.is_successful(), state.message
+
+
+def test_a_run_that_is_taken_up_and_cannot_begin_is_free_at_once(tmp_path: Path):
+    place = tmp_path / "its.sqlite"
+
+    def break_down() -> None:
+        raise ClusterUnreachable("tcp://nowhere:1", 1, "nobody is there")
+
+    flow, run_id = failed_run(place)
+    with pytest.raises(ClusterUnreachable):
+        restart(run_id, flow, ledger=place, executor=Slow(break_down))
+    run = Ledger(place).flow_run(run_id)
+    assert run.state == "Crashed"
+    assert "nobody is there" in str(run.message)
+    assert run.ended is not None
+    assert restart(run_id, flow, ledger=place).is_successful()
+    told = [s.state for s in Ledger(place).states(run_id, -1)]
+    assert told == ["Running", "Failed", "Pending", "Crashed", "Pending", "Running", "Success"]

@@ -101,7 +101,7 @@ def test_a_process_that_wakes_up_brings_nothing_back(ledger: Ledger, store: Stor
     ledger.remove(RUN)
     row = pack_row(0, -1, 1, "Success", None, 1.5, "", 1.0, None)
     late: list[Entry] = [Rows(RUN, 0, "packed_states", 1, [1, row]), Leased(RUN, 0, 1e12)]
-    assert store.write(late) == {RUN}
+    assert store.write(late) == {(RUN, 0)}
     assert not ledger.flow_runs()
 
 

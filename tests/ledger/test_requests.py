@@ -114,3 +114,17 @@ def test_a_run_that_is_over_takes_no_requests(url):
         cancel(run.run_id, ledger=ledger)
     with ledger.opened() as store:
         assert rows_of(store, run.key) == []
+
+
+def test_a_request_that_a_process_does_not_understand_does_not_keep_it_from_the_next(
+    url, store, running
+):
+    """As one of a later version, which says things differently."""
+    run_id, states = running
+    key = Ledger(url).flow_run(run_id).key
+    store.open(is_to_read=True)
+    ask(store, key, "cancel", {"grace": "none"})
+    wait_until(lambda: rows_of(store, key)[0][4] is not None, what="the request is taken")
+
+    assert type(cancel(run_id, ledger=url, grace_seconds=0)) is Cancelled
+    wait_until(lambda: states)

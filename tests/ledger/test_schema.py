@@ -330,7 +330,7 @@ def test_a_process_whose_run_was_taken_over_can_write_nothing(store):
     store.write([Begun(RUN), states(0, 2)])
     store.execute("UPDATE flow_runs SET fence = 1")
     stale = [states(2, 2), Moved(RUN, 0, 9, "Failed", None, 2.0, True)]
-    assert store.write(stale) == {RUN}
+    assert store.write(stale) == {(RUN, 0)}
     assert count(store) == 2
     assert store.write([states(2, 2)._replace(fence=1)]) == set()
     assert count(store) == 4
