@@ -39,6 +39,9 @@ class RunPlugin(WorkerPlugin):
         log_level: Level from which the lines that its tasks log are sent home.
     """
 
+    #: On a worker, from `setup` on.
+    _outbox: Outbox | None = None
+
     def __init__(self, token: str, parcels: Parcels, client: str, log_level: int) -> None:
         # The first attribute, so that it is unpickled first.
         self.beforehand = Beforehand()
@@ -52,7 +55,7 @@ class RunPlugin(WorkerPlugin):
         """Called by the worker when the plugin arrives, before any node of the run."""
         source = uuid.uuid4().hex
 
-        outbox = _outboxes[self.token] = Outbox(partial(worker.log_event, self.topic))
+        outbox = self._outbox = Outbox(partial(worker.log_event, self.topic))
 
         def send(number: int, batch: bytes) -> None:
             message = {
@@ -69,12 +72,8 @@ class RunPlugin(WorkerPlugin):
                 worker.loop.add_callback(outbox.send)
 
         def call_later(seconds: float, function: Callable[[], None]) -> None:
-            def call() -> None:
-                function()
-                outbox.send()  # also what was held for a word of the worker's that did not come
-
             loop = worker.loop
-            loop.add_callback(lambda: loop.call_later(seconds, call))
+            loop.add_callback(lambda: loop.call_later(seconds, function))
 
         def announce(nodes: Sequence[NodeId]) -> None:
             # Not by way of the stream, where it would wait for company: answered, it is out of this process.
@@ -108,15 +107,13 @@ class RunPlugin(WorkerPlugin):
 
     def transition(self, key: Any, start: Any, finish: Any, **kwargs: Any) -> None:
         """Called by the worker, in its loop, when it moves one of its tasks on: before it tells of that itself."""
-        outbox = _outboxes.get(self.token)
-        if outbox is not None:
-            outbox.send()
+        if self._outbox is not None:
+            self._outbox.send()
 
     def teardown(self, worker: distributed.Worker) -> None:
         """Called by the worker when the run is over, or the worker leaves."""
         self.run.stop()
         self.batcher.flush()
-        _outboxes.pop(self.token, None)
         unhost(self.token)
 
 
@@ -159,10 +156,6 @@ class Outbox:
     def is_held_here(self) -> bool:
         """Whether this thread is within such a function."""
         return getattr(self._here, "is_held", False)
-
-
-#: Of the runs that this process hosts, by token; several workers of it have one between them, as they have the run.
-_outboxes: dict[str, Outbox] = {}
 
 
 def thread_of_task_here() -> AbstractContextManager[None]:
