@@ -32,10 +32,6 @@ NodeId: TypeAlias = tuple[int, int, int]
 #: a scheduler nothing (benchmarks/overhead.py).
 FLUSH_SECONDS = 0.025
 
-#: What comes so long after the last batch does not wait for company, seconds: a task that adds up what others made
-#: begins some 10 ms after the last of these told its end, and there may be nothing to come.
-QUIET_SECONDS = 0.008
-
 #: How long a body runs before that is told by itself, seconds: what is over before that tells it with its end. A
 #: record alone costs the processes on its way some 2 ms between them, which is 2 % of so long a body.
 RUNNING_SECONDS = 0.1
@@ -372,7 +368,7 @@ class Batcher(Report):
         self,
         send: Callable[[int, bytes], None],
         call_later: Callable[[float, Callable[[], None]], None],
-        quiet_seconds: float = QUIET_SECONDS,
+        quiet_seconds: float = FLUSH_SECONDS,
     ) -> None:
         super().__init__(self.collect)
         self._quiet_seconds = quiet_seconds

@@ -6,10 +6,8 @@ import asyncio
 import sys
 import threading
 import uuid
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from functools import partial
 from typing import Any
 
 import distributed
@@ -39,9 +37,6 @@ class RunPlugin(WorkerPlugin):
         log_level: Level from which the lines that its tasks log are sent home.
     """
 
-    #: On a worker, from `setup` on.
-    _outbox: Outbox | None = None
-
     def __init__(self, token: str, parcels: Parcels, client: str, log_level: int) -> None:
         # The first attribute, so that it is unpickled first.
         self.beforehand = Beforehand()
@@ -55,8 +50,6 @@ class RunPlugin(WorkerPlugin):
         """Called by the worker when the plugin arrives, before any node of the run."""
         source = uuid.uuid4().hex
 
-        outbox = self._outbox = Outbox(partial(worker.log_event, self.topic))
-
         def send(number: int, batch: bytes) -> None:
             message = {
                 "run": self.token,
@@ -65,11 +58,9 @@ class RunPlugin(WorkerPlugin):
                 "worker": worker.address,
                 "batch": batch,
             }
-            outbox.put(message)
-            if not outbox.is_held_here():
-                # By way of the loop: called in its own thread, `log_event` would send at once, past what
-                # waits there.
-                worker.loop.add_callback(outbox.send)
+            # Always by way of the loop: called in its own thread, `log_event` would send at once, past
+            # batches of other threads that wait there.
+            worker.loop.add_callback(worker.log_event, self.topic, message)
 
         def call_later(seconds: float, function: Callable[[], None]) -> None:
             loop = worker.loop
@@ -97,65 +88,19 @@ class RunPlugin(WorkerPlugin):
                 self.batcher.collect,
                 call_later,
                 sizeof,
-                outbox.holding(self.batcher.flush),
-                outbox.holding(self.batcher.flush_if_quiet),
+                self.batcher.flush,
+                self.batcher.flush_if_quiet,
             ),
             check_counted=Right(worker, self.client, self.token, self.name).check,
             announce=announce,
         )
         host(self.token, self.run)
 
-    def transition(self, key: Any, start: Any, finish: Any, **kwargs: Any) -> None:
-        """Called by the worker, in its loop, when it moves one of its tasks on: before it tells of that itself."""
-        if self._outbox is not None:
-            self._outbox.send()
-
     def teardown(self, worker: distributed.Worker) -> None:
         """Called by the worker when the run is over, or the worker leaves."""
         self.run.stop()
         self.batcher.flush()
         unhost(self.token)
-
-
-class Outbox:
-    """Messages on their way from the threads of a worker to its loop, which sends them in the order they came in.
-
-    Those of the end of a node do not wake the loop: the worker's own word that the node is over does, and goes home
-    in one message with them.
-
-    Args:
-        send: Sends one; called in the loop.
-    """
-
-    def __init__(self, send: Callable[[Any], object]) -> None:
-        self._send = send
-        self._messages: deque[Any] = deque()
-        self._here = threading.local()
-
-    def put(self, message: Any) -> None:
-        """Put a message in; from any thread."""
-        self._messages.append(message)
-
-    def send(self) -> None:
-        """Send what is there; in the loop."""
-        while self._messages:
-            self._send(self._messages.popleft())
-
-    def holding(self, flush: Callable[[], None]) -> Callable[[], None]:
-        """What calls a function such that nobody need wake the loop for what it puts in."""
-
-        def held() -> None:
-            self._here.is_held = True
-            try:
-                flush()
-            finally:
-                self._here.is_held = False
-
-        return held
-
-    def is_held_here(self) -> bool:
-        """Whether this thread is within such a function."""
-        return getattr(self._here, "is_held", False)
 
 
 def thread_of_task_here() -> AbstractContextManager[None]:
