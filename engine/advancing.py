@@ -157,8 +157,7 @@ class Advancing:
     def _heed_set_back(self) -> bool:
         """See whether the machine's clock was set back; if so, delays are none the longer for that."""
         seconds = self._set_back.seconds()
-        if seconds:
-            self._book.due_times.note_set_back(seconds)
+        self._book.due_times.note_set_back(seconds)
         return seconds > 0
 
     def _hand_over(self, plan: Sequence[HandOver]) -> None:

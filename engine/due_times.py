@@ -20,8 +20,10 @@ class DueTimes:
         self._runs = runs
         #: By time: when, which task run, and the execution that asked for it.
         self._due: list[tuple[float, int, int, int]] = []
-        #: By how much the machine's clock was set back since the run began, seconds.
+        #: By how much the machine's clock was set back since the run began, seconds, at least.
         self._set_back = 0.0
+        #: Those whose times were set by the clock as it is, since somebody last looked whether it was set back.
+        self._fitted: set[Position] = set()
 
     def plan(self, index: int, place: int) -> None:
         """Have a task run go on at the time that its state says, if it says one."""
@@ -29,7 +31,19 @@ class DueTimes:
         state = self._runs.states[row]
         if isinstance(state, Scheduled) and state.start_time < NEVER:
             moment = clock.to_seconds(state.start_time)
-            heapq.heappush(self._due, (moment, index, place, self._runs.generation[row]))
+            if isinstance(state, Retrying):
+                # Never longer from now than the delay: else the clock was set back before anybody heard of it.
+                latest = clock.now() + max(0.0, moment - state._time)
+                if moment > latest + clock.SET_SECONDS and not clock.is_turned():
+                    self._set_back = max(self._set_back, moment - latest)
+                    moment = latest
+                    state.start_time = clock.to_datetime(moment)
+                    self._fitted.add((index, place))
+            self._push(moment, index, place)
+
+    def _push(self, moment: float, index: int, place: int) -> None:
+        generation = self._runs.generation[self._runs.row(index, place)]
+        heapq.heappush(self._due, (moment, index, place, generation))
 
     def next(self) -> float | None:
         """When the next one is due, seconds since the epoch; None when none waits for a time."""
@@ -56,12 +70,22 @@ class DueTimes:
         return due
 
     def note_set_back(self, seconds: float) -> None:
-        """Note that the machine's clock was set back: what waits for a delay does not wait the longer for that."""
+        """Note that the machine's clock was set back: what waits for a delay does not wait the longer for that.
+
+        Args:
+            seconds: By how much since the last time; 0 where it was not.
+        """
+        fitted, self._fitted = self._fitted, set()
+        if not seconds:
+            return
         self._set_back += seconds
         for index, map_index, state in self._runs.in_state(Retrying):
+            if (index, map_index + 1) in fitted:
+                continue
             assert isinstance(state, Retrying)
-            state.start_time = clock.to_datetime(clock.to_seconds(state.start_time) - seconds)
-            self.plan(index, map_index + 1)
+            moment = clock.to_seconds(state.start_time) - seconds
+            state.start_time = clock.to_datetime(moment)
+            self._push(moment, index, map_index + 1)
 
     def as_of(self, now: float) -> float:
         """What `now` is to nodes: the states that they go on from were made before the clock was set back."""

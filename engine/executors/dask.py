@@ -28,7 +28,7 @@ from ..logs import get_logger
 from ..node import RunPackage
 from .base import Executor, GraphRun, call_in_context, starting
 from .dask_checks import check_answer, check_fitness
-from .dask_cluster import close_scheduler, make_cluster
+from .dask_cluster import close_scheduler, give_up, make_cluster
 from .dask_connection import Connection
 from .dask_report import PerformanceReport
 from .dask_run import DaskRun
@@ -222,11 +222,13 @@ class DaskExecutor(Executor):
 
     def _clear_away(self) -> None:
         resources = self._resources
+        cluster = self._cluster
         self._reset()
         try:
             resources.close()
         except Exception as error:  # a cluster that is lost cannot be closed either
             get_logger("DaskExecutor").warning("closing the cluster failed: %s", text_of(error))
+            give_up(cluster)
 
     def _find_client(self) -> distributed.Client:
         if self.address is not None:

@@ -124,6 +124,12 @@ def close_scheduler(cluster: Any) -> None:
         cluster.shutdown_scheduler = False
 
 
+def give_up(cluster: Any) -> None:
+    """Have a cluster count as closed whose closing failed: nobody tries again, and that was told."""
+    if isinstance(cluster, distributed.SpecCluster):
+        cluster.status = distributed.core.Status.closed
+
+
 def _close(made: Future[Cluster]) -> None:
     if made.exception() is not None:
         return

@@ -1,7 +1,8 @@
 """When which waiting task run goes on."""
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
+from prefect_dask.engine import clock
 from prefect_dask.engine.due_times import DueTimes, waits
 from prefect_dask.engine.state import Paused, Pending, Resume, Retrying, Scheduled, State
 from prefect_dask.engine.task_runs import TaskRuns
@@ -67,3 +68,21 @@ def test_a_state_waits_until_its_time_unless_somebody_let_it_go_on():
     assert waits(Paused(), NOW)
     assert not waits(Resume(), NOW)
     assert not waits(Pending(), NOW)
+
+
+def test_a_delay_of_which_is_heard_after_the_clock_was_set_back_is_no_longer_and_not_shortened_twice():
+    with clock.settable() as hands:
+        runs = TaskRuns(2)
+        due_times = DueTimes(runs)
+        for index in (0, 1):
+            runs.set_state(index, index, Retrying(start_time=at(clock.now() + 5)))
+        due_times.plan(0, 0)
+        hands.set_by(timedelta(hours=-1))
+        due_times.plan(1, 0)  # only now
+        # Where it goes on, its state is the one that it was handed back with.
+        assert due_times.as_of(clock.now() + 5) > clock.now() + 3_600 + 4
+
+        due_times.note_set_back(3_600.0)
+
+        assert due_times.take(clock.now()) == set()
+        assert due_times.take(clock.now() + 6) == {(0, 0), (1, 0)}
