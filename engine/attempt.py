@@ -210,29 +210,33 @@ class Attempt(Moves):
 
     def check_upstream_finished(self) -> None:
         """Nothing is decided, not even by the trigger, before all upstream states are final."""
-        is_parent = self.prepared.is_mapped and self.node_id[1] < 0
         for view, state in zip(self.prepared.views, self.upstream, strict=True):
             if not state.is_finished() or state.is_looped():
                 raise Stop
             # Of a map above, the parent of another one looks at the children where it counts what their lists hold.
             if (
                 isinstance(state, Mapped)
-                and (not is_parent or view.take is Take.FLAT)
+                and (not self._is_parent() or view.take is Take.FLAT)
                 and not all(
                     child.is_finished() and not child.is_looped() for child in state.map_states
                 )
             ):
                 raise Stop
 
+    def _is_parent(self) -> bool:
+        """Whether it is a mapped task itself, and no child of it."""
+        return self.prepared.is_mapped and self.node_id[1] < 0
+
     def check_upstream_skipped(self) -> None:
         """A skip passes down, unless the task says otherwise."""
-        # Of a map above, its own children look at those that they have to do with.
-        is_parent = self.prepared.is_mapped and self.node_id[1] < 0
+        # Of a map above, a parent's own children look at those that they have to do with.
         if self.task.skip_on_upstream_skip and any(
             isinstance(each, Skipped)
             for state in self.upstream
             for each in (
-                state.map_states if isinstance(state, Mapped) and not is_parent else (state,)
+                state.map_states
+                if isinstance(state, Mapped) and not self._is_parent()
+                else (state,)
             )
         ):
             self.move(
@@ -503,7 +507,7 @@ class Attempt(Moves):
         context.logger.error(
             "task %r failed: %s\n%s",
             self.frame.full_name,
-            failures.line_of(error),
+            failures.type_and_text_of(error),
             failures.traceback_of(error),
         )
         return Failed(failures.text_of(error), result=error)

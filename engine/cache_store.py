@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from .cache import Entry, Question
 from .claims import Claim, claim
 from .errors import PrefectDaskError
+from .failures import type_and_text_of
 from .files import write_file
 from .serializers import PickleSerializer
 
@@ -117,7 +118,7 @@ class CacheStore:
         try:
             return self._serializer.deserialize(data)
         except Exception as error:  # the user's classes, which may have changed
-            raise EntryDamaged(str(path), f"{type(error).__name__}: {error}") from error
+            raise EntryDamaged(str(path), type_and_text_of(error)) from error
 
     # ---- changing
 

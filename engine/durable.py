@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
 from . import secrets
-from .failures import is_plain, line_of
+from .failures import is_plain, type_and_text_of
 from .files import check_right, write_file
 from .finish_log import Finish, note_finish
 from .graph import Node
@@ -96,7 +96,7 @@ class Storing:
                 return data
             return self._write(data, flow_run_id, slug, map_index)
         except Exception as error:  # the user's classes, the disk
-            cause = line_of(error)
+            cause = type_and_text_of(error)
             if self.must_store:
                 raise StoreFailed("keep", f"the result of task {slug!r}", cause) from error
             get_logger("durable").debug("the result of task %r stays in memory: %s", slug, cause)
@@ -116,7 +116,7 @@ class Storing:
         try:
             note_finish(self._home_seen() / flow_run_id, finish)
         except OSError as error:
-            cause = f"{type(error).__name__}: {error}"
+            cause = type_and_text_of(error)
             raise StoreFailed("note", f"the end of task {finish.slug!r}", cause) from error
 
     def _home_seen(self) -> Path:
@@ -170,4 +170,4 @@ def read_stored(folder: Path, location: str) -> Any:
             raise OSError("its checksum is wrong, so it is damaged or cut short")
         return pickle.loads(data)
     except Exception as error:  # the user's classes too
-        raise StoreFailed("read", str(path), line_of(error)) from error
+        raise StoreFailed("read", str(path), type_and_text_of(error)) from error

@@ -44,10 +44,10 @@ def text_of(error: BaseException) -> str:
         return type(error).__name__
 
 
-def line_of(error: BaseException) -> str:
+def type_and_text_of(error: BaseException) -> str:
     """An exception's type and text, as in the last line of a traceback.
 
-    >>> line_of(ValueError("no rows")), line_of(AssertionError())
+    >>> type_and_text_of(ValueError("no rows")), type_and_text_of(AssertionError())
     ('ValueError: no rows', 'AssertionError')
     """
     name, text = type(error).__name__, text_of(error)

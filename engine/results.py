@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from .failures import text_of
+from .failures import type_and_text_of
 from .files import write_file, write_through
 from .home import home_folder
 from .result import Location, Result, StoreFailed, fill
@@ -383,7 +383,7 @@ def without_password(url: str) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    return f"{type(error).__name__}: {without_password_in(text_of(error))}"
+    return without_password_in(type_and_text_of(error))
 
 
 def without_password_in(text: str) -> str:

@@ -17,7 +17,7 @@ from prefect_dask.engine.beforehand import Beforehand
 from prefect_dask.engine.child_process import python_command
 from prefect_dask.engine.context import context as the_context
 from prefect_dask.engine.errors import PrefectDaskError
-from prefect_dask.engine.failures import line_of, text_of
+from prefect_dask.engine.failures import text_of, type_and_text_of
 from prefect_dask.engine.state import State
 from prefect_dask.ledger import place_given
 from prefect_dask.ledger.configured import log_of_detached
@@ -153,7 +153,7 @@ def _start(flow: str, payload: bytes, log: Path) -> None:
     if said:
         # From our own process, over a pipe that nobody else holds.
         error: BaseException = pickle.loads(said)
-        raise NotBegun(flow, line_of(error), str(log)) from error
+        raise NotBegun(flow, type_and_text_of(error), str(log)) from error
     tail = log.read_bytes()[-LOG_TAIL_BYTES:].decode("utf-8", "replace").strip()
     raise NotBegun(flow, f"its process died: {tail or 'it said nothing'}", str(log))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefect_dask.engine.errors import PrefectDaskError
+from prefect_dask.engine.failures import type_and_text_of
 from prefect_dask.engine.graph import FlowGraph
 from prefect_dask.ledger.errors import UnknownTaskRun
 from prefect_dask.ledger.facts import RecordedTask
@@ -55,7 +56,7 @@ def parameters_of(
     try:
         values, why = found.parameters(), "a secret is in them, or they cannot be pickled"
     except Exception as error:  # the user's classes
-        values, why = None, f"they cannot be unpickled: {type(error).__name__}: {error}"
+        values, why = None, f"they cannot be unpickled: {type_and_text_of(error)}"
     if values is not None:
         return values
     missing = sorted({each.name for each in flow.parameters()} - set(given or {}))

@@ -15,7 +15,7 @@ import distributed
 
 from .. import clock
 from ..errors import ClusterNotStarted
-from ..failures import line_of, text_of
+from ..failures import text_of, type_and_text_of
 from ..logs import get_logger
 from . import dask_preload
 
@@ -61,7 +61,7 @@ def make_cluster(
         name, root = getattr(maker, "__name__", repr(maker)), _root_of(error)
         # Of these two Dask makes its own failures, such as that of a script without the guard.
         knows_why = not isinstance(root, (RuntimeError, AssertionError))
-        cause = line_of(root) if knows_why else text_of(error)
+        cause = type_and_text_of(root) if knows_why else text_of(error)
         raise ClusterNotStarted(name, cause, knows_why=knows_why) from error
 
 

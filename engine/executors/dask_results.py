@@ -11,7 +11,7 @@ import distributed
 
 from .. import clock
 from ..errors import ResultLost
-from ..failures import line_of
+from ..failures import type_and_text_of
 from ..state import LazyResult, Pending, State
 from ..stream import NodeId, ValueLost
 from .dask_places import Holding, Places
@@ -68,7 +68,7 @@ class RemoteState(LazyResult):
                 home = error
         name = self.holding.name_at(self.position)
         if isinstance(home, Exception):
-            raise ResultLost(name, line_of(home)) from home
+            raise ResultLost(name, type_and_text_of(home)) from home
         state: State = home[self.position]
         if type(state) is Pending:
             raise ResultLost(name, "the worker where it lay died")
@@ -128,7 +128,9 @@ def _fetch(
         values: list[list[State] | Exception] = client.sync(gather, callback_timeout=seconds)
     except (Exception, asyncio.CancelledError) as error:
         if len(futures) == 1:
-            return [error if isinstance(error, Exception) else RuntimeError(line_of(error))]
+            return [
+                error if isinstance(error, Exception) else RuntimeError(type_and_text_of(error))
+            ]
         # One of them cannot be had; the others can.
         return [home for future in futures for home in _fetch(client, [future], until)]
     return values

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from .. import clock
 from ..errors import NodeFailed, ProcessDied
-from ..failures import line_of
+from ..failures import type_and_text_of
 from ..hand_over import Given, HandOver, Source, Whole
 from ..node import HostedRun, RunPackage, whole_state
 from ..parcels import Parcels, pack
@@ -330,7 +330,8 @@ class PooledRun:
         self._board = Board()
         self._events: deque[Event] = deque()
         #: Held by who changes the board. A thread that runs nodes does not wait for it: it would be given it while
-        #: another one runs, which then waits for it in turn, so that threads change at each node.
+        #: another one runs, which then waits for it in turn, so that threads change at each node. One that is
+        #: stopped there may keep it; then the run is closing, and nobody comes to the board any more.
         self._at_board = threading.Lock()
         #: What ended while somebody else was at the board, who takes it up there when he leaves.
         self._finished: deque[tuple[NodeId, State]] = deque()
@@ -472,7 +473,7 @@ class PooledRun:
             except ProcessDied as death:
                 self._take_back(lane, item, death)
             except Exception as error:  # not the task's: what it needs does not reach its place
-                cause = line_of(error)
+                cause = type_and_text_of(error)
                 failed = NodeFailed(self._task_name(item.node), cause)
                 self.report(NodeCrashed(item.node, failed, lane.name))
             else:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prefect_dask.engine.failures import type_and_text_of
 from prefect_dask.engine.logs import get_logger
 from prefect_dask.ledger.configured import configured_place, home_of_ledgers, journal_folder
 from prefect_dask.ledger.places import Place, place_of
@@ -72,7 +73,7 @@ def place_given(given: Ledger | str | os.PathLike[str] | None) -> Place | None:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        _tell_unrecorded(f"{type(error).__name__}: {error}")
+        _tell_unrecorded(type_and_text_of(error))
         return None
     if not os.access(folder, os.W_OK | os.X_OK):
         _tell_unrecorded(f"{folder} cannot be written to")

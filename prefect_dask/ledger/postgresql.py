@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from prefect_dask.engine import clock
+from prefect_dask.engine.failures import type_and_text_of
 from prefect_dask.engine.results import without_password_in
 from prefect_dask.ledger.entries import Rows
 from prefect_dask.ledger.errors import (
@@ -98,7 +99,7 @@ class PostgresStore(Store):
             yield self._connection
         except psycopg.Error as error:
             self.close()
-            cause = without_password_in(f"{type(error).__name__}: {error}")
+            cause = without_password_in(type_and_text_of(error))
             raise LedgerAway(str(self.place), cause) from error
         except BaseException:
             self.close()

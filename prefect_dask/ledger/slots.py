@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from math import inf
 from typing import Final, NamedTuple, TypeAlias
 
+from prefect_dask.engine.failures import type_and_text_of
 from prefect_dask.engine.stream import NodeId
 from prefect_dask.ledger.errors import LedgerAway
 from prefect_dask.ledger.leases import lease_seconds, renew_seconds
@@ -230,7 +231,7 @@ def _saying_away(store: Store) -> Iterator[None]:
         yield
     except Exception as error:
         if store.is_away(error):
-            raise LedgerAway(str(store.place), f"{type(error).__name__}: {error}") from error
+            raise LedgerAway(str(store.place), type_and_text_of(error)) from error
         raise
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from prefect_dask.engine import clock
+from prefect_dask.engine.failures import type_and_text_of
 from prefect_dask.ledger.entries import Rows
 from prefect_dask.ledger.errors import (
     CannotGoDown,
@@ -96,7 +97,7 @@ class SqliteStore(Store):
         except BaseException as error:
             self.close()
             if isinstance(error, sqlite3.OperationalError | OSError):
-                raise LedgerAway(str(self.place), f"{type(error).__name__}: {error}") from error
+                raise LedgerAway(str(self.place), type_and_text_of(error)) from error
             if isinstance(error, sqlite3.DatabaseError):
                 raise self._not_to_be_read(error) from error
             raise
@@ -111,7 +112,7 @@ class SqliteStore(Store):
             with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
                 return self._version_in(connection)
         except sqlite3.OperationalError as error:
-            raise LedgerAway(str(self.place), f"{type(error).__name__}: {error}") from error
+            raise LedgerAway(str(self.place), type_and_text_of(error)) from error
         except sqlite3.DatabaseError as error:
             raise self._not_to_be_read(error) from error
 

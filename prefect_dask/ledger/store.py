@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+from prefect_dask.engine.failures import type_and_text_of
 from prefect_dask.ledger.entries import Begun, Entry, Leased, Moved, Rows, cleaned
 from prefect_dask.ledger.errors import LedgerAway, LedgerDamaged
 from prefect_dask.ledger.migrations import all_steps, statements, ways_down
@@ -113,7 +114,7 @@ class Store(ABC):
         except Exception as error:
             if self.is_away(error) and not self.is_outdated(error):
                 self.close()
-                raise LedgerAway(str(self.place), f"{type(error).__name__}: {error}") from error
+                raise LedgerAway(str(self.place), type_and_text_of(error)) from error
             if self.is_outdated(error):
                 self.close()
         # Rows that were there before, text that the database does not take, or tables of an earlier version.
@@ -122,7 +123,7 @@ class Store(ABC):
             return self._write(cleaned(entries), again=True)
         except Exception as error:
             self.close()
-            raise LedgerAway(str(self.place), f"{type(error).__name__}: {error}") from error
+            raise LedgerAway(str(self.place), type_and_text_of(error)) from error
 
     def _write(self, entries: Sequence[Entry], *, again: bool) -> set[tuple[str, int]]:
         superseded = set()
@@ -307,7 +308,7 @@ class Store(ABC):
             self.close()
             if self.is_damage(error):
                 raise LedgerDamaged(str(self.place), str(error)) from error
-            raise LedgerAway(str(self.place), f"{type(error).__name__}: {error}") from error
+            raise LedgerAway(str(self.place), type_and_text_of(error)) from error
 
     # ---- the tables
 

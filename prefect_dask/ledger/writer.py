@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from prefect_dask.engine import clock
-from prefect_dask.engine.failures import text_of
+from prefect_dask.engine.failures import text_of, type_and_text_of
 from prefect_dask.engine.logs import get_logger
 from prefect_dask.ledger.entries import Entry, Leased
 from prefect_dask.ledger.errors import LedgerAway, LedgerRefused, NotRecorded
@@ -348,7 +348,7 @@ class Writer:
             self._journal.append(entries)
         except OSError as error:
             self._unwritten = entries
-            self._cannot(str(cause), f"{type(error).__name__}: {error}")
+            self._cannot(str(cause), type_and_text_of(error))
             return False
         self._have_kept_all()
         if not self._has_warned:
