@@ -94,22 +94,6 @@ def take_from_workers(client: distributed.Client, name: str, *, seconds: float) 
     _without_hanging(client, client._unregister_worker_plugin, seconds, name=name)
 
 
-def take_from_workers_soon(client: distributed.Client, name: str, *, seconds: float) -> None:
-    """Begin to have each worker let go of a plugin, and do not wait for it.
-
-    Where the client closes meanwhile, `dask_watch.ClusterWatch` does the same.
-    """
-
-    async def take() -> None:
-        try:
-            await asyncio.wait_for(client._unregister_worker_plugin(name=name), seconds)
-        except (Exception, asyncio.CancelledError) as error:
-            get_logger("DaskExecutor").debug("a worker may not have been told: %s", text_of(error))
-
-    loop: Any = client.loop
-    loop.add_callback(take)
-
-
 def _without_hanging(
     client: distributed.Client, call: Callable[..., Any], seconds: float, **arguments: Any
 ) -> None:

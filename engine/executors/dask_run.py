@@ -32,13 +32,7 @@ from ..stream import (
     ValueLost,
 )
 from ..worker_resources import worker_resources
-from .dask_asking import (
-    ANSWER_SECONDS,
-    LAST_ANSWER_SECONDS,
-    add_to_workers,
-    take_from_workers,
-    take_from_workers_soon,
-)
+from .dask_asking import ANSWER_SECONDS, LAST_ANSWER_SECONDS, add_to_workers, take_from_workers
 from .dask_checks import resources_of_workers, shortage_text
 from .dask_connection import Connection
 from .dask_deaths import Deaths
@@ -54,6 +48,7 @@ from .dask_report import PerformanceReport
 from .dask_results import bring_home, remote_state
 from .dask_spans import span_of
 from .dask_stopping import cancel, let_nodes_end
+from .dask_watch import have_forgotten
 
 #: How often the futures are looked at while no records come, seconds.
 LOOK_SECONDS = 0.25
@@ -244,7 +239,7 @@ class DaskRun:
                 self._unhost()
             elif not is_cancelled:
                 # Nothing of it is at work any more, and 5 ms are a long time for a short run.
-                take_from_workers_soon(self._client, self._plugin.name, seconds=LAST_ANSWER_SECONDS)
+                have_forgotten(self._client, self._plugin.name)
             if self._ending is not None:
                 self._ending.close()
         return events

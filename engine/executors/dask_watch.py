@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any, TypeGuard
 
 import distributed
@@ -25,9 +26,23 @@ SPILL_SECONDS = 1.0
 MEMORY_TOPIC = "worker-restart-memory"
 
 
+#: What a client sends when a run is over.
+OVER = "prefect-dask-over"
+
+
 def topic_of(client: str) -> str:
     """The topic to which the client with an id listens, and no other."""
     return f"{TOPIC}{client}"
+
+
+def have_forgotten(client: distributed.Client, name: str) -> None:
+    """Have each worker forget a run of which nothing is at work any more, and do not wait for it.
+
+    Args:
+        client: The run's, to which a `ClusterWatch` tells what happens.
+        name: That of the run's plugin.
+    """
+    client._send_to_scheduler({"op": OVER, "name": name})
 
 
 class ClusterWatch(SchedulerPlugin):
@@ -43,10 +58,21 @@ class ClusterWatch(SchedulerPlugin):
         #: How much each worker had written to its disk when that was last told, bytes.
         self._spilled: dict[str, int] = {}
         Rights(scheduler, self._ask)
+        scheduler.stream_handlers[OVER] = self._take_over
         look = PeriodicCallback(self._look_for_spills, SPILL_SECONDS * 1000)
         # Stopped by the scheduler with its own.
         scheduler.periodic_callbacks["prefect-dask-spills"] = look
         look.start()
+
+    def _take_over(self, client: str, name: str) -> None:
+        """Take the word of a client that a run is over."""
+        self._end_runs([name])
+
+    def _end_runs(self, names: Iterable[str]) -> None:
+        tasks = self.scheduler._ongoing_background_tasks
+        for name in names:
+            if not tasks.closed:
+                tasks.call_soon(_end_run, self.scheduler, name)
 
     def _ask(self, client: str, token: str, number: float) -> None:
         self.scheduler.log_event(topic_of(client), {"run": token, "asked": number})
@@ -138,10 +164,7 @@ class ClusterWatch(SchedulerPlugin):
         """
         topic = topic_of(client)
         scheduler._broker._topics.pop(topic, None)
-        tasks = scheduler._ongoing_background_tasks
-        for name in [name for name in scheduler.worker_plugins if name.startswith(f"{topic}-")]:
-            if not tasks.closed:
-                tasks.call_soon(_end_run, scheduler, name)
+        self._end_runs([name for name in scheduler.worker_plugins if name.startswith(f"{topic}-")])
 
 
 async def _end_run(scheduler: distributed.Scheduler, name: str) -> None:
