@@ -56,9 +56,8 @@ def stubborn(folder):
 @task
 def brief(folder, x):
     note(folder, "brief-began", str(time.monotonic()))
-    time.sleep(
-        0.05
-    )  # a body that has to last: a worker is to be in one whenever it is asked to end
+    # A body that has to last: a worker is to be in one whenever it is asked to end.
+    time.sleep(0.05)
 
 
 @task

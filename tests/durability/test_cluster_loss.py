@@ -1,6 +1,5 @@
 """The Dask scheduler dies under a recorded run: it goes on on another cluster, with what is unfinished."""
 
-import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -18,7 +17,7 @@ from prefect_dask.ledger import Ledger
 from prefect_dask.settings import set_temporary_config
 from tests.chaos.proxy import Proxy
 from tests.durability.flows_of_deaths import double, hold, total
-from tests.faults.cluster import Cluster, cluster_of
+from tests.faults.cluster import Cluster, cluster_of, kill_scheduler_of, temporary_cluster
 from tests.outside_ledger import check_executions, counts_in
 from tests.waiting import wait_until
 
@@ -97,18 +96,10 @@ def test_a_run_goes_on_when_the_scheduler_comes_back_at_its_address(place, tmp_p
 def test_a_run_goes_on_on_a_new_cluster_where_it_had_made_the_lost_one(place, tmp_path):
     notes = tmp_path / "notes"
     flow = flow_that_holds(notes)
-    executor = DaskExecutor(
-        cluster_class="distributed.deploy.subprocess.SubprocessCluster",
-        cluster_kwargs={
-            "n_workers": 2,
-            "threads_per_worker": 1,
-            "scheduler_kwargs": {"dashboard": False},
-        },
-    )
+    executor = DaskExecutor(**temporary_cluster(2))
 
     def kill_scheduler() -> None:
-        process = executor.client.cluster.scheduler.process
-        os.kill(process.pid, signal.SIGKILL)
+        kill_scheduler_of(executor)
         notes.with_name("go").touch()
 
     state = flow.run(executor=executor, ledger=place, on_state=WhenHolding(kill_scheduler))

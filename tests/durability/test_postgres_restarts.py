@@ -112,6 +112,7 @@ def test_what_happens_while_the_ledger_hangs_is_in_the_journal_and_the_run_ends(
     server, monkeypatch
 ):
     """A database that is stopped, or whose machine is, takes the connection and says nothing."""
+    # The limits alone are others: it would take 25 s of each run of the tests.
     monkeypatch.setattr(postgresql, "STATEMENT_SECONDS", 1)
     monkeypatch.setattr(postgresql, "LATE_SECONDS", 0.5)
     url = server.server.url

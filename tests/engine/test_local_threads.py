@@ -2,16 +2,18 @@
 
 import queue
 import threading
-from types import SimpleNamespace
-from typing import Any
+from datetime import datetime, timezone
 
 import pytest
 
 from prefect_dask import Flow, task
+from prefect_dask.engine.context import RunInfo
 from prefect_dask.engine.executors.local import Lane, PooledRun
 from prefect_dask.engine.hand_over import HandOver
+from prefect_dask.engine.node import RunPackage
 from prefect_dask.engine.state import Success
 from prefect_dask.executors import LocalDaskExecutor
+from tests.engine.plain_graphs import graph_of
 from tests.waiting import wait_for_file, wait_until
 
 
@@ -82,9 +84,8 @@ class HeldLane(Lane):
 def held():
     """Two nodes and one below both, in one thread: its lane, and the run."""
     lane = HeldLane()
-    package: Any = SimpleNamespace(
-        graph=SimpleNamespace(nodes=()), tolerance=SimpleNamespace(worker_deaths=0)
-    )
+    info = RunInfo("held", "f" * 32, "held-1", {}, datetime.now(timezone.utc))
+    package = RunPackage("a" * 8, graph_of(3, (0, 2), (1, 2)), info)
     run = PooledRun(package, 1, lambda run, name: lane)
     one, other, below = (0, -1, 1), (1, -1, 1), (2, -1, 1)
     needs = {one: (), other: (), below: (one, other)}

@@ -2,16 +2,19 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import distributed
 import psutil
 
+from prefect_dask.executors import DaskExecutor
 from tests.waiting import wait_until
 
 REPOSITORY = Path(__file__).parents[2]
@@ -133,6 +136,15 @@ class Cluster:
         for process in self._all:
             process.wait(20)
 
+    def break_off_question(self, client: distributed.Client) -> None:
+        """Have a question to the stopped scheduler break off, then let the scheduler go on."""
+        try:
+            wait_until(lambda: client.rpc.occupied.get(self.address), what="a question")
+            client.loop.add_callback(client.rpc.remove, self.address)
+            wait_until(lambda: not client.rpc.occupied.get(self.address))
+        finally:
+            self.scheduler.send_signal(signal.SIGCONT)
+
     def log(self, name: str) -> str:
         """What the scheduler or a worker has written so far."""
         return (self.folder / f"{name}.log").read_text(errors="replace")
@@ -151,6 +163,24 @@ class Cluster:
             )
         self._all.append(process)
         return process
+
+
+def temporary_cluster(workers: int) -> dict[str, Any]:
+    """What `DaskExecutor` takes to make a cluster for a run, whose scheduler is a process of its own."""
+    return {
+        "cluster_class": "distributed.deploy.subprocess.SubprocessCluster",
+        "cluster_kwargs": {
+            "n_workers": workers,
+            "threads_per_worker": 1,
+            "scheduler_kwargs": {"dashboard": False},
+        },
+    }
+
+
+def kill_scheduler_of(executor: DaskExecutor) -> None:
+    """Kill the scheduler of the temporary cluster that an executor has made."""
+    process = executor.client.cluster.scheduler.process
+    os.kill(process.pid, signal.SIGKILL)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,8 @@ from prefect_dask.executors import DaskExecutor
 from prefect_dask.ledger import Ledger
 from prefect_dask.settings import set_temporary_config
 from tests.faults.bodies import counted, marks
-from tests.faults.cluster import cluster_of
+from tests.faults.cluster import cluster_of, kill_scheduler_of, temporary_cluster
 from tests.faults.watching import Watch
-from tests.waiting import wait_until
 
 
 class Disturbed(DaskExecutor):
@@ -88,20 +88,8 @@ def test_a_run_is_opened_when_the_scheduler_is_back_at_its_address(folder, tmp_p
 
 def test_a_run_is_opened_on_a_new_cluster_where_it_had_made_the_lost_one(folder):
     flow, ran = flow_that_counts(folder)
-    executor = Disturbed(
-        cluster_class=SubprocessCluster,
-        cluster_kwargs={
-            "n_workers": 1,
-            "threads_per_worker": 1,
-            "scheduler_kwargs": {"dashboard": False},
-        },
-    )
-
-    def kill_scheduler() -> None:
-        process = executor.client.cluster.scheduler.process
-        os.kill(process.pid, signal.SIGKILL)
-
-    executor.then = kill_scheduler
+    executor = Disturbed(**temporary_cluster(1))
+    executor.then = partial(kill_scheduler_of, executor)
     state = flow.run(executor=executor, ledger="none")
 
     assert state.is_successful(), state.message
@@ -133,16 +121,8 @@ def test_a_client_whose_question_breaks_off_while_a_run_is_opened_hears_of_the_n
     ):
         client.run_on_scheduler(os.getpid)  # what is asked next needs no new connection
 
-        def break_off() -> None:
-            try:
-                wait_until(lambda: client.rpc.occupied.get(cluster.address), what="a question")
-                client.loop.add_callback(client.rpc.remove, cluster.address)
-                wait_until(lambda: not client.rpc.occupied.get(cluster.address))
-            finally:
-                cluster.scheduler.send_signal(signal.SIGCONT)
-
         cluster.scheduler.send_signal(signal.SIGSTOP)
-        breaking = threading.Thread(target=break_off)
+        breaking = threading.Thread(target=cluster.break_off_question, args=[client])
         breaking.start()
         with pytest.raises(OSError):
             Hub.of(client)

@@ -16,7 +16,6 @@ from prefect_dask.settings import set_temporary_config
 from tests.faults.bodies import add, holding, number
 from tests.faults.cluster import cluster_of
 from tests.faults.watching import Watch
-from tests.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -75,11 +74,8 @@ def test_a_question_to_the_scheduler_that_breaks_off_does_not_end_the_run(folder
 
     def break_off():
         try:
-            wait_until(lambda: client.rpc.occupied.get(cluster.address), what="a question")
-            client.loop.add_callback(client.rpc.remove, cluster.address)
-            wait_until(lambda: not client.rpc.occupied.get(cluster.address))
+            cluster.break_off_question(client)
         finally:
-            cluster.scheduler.send_signal(signal.SIGCONT)
             (folder / "go").touch()
 
     breaking = threading.Thread(target=break_off)
