@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from concurrent.futures import wait
 from typing import Any
 
 import distributed
@@ -18,6 +18,11 @@ from .dask_places import Holding, Places
 
 #: How many results are fetched at a time.
 FETCH_AT_ONCE = 500
+
+#: How often it is looked meanwhile what is lost, seconds.
+LOOK_SECONDS = 0.25
+
+LOST = "the worker where it lay died"
 
 
 class RemoteState(LazyResult):
@@ -56,22 +61,21 @@ class RemoteState(LazyResult):
     def fetch_state(self) -> State:
         """The whole state; raises ResultLost when the cluster is gone."""
         home, future = self.holding.home, self.holding.future
+        name = self.holding.name_at(self.position)
         if home is None:
+            if future is None:
+                raise ResultLost(name, LOST)
             try:
-                assert future is not None, (
-                    "what is told to be over lies somewhere until it is released"
-                )
                 home = future.result()
             except (
                 Exception
             ) as error:  # cancelled, closed, lost, or the user's object does not open here
                 home = error
-        name = self.holding.name_at(self.position)
         if isinstance(home, Exception):
             raise ResultLost(name, type_and_text_of(home)) from home
         state: State = home[self.position]
         if type(state) is Pending:
-            raise ResultLost(name, "the worker where it lay died")
+            raise ResultLost(name, LOST)
         return state
 
 
@@ -82,29 +86,34 @@ def remote_state(places: Places, node: NodeId) -> RemoteState | None:
 
 
 def bring_home(
-    client: distributed.Client, places: Places, *, limit_seconds: float | None = None
+    client: distributed.Client,
+    places: Places,
+    look: Callable[[], None],
+    *,
+    limit_seconds: float | None = None,
 ) -> list[ValueLost]:
     """Fetch what a run came to that lies on a cluster, before that goes.
 
     Args:
         client: The cluster's client.
         places: Where it lies; why something could not be had is noted there.
+        look: Called now and then meanwhile: takes from `places` what is lost with its worker, for which nobody
+            waits then, and raises where the cluster is lost.
         limit_seconds: How long all of that may take.
 
     Returns:
         What was over, and was lost with its worker.
     """
     until = None if limit_seconds is None else clock.monotonic() + limit_seconds
-    away = [(each, each.future) for each in places.with_something_over() if each.future is not None]
+    away = [each for each in places.with_something_over() if each.future is not None]
     # One result in each node is the rule only where nodes are not shared; several are a few megabytes then.
     for start in range(0, len(away), FETCH_AT_ONCE):
         part = away[start : start + FETCH_AT_ONCE]
-        homes = _fetch(client, [future for _, future in part], until)
-        for (holding, _), home in zip(part, homes, strict=True):
+        for holding, home in zip(part, _fetch(client, part, look, until), strict=True):
             holding.home = home
     return [
         ValueLost(node, "", "it was gone when the run ended")
-        for holding, _ in away
+        for holding in away
         for node in places.nodes_of(holding.key)
         if places.is_over(node) and _is_unmade(holding, places.find(node)[1])
     ]
@@ -117,20 +126,52 @@ def _is_unmade(holding: Holding, position: int) -> bool:
 
 def _fetch(
     client: distributed.Client,
-    futures: Sequence[distributed.Future[list[State]]],
+    holdings: Sequence[Holding],
+    look: Callable[[], None],
     until: float | None,
-) -> list[list[State] | Exception]:
-    seconds = None if until is None else until - clock.monotonic()
-    if seconds is not None and seconds <= 0:
-        return [TimeoutError("its run ended before it was fetched")] * len(futures)
-    gather = partial(client.gather, futures, asynchronous=True)
+) -> list[list[State] | Exception | None]:
+    """What they hold, or why it cannot be had; None where it is lost."""
     try:
-        values: list[list[State] | Exception] = client.sync(gather, callback_timeout=seconds)
+        return list(_gather(client, holdings, look, until))
+    except _Lost:
+        if len(holdings) == 1:
+            return [None]
     except (Exception, asyncio.CancelledError) as error:
-        if len(futures) == 1:
+        if len(holdings) == 1:
             return [
                 error if isinstance(error, Exception) else RuntimeError(type_and_text_of(error))
             ]
-        # One of them cannot be had; the others can.
-        return [home for future in futures for home in _fetch(client, [future], until)]
-    return values
+    # One of them cannot be had; the others can.
+    return [home for each in holdings for home in _fetch(client, [each], look, until)]
+
+
+class _Lost(Exception):
+    """Some value is gone with its worker."""
+
+
+def _gather(
+    client: distributed.Client,
+    holdings: Sequence[Holding],
+    look: Callable[[], None],
+    until: float | None,
+) -> list[list[State]]:
+    async def gather() -> list[list[State]]:
+        values: list[list[State]] = await client.gather(futures, asynchronous=True)
+        return values
+
+    futures = [each.future for each in holdings if each.future is not None]
+    loop: Any = client.loop
+    call = asyncio.run_coroutine_threadsafe(gather(), loop.asyncio_loop)
+    try:
+        while True:
+            if any(each.future is None for each in holdings):
+                raise _Lost
+            if until is not None and clock.monotonic() >= until:
+                raise TimeoutError("its run ended before it was fetched")
+            left = LOOK_SECONDS if until is None else min(LOOK_SECONDS, until - clock.monotonic())
+            # What no worker has, nor can make, Dask would wait for without an end.
+            if wait([call], timeout=max(0.0, left)).done:
+                return call.result()
+            look()
+    finally:
+        call.cancel()

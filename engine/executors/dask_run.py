@@ -225,6 +225,11 @@ class DaskRun:
 
     def _end_on_cluster(self, *, is_cancelled: bool) -> list[Event]:
         events: list[Event] = []
+
+        def look() -> None:
+            self._connection.check()
+            events.extend(self._take_told())
+
         try:
             if is_cancelled:
                 events += self._take_finished()
@@ -233,7 +238,8 @@ class DaskRun:
                 let_nodes_end(self._client, self._executions.places.holdings())
             if self._owns_client:
                 limit = FETCH_GRACE_SECONDS if is_cancelled else None
-                events += bring_home(self._client, self._executions.places, limit_seconds=limit)
+                places = self._executions.places
+                events += bring_home(self._client, places, look, limit_seconds=limit)
         finally:
             if self._owns_client and not is_cancelled:
                 self._unhost()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from prefect_dask import Flow, task, triggers
-from prefect_dask.engine.errors import WorkerDied
+from prefect_dask.engine.errors import ResultLost, WorkerDied
 from prefect_dask.engine.node import current_node
 from prefect_dask.engine.state import Crashed, Failed, TriggerFailed
 from prefect_dask.executors import DaskExecutor
@@ -188,15 +188,48 @@ def test_a_worker_that_leaves_in_good_order_while_it_runs_a_task_does_no_harm(fo
     with cluster_of(tmp_path / "cluster", "one", "two") as cluster:
 
         def retire(record):
-            with cluster.client() as client:
-                client.retire_workers([record.worker])
-            (folder / "go").touch()
+            if not (folder / "go").exists():  # the other one stays
+                with cluster.client() as client:
+                    client.retire_workers([record.worker])
+                (folder / "go").touch()
 
         watch = Watch("holding", "Running", retire)
         state = flow.run(executor=DaskExecutor(cluster.address), on_state=watch)
 
     assert state.result[held].result == "let go"
     assert watch.states("holding").count("Success") == 1
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_last_worker_that_dies_when_all_is_over_is_not_waited_for(recorded, tmp_path):
+    with Flow("all over") as flow:
+        made = number(5)
+
+    with cluster_of(tmp_path / "cluster", "one") as cluster:
+        executor = DaskExecutor(cluster.address)
+
+        def die(record):
+            os.kill(cluster.scheduler.pid, signal.SIGSTOP)
+            cluster.workers["one"].kill()
+            wake.start()
+
+        def go_on_when_asked():
+            client = executor.client
+            wait_until(lambda: client.rpc.occupied.get(cluster.address), what="a question")
+            cluster.scheduler.send_signal(signal.SIGCONT)
+
+        wake = threading.Thread(target=go_on_when_asked)
+        ledger = str(tmp_path / "ledger.sqlite") if recorded else "none"
+        state = flow.run(executor=executor, on_state=Watch("number", "Success", die), ledger=ledger)
+        wake.join()
+
+    assert state.is_successful()
+    assert state.result[made].is_successful()
+    if recorded:
+        assert state.result[made].result == 5
+    else:
+        with pytest.raises(ResultLost, match="the worker where it lay died"):
+            _ = state.result[made].result
 
 
 def test_a_cluster_that_is_restarted_crashes_what_ran_and_the_run_ends(folder, tmp_path):
