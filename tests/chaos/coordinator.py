@@ -39,9 +39,10 @@ def main(folder: Path, epoch: int, what: str, scheduler: str = "") -> None:
         "executor": executor_of(case, scheduler),
         "ledger": place,
         "context": {"traces": str(folder), "epoch": epoch},
+        "return_tasks": None if case.keeps_all else [],
     }
     if what == "run":
-        state = flow.run(**facts, return_tasks=None if case.keeps_all else [])
+        state = flow.run(**facts)
     else:
         take_up = resume if what == "resume" else restart
         state = take_up(Ledger(place).flow_runs()[0].run_id, flow, **facts)

@@ -144,12 +144,14 @@ class Disturbed:
 
     def missed(self) -> list[Fault]:
         """The faults that did not happen."""
-        crashes = [
+        return self._crashes(has_happened=False) + self._to_come
+
+    def _crashes(self, *, has_happened: bool) -> list[Fault]:
+        return [
             fault
             for number, fault in enumerate(self.case.faults)
-            if fault.kind == "crash" and not self._mark_of(number).exists()
+            if fault.kind == "crash" and self._mark_of(number).exists() is has_happened
         ]
-        return crashes + self._to_come
 
     def _mark_of(self, number: int) -> Path:
         """What is there as soon as a crash has happened."""
@@ -212,7 +214,11 @@ class Disturbed:
         if code is None:
             return True
         self._note_end()
-        self.told.append(f"coordinating process {len(self.coordinators) - 1} ended with {code}")
+        points = ", ".join(fault.point for fault in self._crashes(has_happened=True)) or "nowhere"
+        number = len(self.coordinators) - 1
+        self.told.append(
+            f"coordinating process {number} ended with {code}; killed until now {points}"
+        )
         what = self._what_follows(code)
         if what is None:
             return False
