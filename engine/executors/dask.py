@@ -29,7 +29,7 @@ from ..node import RunPackage
 from .base import Executor, GraphRun, call_in_context, starting
 from .dask_checks import check_answer, check_fitness
 from .dask_cluster import close_scheduler, give_up, make_cluster
-from .dask_connection import Connection
+from .dask_connection import Connection, OnceConnected
 from .dask_report import PerformanceReport
 from .dask_run import DaskRun
 
@@ -244,7 +244,7 @@ class DaskExecutor(Executor):
             cluster.adapt(**self.adapt_kwargs)
         arguments = self._client_arguments()
         try:
-            return self._own(distributed.Client(cluster, **arguments))
+            return self._own(OnceConnected(cluster, **arguments))  # type: ignore[no-untyped-call]
         except (OSError, asyncio.TimeoutError) as error:
             close_scheduler(cluster)
             seconds = arguments.get("timeout") or dask.config.get(CONNECT_TIMEOUT)
@@ -264,7 +264,7 @@ class DaskExecutor(Executor):
     def _connect(self, address: str) -> distributed.Client:
         seconds = self._check_answer(address)
         try:
-            return distributed.Client(address, **{"timeout": seconds, **self._client_arguments()})
+            return OnceConnected(address, **{"timeout": seconds, **self._client_arguments()})  # type: ignore[no-untyped-call]
         except (OSError, asyncio.TimeoutError) as error:
             raise ClusterUnreachable(address, seconds, text_of(error)) from error
 

@@ -12,6 +12,24 @@ from ..failures import text_of
 from ..logs import get_logger
 
 
+class OnceConnected(distributed.Client):
+    """A client that looks for no other connection when its own is lost: what a run had is lost with that.
+
+    Dask's own, closed while it reconnects, may leave a connection behind, by which its scheduler knows it still.
+    """
+
+    async def _reconnect(self) -> None:
+        """Called by the client when the connection is gone."""
+        self.status = "connecting"
+        self.scheduler_comm = None
+        for state in self.futures.values():
+            state.cancel(
+                reason="scheduler-connection-lost",
+                msg="the connection to the scheduler is lost, and with it what that had for this client",
+            )
+        self.futures.clear()
+
+
 class Connection:
     """The connection of a client when the run began.
 

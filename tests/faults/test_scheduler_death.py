@@ -16,6 +16,7 @@ from prefect_dask.settings import set_temporary_config
 from tests.faults.bodies import add, holding, number
 from tests.faults.cluster import cluster_of
 from tests.faults.watching import Watch
+from tests.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -23,6 +24,13 @@ def no_long_wait():
     """No scheduler comes back in these."""
     with set_temporary_config({"engine.fault_tolerance.reconnect_seconds": 1}):
         yield
+
+
+def clients_on(client):
+    """The clients that the scheduler knows."""
+    return client.run_on_scheduler(
+        lambda dask_scheduler: [key for key in dask_scheduler.clients if key != "fire-and-forget"]
+    )
 
 
 def flow_that_holds(folder):
@@ -95,6 +103,23 @@ def test_a_question_to_the_scheduler_that_breaks_off_does_not_end_the_run(folder
 
         assert state.is_successful(), state.message
         assert state.result[held].result == "let go"
+
+
+def test_a_client_that_lost_its_connection_does_not_come_back(tmp_path):
+    """Closed while it reconnects, it would perhaps be known to the scheduler for as long as this process lives."""
+    with cluster_of(tmp_path / "cluster", "one") as cluster, cluster.client() as other:
+        executor = DaskExecutor(cluster.address)
+        with executor.start():
+            client = executor.client
+            future = executor.submit(int, "5")
+            assert executor.wait(future) == 5
+            client.loop.add_callback(client.scheduler_comm.comm.abort)
+
+            wait_until(client._handle_report_task.done, what="a client that listens no more")
+
+            assert client.status != "running"
+            assert future.cancelled()
+            wait_until(lambda: clients_on(other) == [other.id], what="a scheduler without it")
 
 
 def test_after_a_lost_cluster_the_next_run_works(folder, tmp_path):
