@@ -69,7 +69,9 @@ class PreparedTask:
         # A secret is kept nowhere, whatever the flow or the configuration say of results.
         self.keeper = None if label.is_secret else Keeper.of(task, run.results)
         #: How results are kept so that the run can be taken up again; None where they are not.
-        self.storing = Storing.of(node, run.results) if run.results.durable is not None else None
+        self.storing: Storing | None = None
+        if (policy := run.results.durable) or (policy is False and task.durable):  # mostly neither
+            self.storing = Storing.of(node, run.results)
         #: Whether no check of the column but those of the upstream states can do anything at a first attempt.
         self.is_plain = (
             self.keeper is None
