@@ -282,12 +282,14 @@ class NodesExpr(Expr):
         }
         refs: dict[DaskKey, TaskRef] = {}
         known: dict[frozenset[DaskKey], frozenset[DaskKey]] = {}
+        no_arguments: dict[str, Any] = {}
         for key, told, arguments in rows:
             above = [refs.get(each) or refs.setdefault(each, TaskRef(each)) for each in arguments]
             function = run_once if limited and key[1] in limited else run_group
             task = dsk[key] = Task(key, function, token, told, *above)
-            # The children of a map need the same; the scheduler keeps these sets, 216 bytes each.
+            # The scheduler keeps these; the children of a map need the same: 216 bytes each, and 64.
             task._dependencies = known.setdefault(task._dependencies, task._dependencies)
+            task.kwargs = no_arguments
         return dsk
 
 
