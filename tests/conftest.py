@@ -26,6 +26,13 @@ def leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="module")
+def leaves_nothing_to_the_collector() -> Iterator[None]:
+    """Find what a module's tests did not close there, and not in whichever test comes when it is collected."""
+    yield
+    gc.collect()
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A home folder of the test's own, which is not there yet; no writer stays that knows a ledger in it."""
