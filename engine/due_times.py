@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 
 from . import clock
 from .state import NEVER, Resume, Retrying, Scheduled, State
@@ -24,6 +25,10 @@ class DueTimes:
         self._set_back = 0.0
         #: Those whose times were set by the clock as it is, since somebody last looked whether it was set back.
         self._fitted: set[Position] = set()
+        #: How far the clock was ahead of one that nobody sets, seconds, when the times of waiting retries were set
+        #: by it; and the most of these. It may have been set forwards and back since, between two looks.
+        self._ahead: dict[Position, float] = {}
+        self._most_ahead = -math.inf
 
     def plan(self, index: int, place: int) -> None:
         """Have a task run go on at the time that its state says, if it says one."""
@@ -39,6 +44,9 @@ class DueTimes:
                     moment = latest
                     state.start_time = clock.to_datetime(moment)
                     self._fitted.add((index, place))
+                if not clock.is_turned():
+                    ahead = self._ahead[index, place] = clock.now() - clock.monotonic()
+                    self._most_ahead = max(self._most_ahead, ahead)
             self._push(moment, index, place)
 
     def _push(self, moment: float, index: int, place: int) -> None:
@@ -67,6 +75,7 @@ class DueTimes:
         while (moment := self.next()) is not None and moment <= now:
             _, index, place, _ = heapq.heappop(self._due)
             due.add((index, place))
+            self._ahead.pop((index, place), None)
         return due
 
     def note_set_back(self, seconds: float) -> None:
@@ -76,16 +85,33 @@ class DueTimes:
             seconds: By how much since the last time; 0 where it was not.
         """
         fitted, self._fitted = self._fitted, set()
-        if not seconds:
-            return
-        self._set_back += seconds
+        if seconds:
+            self._set_back += seconds
+            for index, map_index, state in self._runs.in_state(Retrying):
+                if (index, map_index + 1) not in fitted:
+                    self._bring_forward(index, map_index + 1, state, seconds)
+        ahead = clock.now() - clock.monotonic()
+        if self._most_ahead - ahead >= clock.SET_SECONDS and not clock.is_turned():
+            self._heed_unseen(ahead)
+
+    def _heed_unseen(self, ahead: float) -> None:
+        """As `note_set_back`, for each by how much less the clock is ahead than when the time was set."""
+        most = 0.0
         for index, map_index, state in self._runs.in_state(Retrying):
-            if (index, map_index + 1) in fitted:
-                continue
-            assert isinstance(state, Retrying)
-            moment = clock.to_seconds(state.start_time) - seconds
-            state.start_time = clock.to_datetime(moment)
-            self._push(moment, index, map_index + 1)
+            back = self._ahead.get((index, map_index + 1), ahead) - ahead
+            if back >= clock.SET_SECONDS:
+                most = max(most, back)
+                self._bring_forward(index, map_index + 1, state, back)
+        self._set_back += most
+        self._most_ahead = max(self._ahead.values(), default=-math.inf)
+
+    def _bring_forward(self, index: int, place: int, state: State, seconds: float) -> None:
+        assert isinstance(state, Retrying)
+        moment = clock.to_seconds(state.start_time) - seconds
+        state.start_time = clock.to_datetime(moment)
+        self._push(moment, index, place)
+        if (index, place) in self._ahead:
+            self._ahead[index, place] -= seconds
 
     def as_of(self, now: float) -> float:
         """What `now` is to nodes: the states that they go on from were made before the clock was set back."""
@@ -94,6 +120,7 @@ class DueTimes:
     def forget(self) -> None:
         """Nothing waits for a time any more."""
         self._due.clear()
+        self._ahead.clear()
 
 
 def waits(state: State, now: float) -> bool:

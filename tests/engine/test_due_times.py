@@ -86,3 +86,38 @@ def test_a_delay_of_which_is_heard_after_the_clock_was_set_back_is_no_longer_and
 
         assert due_times.take(clock.now()) == set()
         assert due_times.take(clock.now() + 6) == {(0, 0), (1, 0)}
+
+
+def test_a_clock_that_was_set_forwards_and_back_between_two_looks_makes_no_delay_longer():
+    with clock.settable() as hands:
+        runs = TaskRuns(1)
+        due_times = DueTimes(runs)
+        set_back = clock.SetBack()
+        hands.set_by(timedelta(hours=1))
+        runs.set_state(0, 0, Retrying(start_time=at(clock.now() + 5)))
+        due_times.plan(0, 0)
+        hands.set_by(timedelta(hours=-1))
+        assert set_back.seconds() == 0
+
+        due_times.note_set_back(0)
+
+        assert due_times.take(clock.now()) == set()
+        assert due_times.take(clock.now() + 6) == {(0, 0)}
+        # Its state is the one that was made while the clock was ahead.
+        assert due_times.as_of(clock.now() + 5) > clock.now() + 3_600 + 4
+
+
+def test_a_time_that_was_set_by_a_clock_just_set_back_follows_that_when_it_is_set_back_again():
+    with clock.settable() as hands:
+        runs = TaskRuns(1)
+        due_times = DueTimes(runs)
+        set_back = clock.SetBack()
+        runs.set_state(0, 0, Retrying(start_time=at(clock.now() + 5)))
+        hands.set_by(timedelta(hours=-1))
+        due_times.plan(0, 0)
+        hands.set_by(timedelta(hours=-1))
+
+        due_times.note_set_back(set_back.seconds())
+
+        assert due_times.take(clock.now()) == set()
+        assert due_times.take(clock.now() + 6) == {(0, 0)}
