@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -73,8 +74,12 @@ def test_ctrl_c_while_a_cluster_starts_ends_it_and_says_so_in_a_line(tmp_path: P
 
 def workers_of(program: "subprocess.Popen[str]") -> list[psutil.Process]:
     """The processes of its cluster that have begun to start."""
-    started = psutil.Process(program.pid).children(recursive=True)
-    return [process for process in started if "spawn_main" in " ".join(process.cmdline())]
+    found = []
+    for process in psutil.Process(program.pid).children(recursive=True):
+        with suppress(psutil.Error):  # it has just ended: it asks programs of the system, too
+            if "spawn_main" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
 
 
 def test_every_file_is_in_the_catalogue():
