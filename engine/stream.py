@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 NodeId: TypeAlias = tuple[int, int, int]
 
 #: How long records may wait for company before they are sent, seconds. Unseen by people, and 40 batches/s cost
-#: a scheduler nothing (benchmarks/overhead.py).
+#: a scheduler nothing.
 FLUSH_SECONDS = 0.025
 
 #: How long a body runs before that is told by itself, seconds: what is over before that tells it with its end. A

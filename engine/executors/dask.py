@@ -232,7 +232,7 @@ class DaskExecutor(Executor):
 
     def _find_client(self) -> distributed.Client:
         if self.address is not None:
-            return self._own(self._connect(self.address))
+            return self._connect(self.address)
         if not (self.cluster_class or self.cluster_kwargs or self.adapt_kwargs):
             ambient = current_client()
             if ambient is not None:
@@ -244,7 +244,7 @@ class DaskExecutor(Executor):
             cluster.adapt(**self.adapt_kwargs)
         arguments = self._client_arguments()
         try:
-            return self._own(OnceConnected(cluster, **arguments))  # type: ignore[no-untyped-call]
+            return self._make_client(cluster, arguments)
         except (OSError, asyncio.TimeoutError) as error:
             close_scheduler(cluster)
             seconds = arguments.get("timeout") or dask.config.get(CONNECT_TIMEOUT)
@@ -256,7 +256,9 @@ class DaskExecutor(Executor):
         makes_one = self.cluster_class or self.cluster_kwargs or self.adapt_kwargs
         return self.address is None and not makes_one and current_client() is not None
 
-    def _own(self, client: distributed.Client) -> distributed.Client:
+    def _make_client(self, where: Any, arguments: Mapping[str, Any]) -> distributed.Client:
+        make: Any = OnceConnected  # its base has no types
+        client: distributed.Client = make(where, **arguments)
         self._owns_client = True
         self._resources.callback(client.close)
         return client
@@ -264,7 +266,7 @@ class DaskExecutor(Executor):
     def _connect(self, address: str) -> distributed.Client:
         seconds = self._check_answer(address)
         try:
-            return OnceConnected(address, **{"timeout": seconds, **self._client_arguments()})  # type: ignore[no-untyped-call]
+            return self._make_client(address, {"timeout": seconds, **self._client_arguments()})
         except (OSError, asyncio.TimeoutError) as error:
             raise ClusterUnreachable(address, seconds, text_of(error)) from error
 
