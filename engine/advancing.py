@@ -33,7 +33,6 @@ class Advancing:
         steering: Through which the run is told something meanwhile.
         intake: Takes in what happens.
         slots: The slots of the run.
-        set_back: Notices that the machine's clock was set back.
         stalls: Says it where nothing happens.
         observer: Is asked now and then whether the run may go on.
         followed_by: Has to be told also while a body runs in the thread that advances; None where nobody follows.
@@ -49,14 +48,13 @@ class Advancing:
         steering: Steering,
         intake: Intake,
         slots: HeldSlots,
-        set_back: clock.SetBack,
         stalls: StallReport,
         observer: Observer,
         followed_by: Announcer | None,
         may_resume: Callable[[int, int, State], bool] | None,
     ) -> None:
         self._book, self._graph_run, self._steering = book, graph_run, steering
-        self._intake, self._slots, self._set_back = intake, slots, set_back
+        self._intake, self._slots = intake, slots
         self._stalls, self._observer = stalls, observer
         self._followed_by, self._may_resume = followed_by, may_resume
         #: Whether nothing is handed over any more.
@@ -106,9 +104,8 @@ class Advancing:
         book, graph_run = self._book, self._graph_run
         while self._steering.asked is None:
             collector.look()
+            book.due_times.heed_clock()
             due = book.due_times.next()
-            if due is not None and self._heed_set_back():
-                continue
             if due is not None and due <= clock.now():
                 self._hand_over(book.take_due(clock.now()))
                 continue
@@ -154,18 +151,11 @@ class Advancing:
         self._hand_over(self._book.take_from(resumed, clock.now()))
         return bool(resumed)
 
-    def _heed_set_back(self) -> bool:
-        """See whether the machine's clock was set back; if so, delays are none the longer for that."""
-        seconds = self._set_back.seconds()
-        self._book.due_times.note_set_back(seconds)
-        return seconds > 0
-
     def _hand_over(self, plan: Sequence[HandOver]) -> None:
         if plan and not self._is_closing:
             self._graph_run.extend(plan)
 
     def _take_in(self, events: Sequence[Event]) -> None:
-        self._heed_set_back()
         again = self._intake.take(events, makes_again=not self._is_closing)
         if again:
             self._hand_over(self._book.take_from(again, clock.now()))

@@ -263,7 +263,6 @@ class Book:
         wholes: dict[int, Source | Whole | None] = {}
         runs, views, find = self.runs, self.graph.views, self.sources
         given = find.given
-        as_of = self.due_times.as_of(now)
         for index, place in positions:
             if place > runs.child_count[index]:
                 continue  # taken away meanwhile
@@ -282,7 +281,7 @@ class Book:
             runs.set_out(index, row, is_out=True)
             node = (index, place - 1, generation)
             taken.append(
-                HandOver(node, start, as_of, sources, find.picks(index, place) if place else None)
+                HandOver(node, start, now, sources, find.picks(index, place) if place else None)
             )
             if len(taken) == most:
                 break

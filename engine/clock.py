@@ -131,20 +131,6 @@ def settable() -> Iterator[SetClock]:
         _hands = before
 
 
-class SetBack:
-    """Notices that the clock was set back since it was last asked."""
-
-    def __init__(self) -> None:
-        self._ahead = now() - monotonic()
-
-    def seconds(self) -> float:
-        """By how much; 0 where it was not, was set forwards, or is turned."""
-        ahead = now() - monotonic()
-        back, self._ahead = self._ahead - ahead, ahead
-        # Time servers slow a clock down by much less; to turn it is no accident.
-        return back if back >= SET_SECONDS and not is_turned() else 0.0
-
-
 def is_turned() -> bool:
     """Whether the clock shows what `turned` says."""
     return isinstance(_hands, Hands)

@@ -21,36 +21,28 @@ class DueTimes:
         self._runs = runs
         #: By time: when, which task run, and the execution that asked for it.
         self._due: list[tuple[float, int, int, int]] = []
-        #: By how much the machine's clock was set back since the run began, seconds, at least.
-        self._set_back = 0.0
-        #: Those whose times were set by the clock as it is, since somebody last looked whether it was set back.
-        self._fitted: set[Position] = set()
-        #: How far the clock was ahead of one that nobody sets, seconds, when the times of waiting retries were set
-        #: by it; and the most of these. It may have been set forwards and back since, between two looks.
+        #: How far the clock was ahead of one that nobody sets, seconds, when it set the times of the retries that
+        #: wait; and the most of these, at least.
         self._ahead: dict[Position, float] = {}
         self._most_ahead = -math.inf
 
     def plan(self, index: int, place: int) -> None:
         """Have a task run go on at the time that its state says, if it says one."""
-        row = self._runs.row(index, place)
-        state = self._runs.states[row]
-        if isinstance(state, Scheduled) and state.start_time < NEVER:
-            moment = clock.to_seconds(state.start_time)
-            if isinstance(state, Retrying):
-                # Never longer from now than the delay: else the clock was set back before anybody heard of it.
-                latest = clock.now() + max(0.0, moment - state._time)
-                if moment > latest + clock.SET_SECONDS and not clock.is_turned():
-                    self._set_back = max(self._set_back, moment - latest)
-                    moment = latest
-                    state.start_time = clock.to_datetime(moment)
-                    self._fitted.add((index, place))
-                if not clock.is_turned():
-                    ahead = self._ahead[index, place] = clock.now() - clock.monotonic()
-                    self._most_ahead = max(self._most_ahead, ahead)
-            self._push(moment, index, place)
+        state = self._runs.states[self._runs.row(index, place)]
+        if not isinstance(state, Scheduled) or state.start_time >= NEVER:
+            return
+        if isinstance(state, Retrying) and not clock.is_turned():
+            now = clock.now()
+            # Made when this clock showed more, or by one of another machine that does.
+            if (back := state._time - now) >= clock.SET_SECONDS:
+                _bring_forward(state, back)
+            ahead = self._ahead[index, place] = now - clock.monotonic()
+            self._most_ahead = max(self._most_ahead, ahead)
+        self._push(index, place, state)
 
-    def _push(self, moment: float, index: int, place: int) -> None:
+    def _push(self, index: int, place: int, state: Scheduled) -> None:
         generation = self._runs.generation[self._runs.row(index, place)]
+        moment = clock.to_seconds(state.start_time)
         heapq.heappush(self._due, (moment, index, place, generation))
 
     def next(self) -> float | None:
@@ -78,49 +70,33 @@ class DueTimes:
             self._ahead.pop((index, place), None)
         return due
 
-    def note_set_back(self, seconds: float) -> None:
-        """Note that the machine's clock was set back: what waits for a delay does not wait the longer for that.
-
-        Args:
-            seconds: By how much since the last time; 0 where it was not.
-        """
-        fitted, self._fitted = self._fitted, set()
-        if seconds:
-            self._set_back += seconds
-            for index, map_index, state in self._runs.in_state(Retrying):
-                if (index, map_index + 1) not in fitted:
-                    self._bring_forward(index, map_index + 1, state, seconds)
-        ahead = clock.now() - clock.monotonic()
-        if self._most_ahead - ahead >= clock.SET_SECONDS and not clock.is_turned():
-            self._heed_unseen(ahead)
-
-    def _heed_unseen(self, ahead: float) -> None:
-        """As `note_set_back`, for each by how much less the clock is ahead than when the time was set."""
-        most = 0.0
+    def heed_clock(self) -> None:
+        """Have no retry wait the longer because the machine's clock was set back; to be called often."""
+        now = clock.now()
+        ahead = now - clock.monotonic()
+        # Time servers slow a clock down by much less; to turn it is no accident.
+        if self._most_ahead - ahead < clock.SET_SECONDS or clock.is_turned():
+            return
+        self._most_ahead = ahead
         for index, map_index, state in self._runs.in_state(Retrying):
-            back = self._ahead.get((index, map_index + 1), ahead) - ahead
-            if back >= clock.SET_SECONDS:
-                most = max(most, back)
-                self._bring_forward(index, map_index + 1, state, back)
-        self._set_back += most
-        self._most_ahead = max(self._ahead.values(), default=-math.inf)
-
-    def _bring_forward(self, index: int, place: int, state: State, seconds: float) -> None:
-        assert isinstance(state, Retrying)
-        moment = clock.to_seconds(state.start_time) - seconds
-        state.start_time = clock.to_datetime(moment)
-        self._push(moment, index, place)
-        if (index, place) in self._ahead:
-            self._ahead[index, place] -= seconds
-
-    def as_of(self, now: float) -> float:
-        """What `now` is to nodes: the states that they go on from were made before the clock was set back."""
-        return now + self._set_back
+            assert isinstance(state, Retrying)
+            position = index, map_index + 1
+            left = clock.to_seconds(state.start_time) - now
+            # One that does not wait any more was due, and stays so.
+            back = min(self._ahead.get(position, math.inf) - ahead, left)
+            if back > 0:
+                self._ahead[position] = ahead
+                _bring_forward(state, back)
+                self._push(*position, state)
 
     def forget(self) -> None:
         """Nothing waits for a time any more."""
         self._due.clear()
         self._ahead.clear()
+
+
+def _bring_forward(state: Scheduled, seconds: float) -> None:
+    state.start_time = clock.to_datetime(clock.to_seconds(state.start_time) - seconds)
 
 
 def waits(state: State, now: float) -> bool:

@@ -119,7 +119,6 @@ class FlowRunner:
         self._observer = observer or Observer()
         self._slots = HeldSlots(slots)
         watch = StallWatch(stall_seconds)
-        self._set_back = clock.SetBack()
         self.steering = steering or Steering()
         self._recovery, self._tolerance = recovery, tolerance or Tolerance()
         self._announcer = Announcer(listeners, self.logger)
@@ -238,7 +237,6 @@ class FlowRunner:
             steering=self.steering,
             intake=self._intake,
             slots=self._slots,
-            set_back=self._set_back,
             stalls=self._stalls,
             observer=self._observer,
             followed_by=self._announcer if self._is_followed else None,

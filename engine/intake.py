@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from . import clock, failures
+from . import failures
 from .book import Book
 from .collector import CollectorHeld
 from .executors.base import GraphRun, HoldsResults
@@ -14,7 +14,7 @@ from .held_slots import HeldSlots
 from .needless_results import NeedlessResults
 from .outcome import hidden
 from .recovery import Recovery
-from .state import Crashed, Looped, Retrying, Running, State
+from .state import Crashed, Looped, Running, State
 from .stream import (
     ArtifactMade,
     AttemptLost,
@@ -115,8 +115,6 @@ class Intake:
         index = node[0]
         if self._graph.nodes[index].label.is_secret:
             state = hidden(state)
-        if state.fields and isinstance(state, Retrying):
-            state.heed_clock(clock.now())
         moves = self._book.accept(node, state, is_over=is_over, began=began)
         if moves:
             if type(state._context) is not tuple:

@@ -396,16 +396,6 @@ class Retrying(Scheduled):
         super().__init__(message, result, start_time, context, cached_inputs)
         self.run_count = run_count
 
-    def heed_clock(self, now: float) -> None:
-        """Keep the delay where the clock was set back since the state was made, or was ahead where that was.
-
-        Args:
-            now: Seconds since the epoch.
-        """
-        ahead = self._time - now
-        if ahead >= clock.SET_SECONDS and not clock.is_turned():
-            self.start_time = clock.to_datetime(clock.to_seconds(self.start_time) - ahead)
-
 
 class MetaState(State):
     """A state around another one: what the run was before it was handed on."""

@@ -79,7 +79,6 @@ def advancing(graph_run: Any, *, steering=None, may_resume=None) -> tuple[Advanc
             steering=steering or Steering(),
             intake=intake,
             slots=slots,
-            set_back=clock.SetBack(),
             stalls=StallReport(
                 "f-run", watch, teller=teller, slots=slots, where=intake.where, logger=logger
             ),

@@ -1,6 +1,6 @@
 """The book of a flow run: what can be handed over, and what follows from what comes back."""
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from functools import partial
 
 import pytest
@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefect_dask import Flow, task, unmapped
+from prefect_dask.engine import clock
 from prefect_dask.engine.book import Book
 from prefect_dask.engine.hand_over import Given
 from prefect_dask.engine.state import (
@@ -259,12 +260,18 @@ def test_edges_must_point_forward():
 
 
 def test_a_clock_that_is_set_back_keeps_no_retry_waiting():
-    book = Book(graph_of(1))
-    book.take_all(NOW)
-    end(book, 0, Retrying(start_time=at(NOW + 5), run_count=1))
+    with clock.settable() as hands:
+        later = at(clock.now() + 5)
+        book = Book(graph_of(2), {0: Retrying(start_time=later, run_count=1)})
+        assert indices(book.take_all(clock.now())) == [1]
+        end(book, 1, Retrying(start_time=later, run_count=1))
+        hands.set_by(timedelta(hours=-1))
 
-    book.due_times.note_set_back(3600.0)
+        book.due_times.heed_clock()
 
-    assert book.due_times.next() == NOW + 5 - 3600
-    [item] = book.take_due(NOW + 5 - 3600)
-    assert item.as_of >= NOW + 5, "its node sees the state as it was made"
+        assert book.take_due(clock.now()) == []
+        given, own = book.take_due(clock.now() + 6)
+        assert isinstance(given.start, Given) and isinstance(given.start.state, Retrying)
+        start = clock.to_seconds(given.start.state.start_time)
+        assert given.as_of >= start, "its node sees that its time has come"
+        assert own.start == (1, -1, 1)

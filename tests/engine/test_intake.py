@@ -1,6 +1,7 @@
 """What follows from what comes in of a flow run."""
 
 import logging
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -137,6 +138,19 @@ def test_an_attempt_that_another_worker_takes_up_is_told_under_its_number():
     assert run.take(AttemptLost((1, -1, 2), HERE, "worker died")) == []
 
     assert run.seen.told[-1] == ((1, -1, 2), 2, "Pending", "attempt lost: worker died")
+
+
+def test_a_retry_heard_of_after_the_clock_was_set_back_is_told_for_when_its_delay_is_over():
+    run = Run()
+    with clock.settable() as hands:
+        retry = Retrying(start_time=clock.to_datetime(clock.now() + 60), run_count=1)
+        hands.set_by(timedelta(hours=-1))
+
+        run.take(change(1, retry))
+
+        start = clock.to_seconds(retry.start_time)
+        assert 59 < start - clock.now() <= 60
+        assert run.book.due_times.next() == start
 
 
 def test_a_lost_value_is_made_again_but_not_when_the_run_is_closing():
