@@ -216,6 +216,7 @@ class GroupRun:
         if len(self._ends) > 1:
             until = began + BATCH_CUT_SECONDS
             self._watch_after(SLOW_SECONDS)
+        last = len(self._members) - 1
         for position, member in enumerate(self._members):
             with self._guard:
                 now = clock.monotonic()
@@ -225,6 +226,8 @@ class GroupRun:
                     break
                 self._position, self._began, self._at_work = position, now, member.node
                 self._has_begun = False
+            if position == last and cutting is not None:
+                cutting.enter_last(member.node)
             try:
                 self._run.check_not_stopped()
                 self._has_begun = True
@@ -249,7 +252,7 @@ class GroupRun:
         if cutting is not None:
             # So many, or what took so long, does not wait for company, and somebody may wait for it.
             is_worth_it = len(self._states) >= MANY or took > FLUSH_SECONDS
-            (cutting.flush if is_worth_it else cutting.flush_if_quiet)()
+            cutting.leave(self._members[last].node, is_waited_for=is_worth_it)
         left = len(self._members) - len(self._states)
         # What had begun is told why it begins once more; the others have only to be handed over again.
         stopped = [Pending(STOPPED)] if self._is_stopped else []

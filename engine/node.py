@@ -109,15 +109,15 @@ class Cutting(NamedTuple):
         tell: Takes the word of that.
         call_later: Calls a function once after so many seconds, in another thread than that of a node.
         size_of: How large a result is, bytes.
-        flush: Sends what was told at once.
-        flush_if_quiet: The same where nothing was sent for a while.
+        enter_last: Called when the last task run of a node begins.
+        leave: Called when it is over, at the end of the node.
     """
 
     tell: Callable[[NotBegun], None]
     call_later: Callable[[float, Callable[[], None]], None]
     size_of: Callable[[object], int]
-    flush: Callable[[], None]
-    flush_if_quiet: Callable[[], None]
+    enter_last: Callable[[NodeId], None]
+    leave: Callable[..., None]
 
 
 class HostedRun:

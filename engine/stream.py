@@ -32,6 +32,10 @@ NodeId: TypeAlias = tuple[int, int, int]
 #: a scheduler nothing.
 FLUSH_SECONDS = 0.025
 
+#: What comes so long after the last batch does not wait for company, seconds: a task that adds up what others made
+#: begins some 10 ms after the last of these told its end, and there may be nothing to come.
+QUIET_SECONDS = 0.008
+
 #: How long a body runs before that is told by itself, seconds: what is over before that tells it with its end. A
 #: record alone costs the processes on its way some 2 ms between them, which is 2 % of so long a body.
 RUNNING_SECONDS = 0.1
@@ -359,16 +363,17 @@ class Batcher(Report):
     """Collects the records of one process and sends them in numbered batches.
 
     Args:
-        send: Takes (number of the batch, counted from 0; its bytes). Called by one thread at a time.
+        send: Takes (number of the batch, counted from 0; its bytes; whether whoever passes it on has to be woken
+            for that, or is about to wake anyway). Called by one thread at a time.
         call_later: Calls a function once after so many seconds, in any thread.
-        quiet_seconds: What comes so long after the last batch need not wait for company; see `flush_if_quiet`.
+        quiet_seconds: What comes so long after the last batch need not wait for company; see `leave`.
     """
 
     def __init__(
         self,
-        send: Callable[[int, bytes], None],
+        send: Callable[[int, bytes, bool], None],
         call_later: Callable[[float, Callable[[], None]], None],
-        quiet_seconds: float = FLUSH_SECONDS,
+        quiet_seconds: float = QUIET_SECONDS,
     ) -> None:
         super().__init__(self.collect)
         self._quiet_seconds = quiet_seconds
@@ -377,6 +382,8 @@ class Batcher(Report):
         self._number = 0
         self._last_sent = 0.0
         self._is_flush_due = self._is_look_due = False
+        #: What is at work as the last of its Dask node, and is about to `leave`.
+        self._last: set[NodeId] = set()
         #: What was at work already when somebody looked.
         self._seen: Collection[NodeId] = ()
         self._lock = threading.Lock()
@@ -410,7 +417,9 @@ class Batcher(Report):
         with self._lock:
             self._records.append(record)
             must_schedule = not self._is_flush_due
-            self._is_flush_due = True
+            if must_schedule and self._last and type(record) is StateChange and record.is_over:
+                must_schedule = record.node not in self._last
+            self._is_flush_due |= must_schedule
             count = len(self._records)
         if count >= FLUSH_RECORDS:
             self.flush()
@@ -421,12 +430,30 @@ class Batcher(Report):
         """Send what is there now."""
         self._send_all()
 
-    def flush_if_quiet(self) -> None:
-        """Send what is there now, if nothing was sent for a while: somebody may wait for it."""
-        if clock.monotonic() - self._last_sent > self._quiet_seconds:
-            self.flush()
+    def enter_last(self, node: NodeId) -> None:
+        """Note that a task run begins after which this thread will `leave`: its end does not have to be timed."""
+        with self._lock:
+            self._last.add(node)
 
-    def _send_all(self, at_work: Collection[NodeId] = ()) -> None:
+    def leave(self, node: NodeId, *, is_waited_for: bool) -> None:
+        """At the end of a Dask node, of which this was the last task run: see to what is there being sent.
+
+        Args:
+            node: As to `enter_last`, or one that did not enter.
+            is_waited_for: Whether it is to be sent now. Else it waits for company, unless nothing was sent for a
+                while: then somebody may wait for it.
+        """
+        is_sent = is_waited_for or clock.monotonic() - self._last_sent > self._quiet_seconds
+        with self._lock:
+            self._last.discard(node)
+            must_schedule = not is_sent and bool(self._records) and not self._is_flush_due
+            self._is_flush_due |= must_schedule
+        if is_sent:
+            self._send_all(wakes=False)
+        elif must_schedule:
+            self._call_later(FLUSH_SECONDS, self.flush)
+
+    def _send_all(self, at_work: Collection[NodeId] = (), *, wakes: bool = True) -> None:
         """Send what is there now, and that these are at work, where they still are."""
         with self._send_lock:
             with self._lock:
@@ -434,7 +461,7 @@ class Batcher(Report):
                 records, self._records = self._records, []
                 self.look(records.extend, at_work)
             if records:
-                self._send(self._number, encode_batch(records))
+                self._send(self._number, encode_batch(records), wakes)
                 self._number += 1
                 self._last_sent = clock.monotonic()
 

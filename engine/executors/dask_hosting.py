@@ -6,6 +6,7 @@ import asyncio
 import sys
 import threading
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
@@ -50,21 +51,27 @@ class RunPlugin(WorkerPlugin):
         """Called by the worker when the plugin arrives, before any node of the run."""
         source = uuid.uuid4().hex
 
-        def send(number: int, batch: bytes) -> None:
-            message = {
-                "run": self.token,
-                "source": source,
-                "number": number,
-                "worker": worker.address,
-                "batch": batch,
-            }
-            # Always by way of the loop: called in its own thread, `log_event` would send at once, past
-            # batches of other threads that wait there.
-            worker.loop.add_callback(worker.log_event, self.topic, message)
+        outbox = _outboxes[self.token] = Outbox(worker, self.topic)
+
+        def send(number: int, batch: bytes, wakes: bool) -> None:
+            outbox.put(
+                {
+                    "run": self.token,
+                    "source": source,
+                    "number": number,
+                    "worker": worker.address,
+                    "batch": batch,
+                },
+                wakes,
+            )
 
         def call_later(seconds: float, function: Callable[[], None]) -> None:
+            def call() -> None:
+                function()
+                outbox.send()  # also what waits for a word of the worker that did not come
+
             loop = worker.loop
-            loop.add_callback(lambda: loop.call_later(seconds, function))
+            loop.add_callback(lambda: loop.call_later(seconds, call))
 
         def announce(nodes: Sequence[NodeId]) -> None:
             # Not by way of the stream, where it would wait for company: answered, it is out of this process.
@@ -88,19 +95,63 @@ class RunPlugin(WorkerPlugin):
                 self.batcher.collect,
                 call_later,
                 sizeof,
-                self.batcher.flush,
-                self.batcher.flush_if_quiet,
+                self.batcher.enter_last,
+                self.batcher.leave,
             ),
             check_counted=Right(worker, self.client, self.token, self.name).check,
             announce=announce,
         )
         host(self.token, self.run)
 
+    def transition(self, key: Any, start: Any, finish: Any, **kwargs: Any) -> None:
+        """Called by the worker, in its loop, when it moves one of its tasks on: before it tells of that itself."""
+        outbox = _outboxes.get(self.token)
+        if outbox is not None:
+            outbox.send()
+
     def teardown(self, worker: distributed.Worker) -> None:
         """Called by the worker when the run is over, or the worker leaves."""
         self.run.stop()
         self.batcher.flush()
+        _outboxes.pop(self.token, None)
         unhost(self.token)
+
+
+class Outbox:
+    """Messages on their way from the threads of a worker to its loop, which sends them in the order they came in.
+
+    Those of the end of a node do not wake the loop: the worker's own word that the node is over does, and goes home
+    in one message with them.
+
+    Args:
+        worker: Whose loop it is.
+        topic: Under which the coordinating process hears of them.
+    """
+
+    def __init__(self, worker: distributed.Worker, topic: str) -> None:
+        self._worker, self._topic = worker, topic
+        self._messages: deque[object] = deque()
+
+    def put(self, message: object, wakes: bool) -> None:
+        """Put a message in; from any thread.
+
+        Args:
+            message: What Dask can send.
+            wakes: Whether the loop is woken for it; else it goes with the next thing that the loop does.
+        """
+        self._messages.append(message)
+        if wakes:
+            # By way of the loop: called in its own thread, `log_event` would send at once, past what waits there.
+            self._worker.loop.add_callback(self.send)
+
+    def send(self) -> None:
+        """Send what is there; in the loop."""
+        while self._messages:
+            self._worker.log_event(self._topic, self._messages.popleft())
+
+
+#: Of the runs that this process hosts, by token; several workers of it have one between them, as they have the run.
+_outboxes: dict[str, Outbox] = {}
 
 
 def thread_of_task_here() -> AbstractContextManager[None]:

@@ -187,7 +187,7 @@ def host_in_child(token: str, parcels: Parcels, worker: str, log_level: int) -> 
     forward_log_lines(log_level)
     # In a child one node runs at a time, and what it reports is flushed before its value goes home;
     # the timer is for bodies that take long.
-    batcher = Batcher(lambda _, batch: _send_home(token, batch), _call_later)
+    batcher = Batcher(lambda _, batch, __: _send_home(token, batch), _call_later)
     right = _Right(token)
     run = HostedRun(parcels, batcher, worker=worker, leaves_process=True, check_counted=right.check)
     host(token, run)

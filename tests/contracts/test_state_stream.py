@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from distributed import Client, LocalCluster
 
 from prefect_dask import Flow, context, task
 from prefect_dask.engine import clock, secrets, signals
@@ -272,6 +273,25 @@ def test_what_fails_is_logged_with_the_line_of_its_file(executor):
 
 
 # ---- what gets lost on the way, or comes twice
+
+
+def test_nothing_gets_lost_where_several_workers_are_in_one_process():
+    with (
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=False,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=False,
+        ) as cluster,
+        Client(cluster),
+    ):
+        with Flow("alone") as flow:
+            give(1)
+        for _ in range(6):  # by turns on one and the other
+            records: list[Any] = []
+            flow.run(executor=DaskExecutor(), on_state=records.extend)
+            assert [record.state for record in records] == ["Running", "Success"]
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ def test_that_a_body_runs_is_told_by_whoever_looks_first():
 
 def test_what_is_at_work_for_a_while_is_told_once_and_what_is_over_before_with_its_end():
     sent, timers = [], []
-    batcher = Batcher(lambda n, b: sent.append(b), lambda s, f: timers.append((s, f)), math.inf)
+    batcher = Batcher(lambda n, b, _: sent.append(b), lambda s, f: timers.append((s, f)), math.inf)
 
     def pass_time():
         due, timers[:] = list(timers), []
@@ -138,7 +138,7 @@ def test_a_mapped_state_travels_without_its_children():
 
 def test_batches_are_numbered_and_keep_the_order():
     sent, timers = [], []
-    batcher = Batcher(lambda n, b: sent.append((n, b)), lambda s, f: timers.append(f), math.inf)
+    batcher = Batcher(lambda n, b, _: sent.append((n, b)), lambda s, f: timers.append(f), math.inf)
 
     batcher.tell(change(0))
     batcher.tell(change(1))
@@ -155,19 +155,19 @@ def test_batches_are_numbered_and_keep_the_order():
 @pytest.mark.parametrize(("quiet_seconds", "sizes"), [(0.0, [2, 2]), (math.inf, [])])
 def test_after_a_quiet_time_what_is_over_does_not_wait_for_company(quiet_seconds, sizes):
     sent = []
-    batcher = Batcher(lambda n, b: sent.append(b), lambda s, f: None, quiet_seconds)
+    batcher = Batcher(lambda n, b, _: sent.append(b), lambda s, f: None, quiet_seconds)
 
     for i in range(4):
         batcher.tell(change(i))
         if i % 2:
-            batcher.flush_if_quiet()
+            batcher.leave((i, -1, 1), is_waited_for=False)
 
     assert [len(decode_batch(batch, "")) for batch in sent] == sizes
 
 
 def test_a_full_batch_does_not_wait():
     sent = []
-    batcher = Batcher(lambda n, b: sent.append(b), lambda s, f: None, math.inf)
+    batcher = Batcher(lambda n, b, _: sent.append(b), lambda s, f: None, math.inf)
 
     for i in range(FLUSH_RECORDS):
         batcher.tell(change(i))
@@ -177,7 +177,7 @@ def test_a_full_batch_does_not_wait():
 
 def test_many_threads_lose_nothing_and_each_keeps_its_order():
     sent = []
-    batcher = Batcher(lambda n, b: sent.append((n, b)), lambda s, f: None)
+    batcher = Batcher(lambda n, b, _: sent.append((n, b)), lambda s, f: None)
     barrier = threading.Barrier(8)
 
     def report(thread: int) -> None:
