@@ -89,6 +89,20 @@ def test_two_writers_at_the_top_of_a_file_system_leave_each_other_alone(
     assert sorted(path.name for path in tmp_path.iterdir()) == [".x", "x"]
 
 
+@pytest.mark.parametrize("url", ["memory://", "memory:///", "memory://folder/"])
+def test_the_top_of_a_file_system_is_a_folder_like_others(url, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = uuid.uuid4().hex
+    result = FSSpecResult(url, location=name)
+
+    result.write(1)
+
+    folder = "folder/" if "folder" in url else ""
+    assert FSSpecResult().read(f"memory://{folder}{name}").value == 1
+    assert result.place(name) == f"{url}{name}"
+    assert not list(tmp_path.iterdir()), "nothing lies in a local folder called 'memory:'"
+
+
 def test_the_value_is_written_plainly(tmp_path):
     LocalResult(tmp_path, location="a.pickle").write([1])
     LocalResult(tmp_path, location="a.json", serializer=JSONSerializer()).write([1])
