@@ -45,7 +45,7 @@ from .state import (
     TimedOut,
     TriggerFailed,
 )
-from .stream import LOCATION, NodeId, Report, known_kind
+from .stream import LOCATION, NodeId, Report, details_of, known_kind
 from .timeouts import BodyStopped, BodyTimeout
 from .widths import Pick, flat_pick, width_of
 
@@ -276,7 +276,17 @@ class Attempt(Moves):
         state = Mapped("Preparing children.")
         state.width, state.lengths = width, lengths
         self.move(state)
+        self._note_layout()
         raise Stop
+
+    def _note_layout(self) -> None:
+        """Note how a map is laid out, before any child is: else nobody knew whose ends these note."""
+        storing, state = self.prepared.storing, self.state
+        if storing is not None and storing.must_store and isinstance(state, Mapped):
+            try:
+                self._note_finish(storing, None)
+            except StoreFailed as error:
+                self.fail_for_good(error, str(error))
 
     def check_targets_differ(self, width: int, lengths: Mapping[int, Sequence[int]]) -> None:
         """Two children must not have one target: each would take the other's result for its own.
@@ -440,8 +450,14 @@ class Attempt(Moves):
             stored = storing.store(state.result, run_id, slug, map_index)
             self.tell_stored(stored)
         if storing.must_store and not isinstance(state, Looped):
-            facts = (self.run_count, known_kind(state), state.message, state._time, stored)
-            storing.note(run_id, Finish(slug, map_index, *facts))
+            self._note_finish(storing, stored)
+
+    def _note_finish(self, storing: Storing, stored: bytes | str | None) -> None:
+        state, (_, map_index, _) = self.state, self.node_id
+        slug, run_id = self.prepared.node.label.slug, self.prepared.run_info.flow_run_id
+        facts = (self.run_count, known_kind(state), state.message, state._time, stored)
+        details = details_of(state) if isinstance(state, Mapped) else {}
+        storing.note(run_id, Finish(slug, map_index, *facts, details))
 
     def _fail_and_plan_retry(self, error: Exception) -> None:
         text = failures.text_of(error)

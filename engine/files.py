@@ -109,7 +109,7 @@ def write_through(filesystem: Any, path: str, data: bytes) -> None:
     """
     from fsspec import AbstractFileSystem
 
-    parent, _, name = path.rpartition("/")
+    parent, slash, name = path.rpartition("/")
     if type(filesystem).mv is AbstractFileSystem.mv:
         # No renaming there, as in object stores: these show an object only when all of it has arrived, and
         # check it on the way. To copy it under its name would be no safer than to write it so.
@@ -120,7 +120,7 @@ def write_through(filesystem: Any, path: str, data: bytes) -> None:
         return
     if parent:
         filesystem.makedirs(parent, exist_ok=True)
-    unfinished = f"{parent}/.{name[:100]}.{uuid.uuid4().hex}{UNFINISHED}" if parent else f".{name}"
+    unfinished = f"{parent}{slash}.{name[:100]}.{uuid.uuid4().hex}{UNFINISHED}"
     try:
         filesystem.pipe_file(unfinished, data)
         if filesystem.cat_file(unfinished) != data:

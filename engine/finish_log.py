@@ -11,7 +11,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from .frames import framed, read_frames
 
@@ -29,6 +29,7 @@ class Finish(NamedTuple):
         message: The state's message.
         time: When, seconds since the epoch.
         stored: What it came to: a pickle, or the location of one.
+        details: As from `details_of`: of a mapped task how it was laid out.
     """
 
     slug: str
@@ -38,6 +39,7 @@ class Finish(NamedTuple):
     message: str | None
     time: float
     stored: bytes | str | None
+    details: dict[str, Any] = {}  # noqa: RUF012  # never changed
 
 
 def note_finish(folder: Path, finish: Finish) -> None:
@@ -65,12 +67,17 @@ def note_finish(folder: Path, finish: Finish) -> None:
 
 
 def read_finishes(folder: Path) -> Iterator[Finish]:
-    """What all processes noted of a run, of each in order, up to what was not written whole."""
+    """What all processes noted of a run, of each in order, up to what was not written whole.
+
+    What a later version notes beside that is left out.
+    """
     import msgpack
 
     for path in sorted(folder.glob(f"*{ENDING}")):
         for data in read_frames(path):
-            yield Finish(*msgpack.unpackb(data, unicode_errors="surrogatepass"))
+            # How lists are laid out is told by the number of an input.
+            facts = msgpack.unpackb(data, unicode_errors="surrogatepass", strict_map_key=False)
+            yield Finish(*facts[: len(Finish._fields)])
 
 
 _own: list[tuple[int, str]] = []

@@ -186,7 +186,9 @@ class FSSpecResult(StoredResult):
     def _url(self, location: str) -> str:
         if "://" in location or not self.url:
             return location
-        return f"{self.url.rstrip('/')}/{location}"
+        folder = self.url.rstrip("/")
+        # The slashes at the top of a file system are not the end of a folder's name.
+        return f"{self.url if folder.endswith(':') else folder + '/'}{location}"
 
     def _open(self, location: str) -> tuple[Any, str]:
         from fsspec.core import url_to_fs

@@ -37,7 +37,7 @@ from prefect_dask.engine.state import (
     Success,
     state_at,
 )
-from prefect_dask.engine.stream import StateChange
+from prefect_dask.engine.stream import StateChange, bare_state
 from prefect_dask.ledger.facts import RecordedState
 from prefect_dask.ledger.packed import GOES_ON
 
@@ -66,6 +66,7 @@ class Causes(NamedTuple):
 
 RESTARTED = "run again"
 LAID_OUT_ANEW = "the lists that it is mapped over are others now"
+PARENT_ANEW = "the map of which it is a child is laid out anew"
 RETRY_UNTOLD = "it failed, and the coordinating process died before it told of the next attempt"
 
 
@@ -164,13 +165,12 @@ def take_finishes(
         task_run = (index, finish.map_index)
         before = known.get(task_run)
         last = before.last if before is not None else None
-        kind = STATES[finish.state]
         if last is not None and (
             clock.to_seconds(last.time) >= finish.time
             or issubclass(STATES.get(last.state, Pending), Finished)
         ):
             continue
-        state = state_at(kind, finish.time, finish.message)
+        state = bare_state(finish.state, finish.message, finish.time, finish.details)
         told = RecordedState(
             -1,
             index,
@@ -181,7 +181,7 @@ def take_finishes(
             finish.message,
             clock.to_datetime(finish.time),
             "",
-            {},
+            finish.details,
         )
         known[task_run] = History(told, result, mended=-1 if before is None else before.mended)
         changes[task_run] = StateChange(
@@ -364,12 +364,16 @@ class _Planner:
             ):
                 continue
             anew.add(index)
-            for child in children.pop(index, []):
-                going = self.going.pop((index, child))
-                if not isinstance(going.state, Pending) or going.told is not None:
-                    node, told = (index, child, 0), Pending(LAID_OUT_ANEW)
-                    self.dropped.append(StateChange(node, going.attempt, told, True, ""))
+            self._drop(index, children.pop(index, []), LAID_OUT_ANEW)
             self.going[index, -1] = _Going(Pending(), 1, LAID_OUT_ANEW)
+
+    def _drop(self, index: int, children: Iterable[int], cause: str) -> None:
+        """Children of a map that is laid out anew begin anew."""
+        for child in children:
+            going = self.going.pop((index, child))
+            if not isinstance(going.state, Pending) or going.told is not None:
+                node, told = (index, child, 0), Pending(cause)
+                self.dropped.append(StateChange(node, going.attempt, told, True, ""))
 
     def _has_other_lists(self, index: int, above: int) -> bool:
         """Whether a map was laid out over children of which one had no list, and has one now, or may have."""
@@ -386,9 +390,13 @@ class _Planner:
             return
         width = self.widths.get(index)
         parent = self.going.get((index, -1))
-        if width is None or (parent is not None and parent.is_done):
+        if parent is not None and parent.is_done:
             for map_index in children:
                 del self.going[index, map_index]
+            children.clear()
+            return
+        if width is None:
+            self._drop(index, children, PARENT_ANEW)
             children.clear()
             return
         state = Mapped("Preparing children.")

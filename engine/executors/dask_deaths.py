@@ -122,6 +122,11 @@ class Deaths:
             self._counts[task_run] += 1 + self._open_deaths(task_run)
         self._open = [those for those in self._open if not those & task_runs]
 
+    @property
+    def has_untold(self) -> bool:
+        """Whether something is given up of which `take_given_up` has not told yet."""
+        return bool(self._waiting)
+
     def take_given_up(self, now: float) -> list[GivenUp]:
         """What is given up and was not told yet, as far as it is known how its worker ended."""
         ready: list[GivenUp] = []

@@ -104,6 +104,8 @@ class DaskRun:
         )
         self._numbers = count(1)
         self._deaths = Deaths(package.tolerance.worker_deaths)
+        #: What else follows from lost workers, until those are told that are given up.
+        self._losses: list[Event] = []
         #: On which workers those should run that were kept waiting on theirs.
         self._rather: dict[NodeId, list[str]] = {}
         #: How it comes to its end before all is done.
@@ -221,7 +223,7 @@ class DaskRun:
             self._futures.let_go()
             self._executions.let_go()
             self.result_of = partial(remote_state, self._executions.places)
-        return events
+        return [*events, *self._losses]
 
     def _end_on_cluster(self, *, is_cancelled: bool) -> list[Event]:
         events: list[Event] = []
@@ -275,7 +277,8 @@ class DaskRun:
                 again += self._take_cut(told)
                 continue
             if isinstance(told, Loss):
-                events += self._lose(told)
+                self._losses += self._lose(told)
+                events += self._tell_losses()
                 continue
             if isinstance(told, AtWork):
                 self._deaths.note_at_work(*told)
@@ -351,10 +354,22 @@ class DaskRun:
         return events
 
     def _tell_given_up(self) -> list[Event]:
-        return [
+        crashed = [
             NodeCrashed(node, WorkerDied(self._name(node), worker, deaths, code), worker)
             for node, worker, deaths, code in self._deaths.take_given_up(clock.monotonic())
         ]
+        return [*crashed, *self._tell_losses()]
+
+    def _tell_losses(self) -> list[Event]:
+        """What is lost; not before those are told that are given up.
+
+        They would begin again with the value that they took, where that is lost with the worker that they ended,
+        and would never come to an end.
+        """
+        if self._deaths.has_untold:
+            return []
+        losses, self._losses = self._losses, []
+        return losses
 
     # ---- now and then
 

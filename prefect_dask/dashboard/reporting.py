@@ -79,14 +79,16 @@ class Reporting(Observer):
         # A run goes on with another client where it lost its cluster.
         if self._reports is not None and self._executor.client is not self._reports.client:
             self._leave()
-            self._join()
+            # The scheduler knows of no run that it could ask.
+            self._join().tell(self, wait=False)
 
     def end(self) -> None:
         self._leave()
 
-    def _join(self) -> None:
-        self._reports = ClusterReports.of(self._executor.client)
-        self._reports.join(self)
+    def _join(self) -> ClusterReports:
+        self._reports = reports = ClusterReports.of(self._executor.client)
+        reports.join(self)
+        return reports
 
     def _leave(self) -> None:
         if self._reports is not None:
@@ -191,14 +193,15 @@ class ClusterReports:
 
     async def _give_plugin(self, client: distributed.Client) -> None:
         """Give the scheduler what shows the runs; once, and again to one that was restarted."""
-        if self._given is None or self._comm is not client.scheduler_comm:
+        given = self._given
+        if given is None or _broke_off(given) or self._comm is not client.scheduler_comm:
             self._comm = client.scheduler_comm
             plugin = FlowRunsPlugin()
             client.subscribe_topic(ASKS, self._hear)
-            self._given = asyncio.ensure_future(
+            given = self._given = asyncio.ensure_future(
                 client._register_scheduler_plugin(plugin, name=plugin.name, idempotent=True)
             )
-        await asyncio.shield(self._given)
+        await asyncio.shield(given)
 
     async def _hear(self, event: Any) -> None:
         """The cluster asks."""
@@ -206,6 +209,11 @@ class ClusterReports:
         if client is not None:
             for run in list(self._live):
                 await self._tell(client, run)
+
+
+def _broke_off(call: asyncio.Future[Any]) -> bool:
+    """Whether a call to the scheduler came to no answer; what it refuses once, it refuses again."""
+    return call.done() and (call.cancelled() or isinstance(call.exception(), OSError))
 
 
 def _note(error: Exception) -> None:

@@ -225,8 +225,13 @@ class Writer:
     def _run(self) -> None:
         while True:
             with self._changed:
-                if not self._queue and not self._wait_for_work():
-                    self._leave()
+                has_work = bool(self._queue) or self._wait_for_work()
+            if not has_work:
+                # Without the lock: a ledger that is slow would hold up whoever puts something.
+                self._let_ledger_go()
+            with self._changed:
+                if not has_work and not self._queue:
+                    self._thread, self._is_closing, self._must_be_woken = None, False, True
                     return
                 items = self._queue.copy()
                 # Not a new list: who puts something may hold this one.
@@ -239,10 +244,7 @@ class Writer:
                 if self._settle([*_entries_of(items), *renewals]) and renewals:
                     self._note_renewed(renewals, until)
             except Exception:
-                # Nothing is known that leads here; what is lost must be told all the same.
-                get_logger("ledger").exception("the ledger %s lost entries", self.store.place)
-                self._has_lost = True
-                self._cannot("see the log", "see the log")
+                self._note_lost()
             self._look_for_requests()
             with self._changed:
                 self._done_count += len(items)
@@ -250,13 +252,22 @@ class Writer:
             # Not kept until something comes again: results hang on them.
             del items
 
-    def _leave(self) -> None:
-        if self._unwritten or not self._journal.is_empty:
-            self._settle([])
+    def _let_ledger_go(self) -> None:
+        """Write what waits in the journal if that can be, and let go of all that is open."""
+        try:
+            if self._unwritten or not self._journal.is_empty:
+                self._settle([])
+        except Exception:
+            self._note_lost()
         self.store.close()
         self._close_asked()
         self._journal.leave()
-        self._thread, self._is_closing, self._must_be_woken = None, False, True
+
+    def _note_lost(self) -> None:
+        """In a handler: nothing is known that leads here; what is lost must be told all the same."""
+        get_logger("ledger").exception("the ledger %s lost entries", self.store.place)
+        self._has_lost = True
+        self._cannot("see the log", "see the log")
 
     def _wait_for_work(self) -> bool:
         """Wait for entries, and then for company for them; False when the thread is to end."""

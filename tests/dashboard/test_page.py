@@ -1,19 +1,22 @@
 """The page of flow runs in a Dask dashboard, as people see it."""
 
 import json
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from types import SimpleNamespace
 from urllib.request import urlopen
 
 import distributed
 import pytest
 
 from prefect_dask import Flow, task
+from prefect_dask.dashboard.reporting import ClusterReports, Reporting
 from prefect_dask.executors import DaskExecutor
 from tests.browser import take_picture
 from tests.dashboard.flows_to_show import IMAGE, SCRIPT
-from tests.faults.cluster import REPOSITORY, Cluster
+from tests.faults.cluster import REPOSITORY, Cluster, cluster_of
 
 PATH = "/individual-flow-runs"
 
@@ -133,6 +136,26 @@ def test_a_flow_run_adds_the_page_to_a_cluster_that_runs_already():
         assert shown[0].report.states == {"Success": 1}
         assert not cluster.scheduler.get_events("prefect_dask-flow-runs")
         assert not cluster.scheduler.get_events("prefect_dask-flow-runs-asked")
+
+
+def test_runs_are_shown_though_the_page_could_not_be_added_at_first(home, tmp_path):
+    with Flow("short") as flow:
+        task(lambda: None, name="nothing")()
+
+    with cluster_of(tmp_path / "cluster", "one") as cluster, cluster.client() as client:
+        executor = SimpleNamespace(client=client)
+        cluster.scheduler.send_signal(signal.SIGSTOP)
+        ClusterReports.of(client).tell(Reporting(executor, {}), wait=False)
+        cluster.break_off_question(client)
+
+        with client.as_current():
+            flow.run(executor=DaskExecutor())
+
+        def states(dask_scheduler):
+            plugin = dask_scheduler.plugins["prefect_dask-flow-runs"]
+            return [run.report.state for run in plugin.look()]
+
+        assert client.run_on_scheduler(states) == ["Success"]
 
 
 WITHOUT_BOKEH = """

@@ -66,6 +66,41 @@ def die(notes: Path) -> None:
     os._exit(3)
 
 
+#: How often what should be given up ends its worker, so that a run ends also where it is not.
+DEATHS_AT_MOST = 3
+
+
+@task
+def die_with(notes: Path, x: object) -> str:
+    note_execution(notes)
+    if counts_in(notes)["die_with-1", -1] <= DEATHS_AT_MOST:
+        os._exit(3)
+    return "given up by nobody"
+
+
+class DeadlyList:
+    """Ends the process that asks how long it is, and notes that in a file."""
+
+    def __init__(self, asked: Path) -> None:
+        self.asked = asked
+
+    def __len__(self) -> int:
+        with self.asked.open("a") as file:
+            file.write("asked\n")
+        if len(self.asked.read_text().split()) <= DEATHS_AT_MOST:
+            os._exit(3)
+        return 1
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+
+@task
+def deadly_list(notes: Path) -> DeadlyList:
+    note_execution(notes)
+    return DeadlyList(notes.with_name("asked"))
+
+
 #: How long two bodies wait for each other that should not be at work at once, seconds.
 MEETING_SECONDS = 1.0
 

@@ -20,6 +20,7 @@ from prefect_dask.engine.results import LocalResult
 from prefect_dask.engine.signals import FAIL, LOOP, PAUSE
 from prefect_dask.executors import DaskExecutor, LocalDaskExecutor
 from prefect_dask.ledger import Ledger, writer
+from prefect_dask.tasks.secrets import PrefectSecret
 from prefect_dask.triggers import all_finished
 from tests.waiting import wait_until
 
@@ -250,16 +251,47 @@ def noted(x):
     return x if x < 3 else [x] * 20_000
 
 
+@task(durable=True)
+def lists_from(x):
+    note("lists_from")
+    return [[x], [], [x + 1, x + 2]]
+
+
+@task(durable=True)
+def noted_of_list(xs):
+    note("noted_of_list")
+    return xs
+
+
 @task(trigger=all_finished)
-def at_once(xs, y):
+def at_once(xs, y, made, flat):
     note("at_once")
     if os.environ.get("DIES"):
         os.kill(os.getpid(), signal.SIGKILL)
-    return [x if isinstance(x, (int, dict)) else len(x) for x in xs], y
+    return [x if isinstance(x, (int, dict)) else len(x) for x in xs], y, made, flat
 
 
 with Flow("dies at once") as dies_at_once:
-    at_once(noted.map([1, -2, 3]), noted(0))
+    made = noted_of_list.map(lists_from(5))
+    at_once(noted.map([1, -2, 3]), noted(0), made, noted_of_list.map(flatten(made)))
+
+
+@task
+def names():
+    note("names")
+    return ["A", "B"]
+
+
+@task
+def use(secret):
+    note("use")
+    if len(secret) > 1:
+        die_when_recorded(Mapped=2, Success=4)
+    return len(secret)
+
+
+with Flow("mapped secrets") as mapped_secrets:
+    use.map(PrefectSecret().map(names()))
 
 FLOWS = {
     flow.name: flow
@@ -277,6 +309,7 @@ FLOWS = {
         notes_late,
         dies_at_once,
         held,
+        mapped_secrets,
     )
 }
 

@@ -1,7 +1,7 @@
 """The Dask scheduler dies under a recorded run: it goes on on another cluster, with what is unfinished."""
 
 import signal
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -58,8 +58,8 @@ def shown_on_dashboard(cluster: Cluster) -> list[str]:
     """The states of the flow runs that the scheduler knows."""
 
     def look(dask_scheduler) -> list[str]:
-        plugin = dask_scheduler.plugins["prefect_dask-flow-runs"]
-        return [run.report.state for run in plugin.look()]
+        plugin = dask_scheduler.plugins.get("prefect_dask-flow-runs")
+        return [] if plugin is None else [run.report.state for run in plugin.look()]
 
     with cluster.client() as client:
         states: list[str] = client.run_on_scheduler(look)
@@ -75,7 +75,8 @@ def last_run(place: Path) -> tuple[Ledger, str]:
 def test_a_run_goes_on_when_the_scheduler_comes_back_at_its_address(place, tmp_path, how):
     notes = tmp_path / "notes"
     flow = flow_that_holds(notes)
-    with cluster_of(tmp_path / "cluster", "one", "two") as cluster:
+    looking: list[Future[None]] = []
+    with cluster_of(tmp_path / "cluster", "one", "two") as cluster, ThreadPoolExecutor(1) as pool:
         executor = DaskExecutor(cluster.address)
 
         def die_and_come_back() -> None:
@@ -85,10 +86,17 @@ def test_a_run_goes_on_when_the_scheduler_comes_back_at_its_address(place, tmp_p
             wait_until(lambda: client.status != "running")
             # One that closes in good order waits for others to do so.
             cluster.close()
-            notes.with_name("go").touch()
             cluster.start_again("three", "four")
+            looking.append(pool.submit(let_go_when_shown))
+
+        def let_go_when_shown() -> None:
+            try:
+                wait_until(lambda: shown_on_dashboard(cluster) == ["Running"])
+            finally:
+                notes.with_name("go").touch()
 
         state = flow.run(executor=executor, ledger=place, on_state=WhenHolding(die_and_come_back))
+        looking[0].result(50)
         check_went_on(state, notes, place)
         assert shown_on_dashboard(cluster) == ["Success"]
 

@@ -240,13 +240,33 @@ def test_what_must_be_durable_is_so_when_it_is_over(place, diary):
 
     state = resume(run_id, ledger=place)
 
-    assert notes(diary) == Counter(
-        {"noted": 1, "noted[0]": 1, "noted[1]": 1, "noted[2]": 1, "at_once": 2}
-    )
+    counts = {
+        "noted": 1,
+        "noted[0]": 1,
+        "noted[1]": 1,
+        "noted[2]": 1,
+        "at_once": 2,
+        "lists_from": 1,
+    }
+    of_lists = {"noted_of_list[0]": 2, "noted_of_list[1]": 2, "noted_of_list[2]": 2}
+    assert notes(diary) == Counter(counts | of_lists), "each once, of two maps over lists"
     results = {t.name: s.result for t, s in state.result.items()}
-    assert results["at_once"] == ([1, {"x": -2}, 20_000], 0)
+    lists = [[5], [], [6, 7]]
+    assert results["at_once"] == ([1, {"x": -2}, 20_000], 0, lists, [5, 6, 7])
     told = Counter(s.state for s in Ledger(place).states(run_id) if s.task_name == "noted")
     assert (told["Success"], told["Failed"]) == (3, 1)
+    check_lawful(place, run_id)
+
+
+def test_the_children_of_a_map_that_is_laid_out_anew_begin_anew(place, diary, monkeypatch):
+    """Secrets outlive no process, and what they are mapped over was in memory."""
+    monkeypatch.setenv("PREFECT__CONTEXT__SECRETS__A", "x")
+    monkeypatch.setenv("PREFECT__CONTEXT__SECRETS__B", "xyz")
+    run_id = kill("mapped secrets", place)
+
+    state = resume(run_id, ledger=place)
+
+    assert state.is_successful(), state.message
     check_lawful(place, run_id)
 
 

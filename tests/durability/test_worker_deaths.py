@@ -8,21 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from prefect_dask import Flow
+from prefect_dask import Flow, unmapped
 from prefect_dask.engine import clock
 from prefect_dask.engine.errors import WorkerDied
-from prefect_dask.engine.state import Crashed, TriggerFailed
+from prefect_dask.engine.state import Crashed, Failed, TriggerFailed
 from prefect_dask.engine.stream import StateRecord
 from prefect_dask.executors import DaskExecutor
 from prefect_dask.ledger import Ledger
 from prefect_dask.settings import set_temporary_config
 from tests.durability.flows_of_deaths import (
+    deadly_list,
     die,
     die_beside,
     die_once,
+    die_with,
     double,
     fail_twice,
     hold,
+    numbers,
     outlast,
     tidy_up,
     total,
@@ -243,6 +246,35 @@ def test_what_kills_each_worker_that_runs_it_is_crashed_and_the_rest_goes_on(
     )
     assert [each.state for each in attempts] == ["Pending", "Crashed"]
     assert all("died" in str(each.cause_of_death) for each in attempts)
+
+
+@pytest.mark.parametrize("what", ["a body", "the laying out of a map"])
+def test_what_kills_each_worker_is_given_up_also_where_its_input_is_made_again(
+    place, tmp_path, what
+):
+    """The input lies in the memory of the worker that dies, so that whoever takes it waits for it once more."""
+    notes = tmp_path / "notes"
+    with Flow("deadly", durable=False) as flow:
+        if what == "a body":
+            fatal = die_with(notes, numbers(3))
+        else:
+            fatal = double.map(unmapped(notes), deadly_list(notes))
+        over, below = double.map(unmapped(notes), fatal), total(notes, fatal)
+        last = tidy_up(notes, upstream_tasks=[fatal])
+    with (
+        set_temporary_config({"engine.fault_tolerance.worker_deaths": 1}),
+        # Without nannies, for whose word how a worker ended is waited before a task run is given up.
+        cluster_of(tmp_path / "cluster", "one", "two", "three", "four") as cluster,
+    ):
+        state = flow.run(executor=DaskExecutor(cluster.address), ledger=place)
+        tasks = state.result
+
+        assert type(tasks[fatal]) is Crashed, tasks[fatal]
+        assert tasks[fatal].result.deaths == 2
+        assert type(tasks[over]) is Failed
+        assert type(tasks[below]) is TriggerFailed
+        assert tasks[last].is_successful()
+    check_executions(notes, *last_run(place))
 
 
 def test_what_is_at_work_in_another_thread_of_a_worker_that_a_task_ends_is_not_given_up(

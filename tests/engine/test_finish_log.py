@@ -2,10 +2,12 @@
 
 import os
 
+import msgpack
 from hypothesis import given
 from hypothesis import strategies as st
 
 from prefect_dask.engine.finish_log import ENDING, Finish, note_finish, read_finishes
+from prefect_dask.engine.frames import framed
 
 FINISHES = st.builds(
     Finish,
@@ -16,6 +18,7 @@ FINISHES = st.builds(
     st.none() | st.text(max_size=20),
     st.floats(0, 2e9),
     st.none() | st.binary(max_size=50) | st.text(max_size=20),
+    st.just({}) | st.just({"width": 3, "lengths": {0: [1, 2]}}),
 )
 
 
@@ -31,6 +34,13 @@ def test_each_is_read_back_until_one_is_torn(tmp_path_factory, finishes, lost):
         read = list(read_finishes(folder))
         assert read == finishes[: len(read)]
         assert (len(read) < len(finishes)) == (lost > 0)
+
+
+def test_what_a_later_version_adds_to_an_end_is_left_out(tmp_path):
+    finish = Finish("slug", -1, 1, "Success", None, 1.0, b"kept")
+    (tmp_path / f"later{ENDING}").write_bytes(framed(msgpack.packb([*finish, "more"])))
+
+    assert list(read_finishes(tmp_path)) == [finish]
 
 
 def test_where_nothing_was_noted_there_is_nothing(tmp_path):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from prefect_dask.engine import files
 from prefect_dask.engine.result import Facts, Result, StoreFailed, UnknownTemplateKey
 from prefect_dask.engine.results import (
     AzureResult,
@@ -56,6 +57,50 @@ def test_the_last_one_written_counts(store):
     store.write(1)
     store.write(2)
     assert store.read("one").value == 2
+
+
+@pytest.fixture
+def checks_before_naming():
+    before = files._check_right
+    yield files.ask_before_naming
+    files.ask_before_naming(before)
+
+
+def test_two_writers_at_the_top_of_a_file_system_leave_each_other_alone(
+    tmp_path, checks_before_naming
+):
+    settings = {"path": str(tmp_path), "target_protocol": "file"}
+
+    def write(location: str, value: str) -> None:
+        FSSpecResult(storage_options=settings, location=location).write(value)
+
+    def write_the_second(lately: bool) -> None:
+        checks_before_naming(lambda lately: None)
+        write("dir://x", "second")
+
+    write("dir://.x", "another result")
+    # When the first has all of its bytes there, and not yet its name.
+    checks_before_naming(write_the_second)
+    write("dir://x", "first")
+
+    read = FSSpecResult(storage_options=settings).read
+    assert read("dir://x").value == "first"
+    assert read("dir://.x").value == "another result"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".x", "x"]
+
+
+@pytest.mark.parametrize("url", ["memory://", "memory:///", "memory://folder/"])
+def test_the_top_of_a_file_system_is_a_folder_like_others(url, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = uuid.uuid4().hex
+    result = FSSpecResult(url, location=name)
+
+    result.write(1)
+
+    folder = "folder/" if "folder" in url else ""
+    assert FSSpecResult().read(f"memory://{folder}{name}").value == 1
+    assert result.place(name) == f"{url}{name}"
+    assert not list(tmp_path.iterdir()), "nothing lies in a local folder called 'memory:'"
 
 
 def test_the_value_is_written_plainly(tmp_path):
