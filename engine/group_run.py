@@ -26,7 +26,7 @@ from .node import (
     whole_state,
 )
 from .state import Pending, State
-from .stream import FLUSH_SECONDS, NodeId, NotBegun, without_result
+from .stream import NodeId, NotBegun, without_result
 from .task_runs import is_final
 from .timeouts import BodyStopped
 from .widths import Pick
@@ -48,11 +48,11 @@ STOPPED: Final = "it was stopped on its worker"
 """Why a member begins once more that was stopped after others of its node had come to their end."""
 
 MANY: Final = 20
-"""From so many members on, a node is worth a message of its own when it ends."""
+"""From so many members on, a node holds the collector of cycles back."""
 
 HELD_SECONDS: Final = 0.1
-"""For how long from its beginning a node of `MANY` task runs holds the collector of cycles back: as long as it is
-meant to take. On a worker with all of Dask a full collection takes 50 ms."""
+"""For how long from its beginning it does so, at most. On a worker with all of Dask a full collection takes
+50 ms."""
 
 COMPRESS_FROM_BYTES: Final = 500
 """From so many bytes on, what a node is told travels compressed."""
@@ -248,11 +248,8 @@ class GroupRun:
             self._position = self._end = len(self._states)
             self._at_work = None
         self._let_go()
-        took = clock.monotonic() - began
         if cutting is not None:
-            # So many, or what took so long, does not wait for company, and somebody may wait for it.
-            is_worth_it = len(self._states) >= MANY or took > FLUSH_SECONDS
-            cutting.leave(self._members[last].node, is_waited_for=is_worth_it)
+            cutting.leave(self._members[last].node)
         left = len(self._members) - len(self._states)
         # What had begun is told why it begins once more; the others have only to be handed over again.
         stopped = [Pending(STOPPED)] if self._is_stopped else []

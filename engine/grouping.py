@@ -30,10 +30,17 @@ NODE_SECONDS = 0.05
 
 #: What a node of several chains aims at, seconds: Dask and its worker take 2 ms between two nodes, and a cluster's
 #: threads are idle for that long.
-BATCH_SECONDS = 0.1
+BATCH_SECONDS = 0.2
 
 #: Into how many nodes a thread's share is cut at least, so that threads end together.
 NODES_PER_THREAD = 4
+
+#: Chains of which only so few fit in a node go to Dask as those do that have a node each: all at once, so that none
+#: waits until somebody here has put the next node together.
+FEW = 4
+
+#: What Dask takes to hand a node over and hear of its end, seconds: to cut what takes less than that gains nothing.
+HAND_OVER_SECONDS = 0.005
 
 #: For how long tasks that run one after the other should share a node, seconds. Dask can copy and move only results
 #: of nodes that have ended, and a worker that is to leave waits for them; a hand-over a second costs less than 1 %.
@@ -231,22 +238,26 @@ def batch_size(seconds: float, count: int, left: int, threads: int) -> int:
         threads: How many can run at a time, >= 1.
 
     Returns:
-        So many that a node takes `BATCH_SECONDS`, and towards the end, so that threads end together, less, down to
-        `NODE_SECONDS`; yet so few that each thread gets `NODES_PER_THREAD` nodes; 1 where one chain takes
-        `NODE_SECONDS` by itself: nodes of several are put together one by one, which costs more than it saves.
+        So many that a node takes `BATCH_SECONDS` at most, and towards the end, so that threads end together, less,
+        down to `NODE_SECONDS`; yet so few that each thread gets `NODES_PER_THREAD` nodes, unless all of them
+        together take no longer than Dask does. 1 where one chain takes half of `BATCH_SECONDS` by itself.
 
     >>> [batch_size(0.0001, 10_000, left, threads=2) for left in (10_000, 6_000, 2_000)]
-    [1000, 750, 500]
-    >>> batch_size(0.0001, 800, 800, threads=2), batch_size(60, 100, 100, threads=2)
-    (100, 1)
+    [1250, 750, 500]
+    >>> batch_size(0.0001, 800, 800, threads=2), batch_size(0.0001, 40, 40, threads=2)
+    (100, 40)
+    >>> [batch_size(0.05, 100, left, threads=2) for left in (100, 8)], batch_size(60, 100, 100, threads=2)
+    ([4, 1], 1)
     """
-    if seconds >= NODE_SECONDS:
-        return 1
     share = NODES_PER_THREAD * threads
-    wanted = min(
-        round(BATCH_SECONDS / seconds), max(round(NODE_SECONDS / seconds), ceil(left / share))
-    )
-    return max(1, min(wanted, ceil(count / share)))
+    fit = int(BATCH_SECONDS / seconds)
+    if fit <= FEW:
+        # Dask gets all of them at once: in which order it runs the large ones is its own choice.
+        most = fit if left > share else 1
+    else:
+        most = min(fit, max(round(NODE_SECONDS / seconds), ceil(left / share)))
+    enough = max(ceil(count / share), int(HAND_OVER_SECONDS / seconds))
+    return max(1, min(most, enough, left))
 
 
 def _ranks(graph: FlowGraph) -> list[int]:

@@ -117,7 +117,7 @@ class Cutting(NamedTuple):
     call_later: Callable[[float, Callable[[], None]], None]
     size_of: Callable[[object], int]
     enter_last: Callable[[NodeId], None]
-    leave: Callable[..., None]
+    leave: Callable[[NodeId], None]
 
 
 class HostedRun:

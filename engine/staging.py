@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeAlias
 from .durations import Durations
 from .grouping import (
     CHAIN_SECONDS,
+    FEW,
     NODE_SECONDS,
     RUN_SECONDS,
     Chain,
@@ -63,6 +64,8 @@ class Queue:
     total: int = 0
     #: Nodes of this queue under way.
     under_way: int = 0
+    #: Whether what is left goes in nodes of single ones, and these may go.
+    is_ending: bool = False
 
 
 class Probes(NamedTuple):
@@ -92,6 +95,8 @@ class Stage:
         self._group_of: dict[NodeId, int] = {}
         self._probes: dict[Hashable, Probes] = {}
         self._numbers = count()
+        #: Whether the last `take` left something that may go at once.
+        self.has_more = False
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -130,8 +135,12 @@ class Stage:
             threads: How many task runs the cluster can run at a time, >= 1.
             now: The time, seconds on any clock that does not go back.
             most: At most so many groups.
+
+        Returns:
+            The groups; `has_more` says whether there are others.
         """
         groups: list[Group] = []
+        self.has_more = True
         while len(groups) < most:
             # What is furthest below goes first, so that a branch is finished before the next one begins.
             for queue in sorted(self._ready, key=lambda each: -each.rank):
@@ -139,11 +148,12 @@ class Stage:
                 if size:
                     break
             else:
+                self.has_more = False
                 break
             group = [queue.chains.popleft() for _ in range(size)]
             if not queue.chains:
                 del self._ready[queue]
-                queue.total = queue.expected
+                queue.total, queue.is_ending = queue.expected, False
             self._submit(queue, group, now)
             groups.append(group)
         return groups
@@ -203,8 +213,12 @@ class Stage:
                 return 1 if is_free else 0
             seconds += RUN_SECONDS * len(queue.kind)
             size = batch_size(seconds, queue.total, there + queue.expected, threads)
-            if size > 1:
+            full = batch_size(seconds, queue.total, queue.total, threads)
+            if size > FEW:
                 is_free = queue.under_way < GROUPS_PER_THREAD * threads
+            elif size < full and not queue.is_ending:
+                # Dask runs what it has in any order: what is to let threads end together goes at the end.
+                is_free = queue.is_ending = queue.under_way <= GROUPS_PER_THREAD * threads
         # Others that come soon fill the node, as long as there is something that they come from.
         if not is_free or (there < size and queue.expected and self._under_way):
             return 0

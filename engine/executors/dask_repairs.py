@@ -13,7 +13,7 @@ from ..stream import NodeId, StateChange, decode_batch, encode_batch
 from .dask_places import UNDER_WAY, Holding
 
 #: How long a finished future may be without its last record before that is fetched, seconds: many times the
-#: 25 ms that records wait for company, and short beside what a person waits.
+#: 8 ms that last records wait for company, and short beside what a person waits.
 RECORD_GRACE_SECONDS = 1.0
 
 

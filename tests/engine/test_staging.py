@@ -134,10 +134,35 @@ def test_dask_gets_no_more_at_a_time_than_it_takes_in_well():
 
 def test_what_was_learned_before_counts_from_the_start():
     run = Run(ONE_MAP, t1=0.001)
-    run.add(children(1, 1000))
+    run.add(children(1, 4000))
 
-    sizes = [len(group) for group in run.take()]
-    assert sizes[0] == 97 and min(sizes) >= 49  # 100 ms at 1.03 ms each, 50 ms towards the end
+    first = run.take()
+    run.end(first)
+    sizes = [len(group) for group in [*first, *run.take_all()]]
+
+    assert sizes[0] == 194, "200 ms at 1.03 ms each"
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-2] == 49, "50 ms towards the end"
+
+
+def test_what_takes_no_longer_together_than_dask_does_for_a_node_is_one():
+    run = Run(ONE_MAP, t1=0.0001)
+    run.add(children(1, 30))
+
+    assert [len(group) for group in run.take()] == [30]
+
+
+def test_of_longer_ones_a_few_share_nodes_that_go_at_once_and_the_last_go_alone_at_the_end():
+    run = Run(ONE_MAP, t1=0.05)
+    run.add(children(1, 64))
+
+    groups = run.take()
+    assert [len(group) for group in groups] == [3] * 19
+    in_hand = GROUPS_PER_THREAD * THREADS
+    run.end(groups[: -in_hand - 1])
+    assert run.take() == [], "Dask would run them before what it has"
+    run.end(groups[-in_hand - 1 : -in_hand])
+    assert [len(group) for group in run.take()] == [1] * 7
 
 
 def test_where_grouping_is_settled_nothing_is_tried():

@@ -152,15 +152,15 @@ def test_batches_are_numbered_and_keep_the_order():
     assert [c.node[0] for _, batch in sent for c in decode_batch(batch, "")] == [0, 1, 2]
 
 
-@pytest.mark.parametrize(("quiet_seconds", "sizes"), [(0.0, [2, 2]), (math.inf, [])])
-def test_after_a_quiet_time_what_is_over_does_not_wait_for_company(quiet_seconds, sizes):
+@pytest.mark.parametrize(("apart_seconds", "sizes"), [(0.0, [2, 2]), (math.inf, [])])
+def test_after_a_quiet_time_what_is_over_does_not_wait_for_company(apart_seconds, sizes):
     sent = []
-    batcher = Batcher(lambda n, b, _: sent.append(b), lambda s, f: None, quiet_seconds)
+    batcher = Batcher(lambda n, b, _: sent.append(b), lambda s, f: None, apart_seconds)
 
     for i in range(4):
         batcher.tell(change(i))
         if i % 2:
-            batcher.leave((i, -1, 1), is_waited_for=False)
+            batcher.leave((i, -1, 1))
 
     assert [len(decode_batch(batch, "")) for batch in sent] == sizes
 
