@@ -200,28 +200,33 @@ def test_a_worker_that_leaves_in_good_order_while_it_runs_a_task_does_no_harm(fo
     assert watch.states("holding").count("Success") == 1
 
 
+class Deadly:
+    """Is a five elsewhere; ends its process when it is about to leave it, but for so many times."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def __reduce__(self):
+        self.times -= 1
+        if self.times < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return int, (5,)
+
+
+@task
+def deadly(times: int) -> Deadly:
+    return Deadly(times)
+
+
 @pytest.mark.parametrize("recorded", [True, False])
 def test_a_last_worker_that_dies_when_all_is_over_is_not_waited_for(recorded, tmp_path):
     with Flow("all over") as flow:
-        made = number(5)
+        made = deadly(2 if recorded else 1)  # it is looked whether it can leave, and it is kept
 
     with cluster_of(tmp_path / "cluster", "one") as cluster:
-        executor = DaskExecutor(cluster.address)
-
-        def die(record):
-            os.kill(cluster.scheduler.pid, signal.SIGSTOP)
-            cluster.workers["one"].kill()
-            wake.start()
-
-        def go_on_when_asked():
-            client = executor.client
-            wait_until(lambda: client.rpc.occupied.get(cluster.address), what="a question")
-            cluster.scheduler.send_signal(signal.SIGCONT)
-
-        wake = threading.Thread(target=go_on_when_asked)
         ledger = str(tmp_path / "ledger.sqlite") if recorded else "none"
-        state = flow.run(executor=executor, on_state=Watch("number", "Success", die), ledger=ledger)
-        wake.join()
+        watch = Watch("deadly", "Success")
+        state = flow.run(executor=DaskExecutor(cluster.address), on_state=watch, ledger=ledger)
 
     assert state.is_successful()
     assert state.result[made].is_successful()
