@@ -190,7 +190,10 @@ class Intake:
         while lost:
             kept = self._kept_states([each.node[:2] for each in lost])
             if not makes_again:
-                # Nothing is made again now; the others say that they are lost when they are read.
+                # Nothing is made again now; whoever reads one of the others is told again that it is lost.
+                for node, _, cause in lost:
+                    if node[:2] not in kept:
+                        self._teller.note_lost(node, f"its result is lost: {cause}")
                 lost = [each for each in lost if each.node[:2] in kept]
             more: list[ValueLost] = []
             for node, worker, cause in lost:

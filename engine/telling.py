@@ -109,9 +109,13 @@ class Teller:
         """The changes to states that tell of a loss, which `warn_of_losses` warns of."""
         told: list[StateChange] = []
         for node, state in losses:
-            self.lost_by_cause.setdefault(state.message or "", []).append(node)
+            self.note_lost(node, state.message or "")
             told.append(self.decided(node, state, worker))
         return told
+
+    def note_lost(self, node: NodeId, cause: str) -> None:
+        """Note a loss for `warn_of_losses`."""
+        self.lost_by_cause.setdefault(cause, []).append(node)
 
     def warn_of_losses(self) -> None:
         """Log one line for what one death cost: it may be thousands of task runs."""
