@@ -35,7 +35,7 @@ CUT_SECONDS: Final = 1.0
 """After how long a node begins no other chain, and hands back those that are left."""
 
 BATCH_CUT_SECONDS: Final = 0.5
-"""The same for a node of several chains, which was meant to take a fifth of it."""
+"""The same for a node of several chains, which was meant to take two fifths of it."""
 
 CUT_BYTES: Final = 64 * 2**20
 """The same for the size of the results: the value of a node moves as one, also to whom needs one result of it."""

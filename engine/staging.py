@@ -95,8 +95,6 @@ class Stage:
         self._group_of: dict[NodeId, int] = {}
         self._probes: dict[Hashable, Probes] = {}
         self._numbers = count()
-        #: Whether the last `take` left something that may go at once.
-        self.has_more = False
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -135,12 +133,8 @@ class Stage:
             threads: How many task runs the cluster can run at a time, >= 1.
             now: The time, seconds on any clock that does not go back.
             most: At most so many groups.
-
-        Returns:
-            The groups; `has_more` says whether there are others.
         """
         groups: list[Group] = []
-        self.has_more = True
         while len(groups) < most:
             # What is furthest below goes first, so that a branch is finished before the next one begins.
             for queue in sorted(self._ready, key=lambda each: -each.rank):
@@ -148,7 +142,6 @@ class Stage:
                 if size:
                     break
             else:
-                self.has_more = False
                 break
             group = [queue.chains.popleft() for _ in range(size)]
             if not queue.chains:

@@ -16,7 +16,7 @@ from ..compile import DaskKey
 from ..durations import Durations
 from ..grouping import Chain, Kinds
 from ..hand_over import HandOver
-from ..staging import Group, Stage
+from ..staging import NODES_AT_ONCE, Group, Stage
 from ..state import Success
 from ..stream import Event, HandedBack, NodeId, NotBegun, StateChange, ValueLost
 from .dask_places import Holding, Places
@@ -47,6 +47,7 @@ class Executions:
         self._kinds, self._durations, self.places = kinds, durations, places
         self._stage = Stage(kinds, durations)
         #: Whether Dask got as much as it takes at a time, and there may be more.
+        self._has_more = False
         #: What was handed over and is not over yet.
         self._out: dict[NodeId, HandOver] = {}
         self.began: dict[NodeId, float] = {}
@@ -109,6 +110,7 @@ class Executions:
     def take(self, threads: int, now: float) -> list[Group]:
         """What should go to Dask now, as `Stage.take`; each group has to be noted with `put`."""
         taken = self._stage.take(threads, now)
+        self._has_more = len(taken) >= NODES_AT_ONCE
         groups = []
         for group in taken:
             for each in group:
@@ -136,7 +138,7 @@ class Executions:
 
     def wake_after(self, now: float) -> float | None:
         """After how many seconds `take` may give something though nothing happened; None: never."""
-        return SUBMIT_SECONDS if self._stage.has_more else self._stage.wake_after(now)
+        return SUBMIT_SECONDS if self._has_more else self._stage.wake_after(now)
 
     def _without_early(self, groups: Sequence[Group]) -> list[list[Chain]]:
         """What goes to Dask, without what needs a task run that was handed back meanwhile and waits here again.

@@ -137,7 +137,7 @@ class Outbox:
 
         Args:
             message: What Dask can send.
-            wakes: Whether the loop is woken for it; else it goes with the next thing that the loop does.
+            wakes: Whether the loop is woken for it; else it goes when the worker moves one of its tasks on.
         """
         self._messages.append(message)
         if wakes:

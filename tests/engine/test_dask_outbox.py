@@ -12,7 +12,8 @@ COUNT = 20
 
 @task
 def work(i):
-    time.sleep(0.03)  # longer than a record waits for company
+    """Work that takes longer than batches are apart: no test waits by it."""
+    time.sleep(0.03)
     return i
 
 
