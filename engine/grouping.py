@@ -240,7 +240,7 @@ def batch_size(seconds: float, count: int, left: int, threads: int) -> int:
     Returns:
         So many that a node takes `BATCH_SECONDS` at most, and towards the end, so that threads end together, less,
         down to `NODE_SECONDS`; yet so few that each thread gets `NODES_PER_THREAD` nodes, unless all of them
-        together take no longer than Dask does. 1 where one chain takes half of `BATCH_SECONDS` by itself.
+        together take no longer than Dask does. 1 where one chain takes more than half of `BATCH_SECONDS`.
 
     >>> [batch_size(0.0001, 10_000, left, threads=2) for left in (10_000, 6_000, 2_000)]
     [1250, 750, 500]

@@ -206,10 +206,11 @@ class Stage:
                 return 1 if is_free else 0
             seconds += RUN_SECONDS * len(queue.kind)
             size = batch_size(seconds, queue.total, there + queue.expected, threads)
-            full = batch_size(seconds, queue.total, queue.total, threads)
             if size > FEW:
                 is_free = queue.under_way < GROUPS_PER_THREAD * threads
-            elif size < full and not queue.is_ending:
+            elif not queue.is_ending and size < batch_size(
+                seconds, queue.total, queue.total, threads
+            ):
                 # Dask runs what it has in any order: what is to let threads end together goes at the end.
                 is_free = queue.is_ending = queue.under_way <= GROUPS_PER_THREAD * threads
         # Others that come soon fill the node, as long as there is something that they come from.
