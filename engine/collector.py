@@ -24,8 +24,17 @@ SET_ASIDE_SECONDS = 10.0
 #: How often what its run has made is set aside, too, seconds: states by the ten thousand, which stay.
 SET_ASIDE_EVERY_SECONDS = 0.05
 
+#: How far apart full collections are while short task runs come and go on a cluster, seconds. Each looks at all
+#: that there is, of a flow of 100,000 for half a second.
+APART_SECONDS = 10.0
+
+#: As the third threshold of the collector: so many collections of the middle generation never come.
+NEVER = 2**31 - 1
+
 _lock = threading.Lock()
 _holders = 0
+_young_only_holders = 0
+_usual_threshold = 0
 
 
 class CollectorHeld:
@@ -102,17 +111,86 @@ class SetAside:
                 gc.unfreeze()
 
 
+class YoungOnly:
+    """Within, the collector by itself looks at young objects only; who calls `gc.collect` has it look at all.
+
+    What lived for long and ends in a cycle waits, so it is for seconds.
+    """
+
+    __slots__ = ("_holds",)
+
+    def __enter__(self) -> Self:
+        global _young_only_holders, _usual_threshold
+        with _lock:
+            if not _young_only_holders:
+                youngest, young, _usual_threshold = gc.get_threshold()
+                gc.set_threshold(youngest, young, NEVER)
+            _young_only_holders += 1
+            self._holds = True
+        return self
+
+    def __exit__(self, *exit: object) -> None:
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Have it look at all again before the end of the block. For any thread."""
+        global _young_only_holders
+        with _lock:
+            if self._holds:
+                self._holds = False
+                _young_only_holders -= 1
+                youngest, young, old = gc.get_threshold()
+                # Whoever set one of his own meanwhile keeps it.
+                if not _young_only_holders and old == NEVER:
+                    gc.set_threshold(youngest, young, _usual_threshold)
+
+
+class FullCollections:
+    """Keeps full collections off for a while, again and again, with at least one in between. For any thread."""
+
+    def __init__(self) -> None:
+        self._young_only: YoungOnly | None = None
+        #: How many there had been when one was last let come.
+        self._before: int | None = None
+        self._turn = threading.Lock()
+
+    def keep_off(self) -> bool:
+        """Keep them off, unless none came since they were let come.
+
+        Returns:
+            Whether that begins now: who called sees to it that they are let come in `APART_SECONDS`.
+        """
+        with self._turn:
+            begins = self._young_only is None and self._before != _full_collections()
+            if begins:
+                self._young_only = YoungOnly().__enter__()
+            return begins
+
+    def let_come(self) -> None:
+        """Let them come as they like."""
+        with self._turn:
+            if self._young_only is not None:
+                self._young_only.let_go()
+                self._young_only, self._before = None, _full_collections()
+
+
+def _full_collections() -> int:
+    count: int = gc.get_stats()[-1]["collections"]
+    return count
+
+
 class CollectorInRun:
     """Within, a flow is run: the collector is kept from it for the first seconds.
 
     Args:
         task_count: How many tasks the flow has.
         runs_here: Whether bodies run in this process. Where none does, what a short run makes are things of its
-            own, which go without a collector.
+            own, which go without a collector; and a long one has it look at all of them now and then.
     """
 
     def __init__(self, task_count: int, *, runs_here: bool) -> None:
         self._kept: CollectorHeld | SetAside | None = None
+        self._full = None if runs_here else FullCollections()
         seconds = 0.0
         if not runs_here:
             self._kept, seconds = CollectorHeld(), HELD_SECONDS
@@ -120,6 +198,7 @@ class CollectorInRun:
             self._kept, seconds = SetAside(), SET_ASIDE_SECONDS
         now = clock.monotonic()
         self._until, self._again_at = now + seconds, now + SET_ASIDE_EVERY_SECONDS
+        self._full_at = now
 
     def __enter__(self) -> Self:
         if self._kept is not None:
@@ -132,18 +211,28 @@ class CollectorInRun:
     def look(self) -> None:
         """Do what it is time for; to be called often."""
         now = clock.monotonic()
+        if self._full is not None:
+            if now > self._full_at:
+                self._full.let_come()
+            if self._full.keep_off():
+                self._full_at = now + APART_SECONDS
         if now > self._until:
-            self.let_go()
+            self._let_go_of_kept()
         elif isinstance(self._kept, SetAside) and now > self._again_at:
             self._kept.again()
             self._again_at = now + SET_ASIDE_EVERY_SECONDS
 
     def seconds_left(self) -> float:
-        """How long it is until `look` has to be called; 0 or less where it need not be."""
+        """How long it is until `look` has to be called; 0 or less where it is enough to do so now and then."""
         return self._until - clock.monotonic()
 
     def let_go(self) -> None:
         """Give the collector back before the end of the block."""
+        self._let_go_of_kept()
+        if self._full is not None:
+            self._full.let_come()
+
+    def _let_go_of_kept(self) -> None:
         if self._kept is not None:
             self._kept.let_go()
             self._kept = None

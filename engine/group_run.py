@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from . import clock
-from .collector import CollectorHeld
+from .collector import APART_SECONDS, CollectorHeld
 from .node import (
     HostedRun,
     RunNotHosted,
@@ -141,6 +141,8 @@ def run_group(token: str, told: bytes, *arguments: Any) -> list[State]:
             if run.cutting is not None and len(members) >= MANY:
                 held = stack.enter_context(CollectorHeld())
                 run.cutting.call_later(HELD_SECONDS, held.let_go)
+                if run.full_collections.keep_off():
+                    run.cutting.call_later(APART_SECONDS, run.full_collections.let_come)
             return run.stoppably(group.run, group.at_work)
     except Unanswered:
         raise RunUnanswered(token) from None

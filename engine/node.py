@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from . import clock
 from .artifacts import TakesArtifact, give_artifacts_to
-from .collector import CollectorHeld
+from .collector import CollectorHeld, FullCollections
 from .context import RunInfo
 from .errors import PrefectDaskError
 from .files import ask_before_naming
@@ -170,6 +170,8 @@ class HostedRun:
         self._turn = threading.Lock()
         #: Whether no other body begins here.
         self.is_ending = False
+        #: Of this process; kept off while nodes of many short task runs come and go.
+        self.full_collections = FullCollections()
 
     @contextmanager
     def announced(self, node: NodeId) -> Iterator[None]:

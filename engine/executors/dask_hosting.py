@@ -112,6 +112,7 @@ class RunPlugin(WorkerPlugin):
     def teardown(self, worker: distributed.Worker) -> None:
         """Called by the worker when the run is over, or the worker leaves."""
         self.run.stop()
+        self.run.full_collections.let_come()
         self.batcher.flush()
         _outboxes.pop(self.token, None)
         unhost(self.token)

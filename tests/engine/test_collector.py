@@ -10,9 +10,16 @@ from distributed import Client, LocalCluster
 
 from prefect_dask import Flow, task, triggers
 from prefect_dask.engine import collector
-from prefect_dask.engine.collector import CollectorHeld, CollectorInRun, SetAside
+from prefect_dask.engine.collector import (
+    CollectorHeld,
+    CollectorInRun,
+    FullCollections,
+    SetAside,
+    YoungOnly,
+)
 from prefect_dask.engine.flow_runner import FlowRunner
 from prefect_dask.executors import DaskExecutor
+from tests.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -163,6 +170,120 @@ def test_what_was_made_since_is_left_alone_too_but_young_garbage_is_not():
     assert gc.get_freeze_count() == 0
     aside.again()
     assert gc.get_freeze_count() == 0, "it is over"
+
+
+def make_garbage_grow_old():
+    """A reference to garbage in a cycle that outlived the young generations: whether it is still there."""
+
+    class Cycle:
+        def __init__(self):
+            self.itself = self
+
+    cycle = Cycle()
+    gc.collect(1)
+    gc.collect(1)
+    return weakref.ref(cycle)
+
+
+def fill(rounds):
+    """As many objects that last as make a full collection due, were it not kept off."""
+    return [[[] for _ in range(gc.get_threshold()[0] + 1)] for _ in range(rounds)]
+
+
+def test_old_objects_are_not_looked_at_while_somebody_wants_young_ones_only():
+    usual = gc.get_threshold()
+    try:
+        # So that a full one is due at each turn.
+        gc.set_threshold(700, 1, 1)
+        gc.freeze()
+        gc.collect()
+        with YoungOnly() as first, YoungOnly() as second:
+            garbage = make_garbage_grow_old()
+            kept = fill(200)
+            assert garbage() is not None
+            first.let_go()
+            first.let_go()
+            kept += fill(200)
+            assert garbage() is not None, "the other one has not let go"
+            second.let_go()
+            kept += fill(200)
+            assert garbage() is None
+        assert gc.get_threshold() == (700, 1, 1)
+        assert kept
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*usual)
+
+
+def test_who_asks_for_a_full_collection_gets_it_although_only_young_ones_come():
+    with YoungOnly():
+        garbage = make_garbage_grow_old()
+        assert garbage() is not None
+        gc.collect()
+        assert garbage() is None
+
+
+def test_a_threshold_that_somebody_set_meanwhile_stays():
+    usual = gc.get_threshold()
+    try:
+        with YoungOnly():
+            gc.set_threshold(500, 5, 5)
+        assert gc.get_threshold() == (500, 5, 5)
+    finally:
+        gc.set_threshold(*usual)
+
+
+def test_full_collections_are_kept_off_again_when_one_came_in_between():
+    usual = gc.get_threshold()
+    full = FullCollections()
+    assert full.keep_off()
+    assert not full.keep_off(), "it has begun"
+    full.let_come()
+    assert gc.get_threshold() == usual
+    assert not full.keep_off(), "none came"
+    gc.collect()
+    assert full.keep_off()
+    assert gc.get_threshold() != usual
+    full.let_come()
+    assert gc.get_threshold() == usual
+
+
+def test_while_a_run_on_a_cluster_goes_on_one_comes_now_and_then(monkeypatch):
+    usual = gc.get_threshold()
+    with CollectorInRun(1, runs_here=False) as held:
+        held.look()
+        assert gc.get_threshold() != usual
+        monkeypatch.setattr(collector, "APART_SECONDS", 0.0)
+        held.look()
+        assert gc.get_threshold() != usual, "the first ten seconds are not over"
+    assert gc.get_threshold() == usual
+
+    with CollectorInRun(1, runs_here=False) as held:
+        held.look()
+        assert gc.get_threshold() != usual
+        held.look()
+        assert gc.get_threshold() == usual, "its time is over, and none came"
+        gc.collect()
+        held.look()
+        assert gc.get_threshold() != usual
+    assert gc.get_threshold() == usual
+
+
+def test_on_a_worker_they_come_as_they_like_when_the_run_is_over():
+    @task
+    def threshold(i):
+        return gc.get_threshold()
+
+    with Flow("short") as flow:
+        found = threshold.map(list(range(100)), task_args={"batch": 100})
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster) as client,
+    ):
+        (usual,) = client.run(gc.get_threshold).values()
+        state = flow.run(executor=DaskExecutor())
+        assert set(state.result[found].result) == {(*usual[:2], collector.NEVER)}
+        wait_until(lambda: list(client.run(gc.get_threshold).values()) == [usual])
 
 
 def test_a_run_lets_go_when_its_first_seconds_are_over(monkeypatch):
