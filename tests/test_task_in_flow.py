@@ -279,4 +279,4 @@ def test_a_bound_task_is_small():
             size, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert size / 1_000 < 6_000
+    assert size / 1_000 < 2_800
