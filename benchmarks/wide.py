@@ -14,7 +14,11 @@ def shape(options: Options) -> Shape:
 
 def this_thread(options: Options) -> list[Row]:
     """LocalExecutor beside `dask.get`."""
-    return [compare("wide + reduce, this thread", "this thread", shape(options), Bar(0.5), options)]
+    again, first = "wide + reduce, this thread", "wide + reduce, this thread, first run of a flow"
+    return [
+        compare(again, "this thread", shape(options), Bar(0.5), options),
+        compare(first, "this thread", shape(options), Bar(0.5), options, is_first=True),
+    ]
 
 
 def threads(options: Options) -> list[Row]:

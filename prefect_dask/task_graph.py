@@ -6,11 +6,11 @@ import copy
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Set
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prefect_dask.edge import Edge
 from prefect_dask.engine import graph as engine_graph
-from prefect_dask.engine.graph import NO_CONSTANTS, UNKNOWN, FlowGraph, Node, TaskLabel
+from prefect_dask.engine.graph import NO_CONSTANTS, UNKNOWN, FlowGraph, Node, ShownAs, TaskLabel
 from prefect_dask.errors import (
     ArgumentTaken,
     DuplicateParameter,
@@ -335,6 +335,8 @@ class TaskGraph:
         """
         if self._reference_tasks:
             return set(self._reference_tasks)
+        if all(kind.decides_outcome for kind in set(map(type, self.slugs))):
+            return self.terminal_tasks()
         deciding = [task for task in self.slugs if task.decides_outcome]
         # All that stands above a task which decides, by whatever way.
         above: set[Task] = set()
@@ -389,16 +391,18 @@ class TaskGraph:
         labels: dict[Task, TaskLabel] = {}
         nodes: list[Node] = []
         edges: list[engine_graph.Edge] = []
+        # Asked once for all tasks of a kind: to fetch it from each of a large flow takes as long as the rest.
+        kinds = {kind: _Kind.of(kind) for kind in set(map(type, tasks))}
         for index, task in enumerate(tasks):
-            if task.is_secret or (task.echoes_inputs and self._takes_one_of(secret, task)):
+            kind = kinds[type(task)]
+            is_secret = kind.is_secret
+            if secret and not is_secret and task.echoes_inputs:
+                is_secret = self._takes_one_of(secret, task)
+            if is_secret:
                 secret.add(task)
-            is_secret = task in secret
+            name, tags = task.name, task.tags
             label = labels[task] = TaskLabel(
-                index,
-                task.name,
-                self.slugs[task],
-                frozenset(task.tags) if task.tags else no_tags,
-                is_secret,
+                index, name, self.slugs[task], frozenset(tags) if tags else no_tags, is_secret
             )
             constants = self.constants.get(task)
             nodes.append(
@@ -407,10 +411,10 @@ class TaskGraph:
                     task,
                     dict(constants) if constants else NO_CONSTANTS,
                     task in reference_tasks,
-                    task.value if isinstance(task, Constant) else UNKNOWN,
-                    task.name if isinstance(task, Parameter) else None,
-                    task.runs_anew or is_secret,
-                    task.shown_as,
+                    task.value if kind.is_constant else UNKNOWN,
+                    name if kind.is_parameter else None,
+                    kind.runs_anew or is_secret,
+                    kind.shown_as,
                 )
             )
             for edge in self._edges_to[task]:
@@ -433,7 +437,27 @@ class TaskGraph:
 
 
 #: What a description says of a task, beside tags and constants.
-_facts_of = attrgetter("name", "is_secret", "echoes_inputs", "runs_anew", "decides_outcome")
+_facts_of = attrgetter("name", "echoes_inputs")
+
+
+class _Kind(NamedTuple):
+    """What all tasks of a class say."""
+
+    is_secret: bool
+    runs_anew: bool
+    shown_as: ShownAs
+    is_constant: bool
+    is_parameter: bool
+
+    @classmethod
+    def of(cls, kind: type[Task]) -> _Kind:
+        return cls(
+            kind.is_secret,
+            kind.runs_anew,
+            kind.shown_as,
+            issubclass(kind, Constant),
+            issubclass(kind, Parameter),
+        )
 
 
 def _shown(thing: Any) -> str:

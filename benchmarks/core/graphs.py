@@ -63,10 +63,22 @@ def place(where: Where, options: Options, *, saturation: float | None = None) ->
 
 
 def seconds_of(
-    shape: Shape, at: Place, options: Options, *, batch: int | None = None
+    shape: Shape, at: Place, options: Options, *, batch: int | None = None, is_first: bool = False
 ) -> tuple[list[float], list[float]]:
-    """Seconds of wall time of ours and of raw Dask, in alternating rounds; building the graphs is not timed."""
+    """Seconds of wall time of ours and of raw Dask, in alternating rounds; building the graphs is not timed.
+
+    Args:
+        shape: The graph.
+        at: The place.
+        options: How often.
+        batch: The setting of that name of each task.
+        is_first: Whether each run of ours is the first one of its flow, which is described in it.
+    """
     flow = as_flow(shape, batch=batch)
+
+    def ours() -> float:
+        new = as_flow(shape, batch=batch) if is_first else flow
+        return run_flow(new, at.executor, len(shape))[0]
 
     def raw() -> float:
         graph = as_dask(shape)
@@ -75,7 +87,7 @@ def seconds_of(
         at.compute(graph)
         return time.perf_counter() - begun
 
-    return alternate(options, lambda: run_flow(flow, at.executor, len(shape))[0], raw, at.between)
+    return alternate(options, ours, raw, at.between)
 
 
 def compare(
@@ -87,6 +99,7 @@ def compare(
     *,
     batch: int | None = None,
     saturation: float | None = None,
+    is_first: bool = False,
 ) -> Row:
     """A row: µs a task of ours beside raw Dask's.
 
@@ -98,7 +111,8 @@ def compare(
         options: How often.
         batch: The setting of that name of each task.
         saturation: Dask's `worker-saturation` on the cluster; its default when not given.
+        is_first: As for `seconds_of`.
     """
     with place(where, options, saturation=saturation) as at:
-        seconds = seconds_of(shape, at, options, batch=batch)
+        seconds = seconds_of(shape, at, options, batch=batch, is_first=is_first)
     return per_task(work, len(shape), seconds, bar)
