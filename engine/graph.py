@@ -194,16 +194,17 @@ class FlowGraph:
         self._has_durable_tasks: bool | None = None
         to: dict[int, list[Edge]] = {}
         for edge in self.edges:
-            above, below = edge.upstream_task, edge.downstream_task
-            if not above.index < below.index:
+            index = edge.downstream_task.index
+            if not edge.upstream_task.index < index:
+                above, below = edge.upstream_task.name, edge.downstream_task.name
                 raise ValueError(
-                    f"flow {name!r}: the edge {above.name!r} -> {below.name!r} does not point forward; "
+                    f"flow {name!r}: the edge {above!r} -> {below!r} does not point forward; "
                     f"list the nodes in topological order"
                 )
-            if below.index in to:
-                to[below.index].append(edge)
+            if index in to:
+                to[index].append(edge)
             else:
-                to[below.index] = [edge]
+                to[index] = [edge]
         count = len(self.nodes)
         #: Per node, the edges that point to it, in a fixed order.
         self.edges_to: list[tuple[Edge, ...]] = [()] * count
@@ -213,17 +214,23 @@ class FlowGraph:
         self.views: list[tuple[View, ...]] = [()] * count
         #: Per node, the indices that wait for it, in order.
         self.downstream: list[tuple[int, ...]] = [()] * count
-        down: dict[int, list[int]] = {}
+        # Most have one below them: a tuple for it is made once for all above that.
+        several: dict[int, list[int]] = {}
         for index in sorted(to):
             edges_to = self.edges_to[index] = tuple(to[index])
             is_mapped = self.is_mapped[index] = True in [edge.mapped for edge in edges_to]
             views = self.views[index] = views_of(edges_to, is_mapped=is_mapped)
+            alone = (index,)
             for upstream, _ in views:
-                if upstream not in down:
-                    down[upstream] = [index]
-                elif down[upstream][-1] != index:
-                    down[upstream].append(index)
-        for upstream, indices in down.items():
+                known = self.downstream[upstream]
+                if not known:
+                    self.downstream[upstream] = alone
+                elif upstream in several:
+                    if several[upstream][-1] != index:
+                        several[upstream].append(index)
+                elif known is not alone:
+                    several[upstream] = [*known, index]
+        for upstream, indices in several.items():
             self.downstream[upstream] = tuple(indices)
 
     @property

@@ -5,12 +5,11 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Set
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from prefect_dask.edge import Edge
 from prefect_dask.engine import graph as engine_graph
-from prefect_dask.engine.graph import NO_CONSTANTS, UNKNOWN, FlowGraph, Node, ShownAs, TaskLabel
+from prefect_dask.engine.graph import NO_CONSTANTS, UNKNOWN, FlowGraph, Node, TaskLabel
 from prefect_dask.errors import (
     ArgumentTaken,
     DuplicateParameter,
@@ -56,8 +55,8 @@ class TaskGraph:
         self._slugs_taken: set[str] = set()
         self._slugs_counted: dict[str, int] = {}
         self._reference_tasks: tuple[Task, ...] = ()
-        #: What `describe` answered, and what its answer was made from; None since tasks or edges were added.
-        self._described: tuple[list[Any], FlowGraph] | None = None
+        #: What `describe` answered; None since tasks or edges were added.
+        self._described: FlowGraph | None = None
 
     # ---- building
 
@@ -335,7 +334,8 @@ class TaskGraph:
         """
         if self._reference_tasks:
             return set(self._reference_tasks)
-        if all(kind.decides_outcome for kind in set(map(type, self.slugs))):
+        kinds: set[type[Task]] = set(map(type, self.slugs))
+        if all(kind.decides_outcome for kind in kinds):
             return self.terminal_tasks()
         deciding = [task for task in self.slugs if task.decides_outcome]
         # All that stands above a task which decides, by whatever way.
@@ -371,17 +371,30 @@ class TaskGraph:
 
         The answer is the one before where nothing has changed since.
         """
-        # Tasks and constants may be changed without asking the flow. The answer holds the constants, so that no
-        # other one can have the id of one of them.
-        facts: list[Any] = [self.name, *map(_facts_of, self.slugs)]
-        facts += [(task, frozenset(task.tags)) for task in self.slugs if task.tags]
-        facts += [(task, id(task.value)) for task in self.slugs if isinstance(task, Constant)]
-        for task, constants in self.constants.items():
-            if constants:
-                facts.append((task, *constants, *map(id, constants.values())))
-        if self._described is None or self._described[0] != facts:
-            self._described = (facts, self._describe())
-        return self._described[1]
+        if self._described is None or not self._is_as(self._described):
+            self._described = self._describe()
+        return self._described
+
+    def _is_as(self, graph: FlowGraph) -> bool:
+        """Whether tasks and constants, which may be changed without asking the flow, are as it describes them."""
+        if graph.name != self.name:
+            return False
+        for node in graph.nodes:
+            task: Any = node.task
+            label = node.label
+            if task.name != label.name or task.tags != label.tags:
+                return False
+            if label.is_secret or task.is_secret:
+                return False  # which others echo it may have changed
+            if node.known_result is not UNKNOWN and node.known_result is not task.value:
+                return False
+            constants, known = self.constants.get(task, NO_CONSTANTS), node.constants
+            if len(constants) != len(known):
+                return False
+            for key in constants:
+                if constants[key] is not known.get(key, UNKNOWN):
+                    return False
+        return True
 
     def _describe(self) -> FlowGraph:
         tasks = self.sorted_tasks()
@@ -391,11 +404,8 @@ class TaskGraph:
         labels: dict[Task, TaskLabel] = {}
         nodes: list[Node] = []
         edges: list[engine_graph.Edge] = []
-        # Asked once for all tasks of a kind: to fetch it from each of a large flow takes as long as the rest.
-        kinds = {kind: _Kind.of(kind) for kind in set(map(type, tasks))}
         for index, task in enumerate(tasks):
-            kind = kinds[type(task)]
-            is_secret = kind.is_secret
+            is_secret = task.is_secret
             if secret and not is_secret and task.echoes_inputs:
                 is_secret = self._takes_one_of(secret, task)
             if is_secret:
@@ -409,12 +419,12 @@ class TaskGraph:
                 Node(
                     label,
                     task,
-                    dict(constants) if constants else NO_CONSTANTS,
+                    constants.copy() if constants else NO_CONSTANTS,
                     task in reference_tasks,
-                    task.value if kind.is_constant else UNKNOWN,
-                    name if kind.is_parameter else None,
-                    kind.runs_anew or is_secret,
-                    kind.shown_as,
+                    task.value if isinstance(task, Constant) else UNKNOWN,
+                    name if isinstance(task, Parameter) else None,
+                    task.runs_anew or is_secret,
+                    task.shown_as,
                 )
             )
             for edge in self._edges_to[task]:
@@ -434,30 +444,6 @@ class TaskGraph:
 
     def _cycle(self, cycle: Cycle) -> FlowCycle:
         return FlowCycle(self.name, [task.name for task in cycle.things if isinstance(task, Task)])
-
-
-#: What a description says of a task, beside tags and constants.
-_facts_of = attrgetter("name", "echoes_inputs")
-
-
-class _Kind(NamedTuple):
-    """What all tasks of a class say."""
-
-    is_secret: bool
-    runs_anew: bool
-    shown_as: ShownAs
-    is_constant: bool
-    is_parameter: bool
-
-    @classmethod
-    def of(cls, kind: type[Task]) -> _Kind:
-        return cls(
-            kind.is_secret,
-            kind.runs_anew,
-            kind.shown_as,
-            issubclass(kind, Constant),
-            issubclass(kind, Parameter),
-        )
 
 
 def _shown(thing: Any) -> str:

@@ -32,6 +32,7 @@ CHANGES = {
     "an edge": lambda f: f.add_edge(task_named(f, "start"), task_named(f, "last")),
     "a constant": lambda f: f.set_constant(task_named(f, "last"), "y", 3),
     "a constant, in place": lambda f: f.constants[task_named(f, "last")].update(y=3),
+    "a constant, taken away": lambda f: f.constants[task_named(f, "last")].clear(),
     "what decides": lambda f: f.set_reference_tasks([task_named(f, "add")]),
     "another task in its place": lambda f: f.replace(task_named(f, "last"), add.copy()),
     "a task's name": lambda f: setattr(task_named(f, "last"), "name", "the end"),
