@@ -45,7 +45,7 @@ def test_one_command_prints_the_table_and_writes_it(tmp_path: Path):
     assert "wide + reduce, this thread" in done.stdout
     table = json.loads(file.read_text("utf-8"))
     assert {"commit", "python", "cores", "versions"} <= set(table)
-    first, second = table["rows"]
+    first, _, second = table["rows"]
     assert first["bar"] == "≤ 0.5×" and first["ratio"] == first["ours"] / first["raw"]
     assert second["bar"] == "≤ 250" and second["raw"] is None
 
