@@ -11,7 +11,7 @@ from typing import Any
 from . import clock, failures, secrets
 from .advancing import Advancing
 from .book import Book
-from .collector import CollectorHeld
+from .collector import MadeToLast
 from .context import RunInfo
 from .early_end import cancelled, clean_ups, end_undone
 from .errors import ClusterLost, PrefectDaskError, RunInterrupted
@@ -174,7 +174,7 @@ class FlowRunner:
         try:
             with self.executor.start():
                 # What cannot be set up raises here, before any task has run.
-                with CollectorHeld():
+                with MadeToLast():
                     self._look_for_limits()
                     graph_run = self._open()
                 if isinstance(graph_run, HoldsResults):

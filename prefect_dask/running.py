@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from prefect_dask.engine import clock
-from prefect_dask.engine.collector import CollectorHeld
+from prefect_dask.engine.collector import MadeToLast
 from prefect_dask.engine.context import RunInfo
 from prefect_dask.engine.context import context as the_context
 from prefect_dask.engine.flow_runner import FlowRunner
@@ -111,7 +111,7 @@ class FlowRun:
         refuse_while_writing(flow)
         facts = facts_for_tasks(self.context)
         parameters = self._parameter_values(facts.pop("parameters", None) or {}, event)
-        with CollectorHeld():
+        with MadeToLast():
             graph = flow.describe()
         index_of = (
             {node.task: node.label.index for node in graph.nodes}

@@ -14,6 +14,7 @@ from prefect_dask.engine.collector import (
     CollectorHeld,
     CollectorInRun,
     FullCollections,
+    MadeToLast,
     SetAside,
     YoungOnly,
 )
@@ -107,6 +108,33 @@ def test_on_a_worker_it_is_held_back_behind_many_short_bodies_and_not_behind_a_l
         state = flow.run(executor=DaskExecutor())
         assert state.is_successful()
         assert state.result[found].result == [False] * 100
+
+
+def are_old(things):
+    return set(map(id, things)) <= set(map(id, gc.get_objects(generation=2)))
+
+
+def test_much_that_is_made_to_last_counts_as_old_at_once(monkeypatch):
+    monkeypatch.setattr(collector, "MANY_OBJECTS", 1_000)
+    with MadeToLast() as first:
+        much = [[] for _ in range(2_000)]
+        first.let_go()
+        assert are_old(much)
+        assert gc.isenabled()
+        young = [[]]
+    assert not are_old(young), "it had let go"
+    with MadeToLast():
+        little = [[] for _ in range(10)]
+    assert not are_old(little)
+
+
+def test_what_somebody_set_aside_stays_so_when_something_is_made_to_last(monkeypatch):
+    monkeypatch.setattr(collector, "MANY_OBJECTS", 1_000)
+    gc.freeze()
+    with MadeToLast():
+        much = [[] for _ in range(2_000)]
+    assert gc.get_freeze_count()
+    assert not are_old(much)
 
 
 def test_what_was_there_is_set_aside_and_what_comes_is_collected():
