@@ -61,10 +61,18 @@ class Proxy:
         self._loop.run_forever()
         server.close()
         self._abort()
-        for task in self._tasks:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
+        self._loop.run_until_complete(self._end())
         self._loop.close()
+
+    async def _end(self) -> None:
+        # Of the loop, not only those of `_accept`: one may have been about to be accepted.
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._abort()
+        # What was closed lets its socket go in the loop's next turn.
+        await asyncio.sleep(0)
 
     def _abort(self) -> None:
         for writer in list(self._connections):
@@ -75,16 +83,18 @@ class Proxy:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         target = urlsplit(self.target)
+        self._connections.add(writer)
         try:
             there, back = await asyncio.open_connection(target.hostname, target.port)
         except OSError:
+            self._connections.discard(writer)
             writer.transport.abort()
             return
         for source, sink in ((reader, back), (there, writer)):
             task = self._loop.create_task(self._pump(source, sink))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        self._connections |= {writer, back}
+        self._connections.add(back)
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with suppress(OSError):
